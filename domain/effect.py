@@ -1,0 +1,56 @@
+"""Effects: what a handler wants to happen, as values. Carrying them out, all or none, is the engine's."""
+
+from collections.abc import Generator, Iterable, Mapping
+from datetime import timedelta
+from typing import Any, Literal, TypeVar
+
+from tallystick.domain.action import Action
+from tallystick.domain.event import Event
+from tallystick.domain.intent import Intent
+from tallystick.domain.outcome import Cancelled, Failed
+from tallystick.domain.record import Record
+from tallystick.domain.retry import AnyRetry
+from tallystick.domain.token import Token
+
+R = TypeVar("R")
+
+Interruption = Literal["replayable", "not_interruptible", "deferred"]
+
+
+class Begin(Record):
+    """Begin an execution of `intent`: its intent event is written, its timeout armed, and once both are durable its actions are performed.
+
+    The actions run in order; the result is the last one's, and the first failure ends them. Without actions it is settled from
+    outside: `complete`, `fail` or its timeout. `timeout` and `retry` stand in for the intent's own; `token` is one from `turn.new_token()`.
+    """
+
+    intent: Intent[Any]
+    actions: tuple[Action[Any], ...] = ()
+    token: Token | None = None
+    timeout: timedelta | None = None
+    retry: AnyRetry | None = None
+    priority: int = 200
+    origin: str = ""
+    interruption: Interruption = "deferred"
+    reason: str = ""
+    tags: Mapping[str, str] = {}
+
+
+class Settle(Record):
+    """End an open execution of one's own: its settlement handler hears the outcome in this very turn, and its actions are cancelled."""
+
+    token: Token
+    outcome: Cancelled | Failed
+
+
+class NeedsPerson(Record):
+    """Put an open execution of one's own on the list of those that wait for a person."""
+
+    token: Token
+    reason: str
+
+
+Effect = Event | Begin | Settle | NeedsPerson
+Effects = Iterable[Effect]
+Decision = Generator[Effect, None, R]
+"""A command handler: it yields effects, and what it returns is the reply."""

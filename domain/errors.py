@@ -1,0 +1,169 @@
+"""Every error of Tallystick, by whose fault it is: the caller's, the log's, the host's overload, or the code that was plugged in.
+
+The class docstring is the default message; a message given when raising says what happened, to which id, and what to do next.
+"""
+
+from typing import ClassVar
+
+
+class TallystickError(Exception):
+    """Something went wrong in Tallystick."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message if message is not None else (type(self).__doc__ or "").partition("\n")[0])
+
+
+# The program's: wrong declarations, found when a class is made or a system is composed.
+
+
+class DefinitionError(TallystickError):
+    """A module, event, intent or performer is declared in a way that cannot work; the message names it and the mend."""
+
+
+class EffectError(TallystickError):
+    """A handler yielded effects that cannot be carried out; its turn is undone as a whole."""
+
+
+# The caller's: a request that is refused; nothing was written.
+
+
+class Rejected(TallystickError):  # noqa: N818 - a refusal in the words of the business, not a fault
+    """A business refusal: the caller gets it, and nothing is written but the answer to an idempotency key.
+
+    `code` is stable and made for programs; `message` is for people. Raised by a command's handler it refuses the command; raised by a
+    performer it is the outside world's final no, which is not retried.
+    """
+
+    def __init__(self, code: str, message: str = "") -> None:
+        super().__init__(f"{code}: {message}" if message else code)
+        self.code = code
+        self.message = message
+
+    def __reduce__(self) -> tuple[type["Rejected"], tuple[str, str]]:
+        return type(self), (self.code, self.message)
+
+
+class IdempotencyConflict(TallystickError):
+    """This idempotency key was used before with other content; use a new key, or send the same content again."""
+
+
+class UnknownCommand(TallystickError):
+    """No module of this system handles that command."""
+
+
+class Overloaded(TallystickError):
+    """The system has as much in flight as its limits allow; wait, or try again later."""
+
+
+class TimedOutWaiting(TallystickError, TimeoutError):
+    """The reply did not come in the time given. The command may still be carried out: ask again with its idempotency key."""
+
+
+# What became of a command when the log failed under it (P18).
+
+
+class NotAccepted(TallystickError):
+    """The command was not run: the system was stopping, or its log had failed. It is safe to send it again."""
+
+
+class NotCommitted(TallystickError):
+    """The command was run, but its events were never written, so it did not happen. It is safe to send it again."""
+
+
+class CommitUnknown(TallystickError):
+    """The log failed while it wrote this command's events: they may or may not be there. Ask again with the idempotency key."""
+
+
+# The log's.
+
+
+class LogError(TallystickError):
+    """The log cannot do what was asked."""
+
+
+class VersionConflict(LogError):
+    """The aggregate is not at the version that was expected; read it again and decide anew."""
+
+    def __init__(self, aggregate_type: str, aggregate_id: str, *, expected: int, actual: int) -> None:
+        super().__init__(
+            f"{aggregate_type} {aggregate_id!r} is at version {actual}, not {expected} as expected; read it again and decide anew."
+        )
+        self.aggregate_type = aggregate_type
+        self.aggregate_id = aggregate_id
+        self.expected = expected
+        self.actual = actual
+
+
+class AlreadySettled(LogError):
+    """That token has its settlement already; the first one stands (S1), and nothing was written."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__(f"Token {token!r} has its settlement already; the first one stands, and nothing was written.")
+        self.token = token
+
+
+class PositionConflict(LogError):
+    """Records were offered out of order: the next position must follow the log's last one without a gap."""
+
+
+class LogLocked(LogError):
+    """Another process writes this log."""
+
+    def __init__(self, path: str, pid: int | None) -> None:
+        who = f"process {pid}" if pid is not None else "another process"
+        super().__init__(f"{path} is being written by {who}; stop it first, or open the log for reading.")
+        self.path = path
+        self.pid = pid
+
+
+class Fenced(LogError):
+    """Another writer has opened this log since; this one may not append to it any more."""
+
+
+class LogPoisoned(LogError):
+    """The log met an I/O error and accepts no further write until it is opened again; the cause is chained."""
+
+
+class LogCorrupt(LogError):
+    """The log's content is not what was written; the message names the first bad position. Nothing was changed."""
+
+
+class SnapshotError(LogError):
+    """A snapshot does not belong to this log or this version; delete it to rebuild from the events."""
+
+
+class LogVersionError(LogError):
+    """The log was written by another version of Tallystick that this one cannot read."""
+
+
+class UnreadableEvent(LogError):
+    """An event in the log cannot be read; nothing is skipped."""
+
+    problem: ClassVar[str] = "cannot be read"
+
+    def __init__(self, position: int, event_type: str, detail: str) -> None:
+        super().__init__(f"Event at position {position} of type {event_type!r} {self.problem}: {detail}")
+        self.position = position
+        self.event_type = event_type
+
+
+class UnknownEventType(UnreadableEvent):
+    """The log has an event of a type that this program does not declare."""
+
+    problem = "has an unknown type"
+
+
+class UnknownEventVersion(UnreadableEvent):
+    """The log has an event in a schema version for which there is no upcaster."""
+
+    problem = "has an unknown version"
+
+
+class MalformedPayload(UnreadableEvent):
+    """The log has an event whose payload does not have the declared form."""
+
+    problem = "has a malformed payload"
+
+
+class InvalidPayload(TallystickError):
+    """A record was made with values that its own types do not allow; msgspec constructors do not check, so the turn did."""

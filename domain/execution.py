@@ -1,0 +1,179 @@
+"""Executions: where each begun operation stands, as a fold of its events. Pure decisions; who writes the events is the owner."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Generic, Literal, TypeVar
+
+from msgspec import structs
+from pyrsistent import PMap, pmap
+
+from tallystick.domain.envelope import Recorded, from_micros, to_micros
+from tallystick.domain.intent import Intent
+from tallystick.domain.outcome import Failed, TimedOut
+from tallystick.domain.protocol import AttemptStarted, IntentStarted, PersonNeeded, RetryScheduled, TimeoutFired
+from tallystick.domain.record import Record
+from tallystick.domain.token import Token
+
+I = TypeVar("I", bound=Intent[Any])  # noqa: E741 - the intent's type
+
+CALLS_LIMIT = 20
+"""How often an execution's actions are started, repeated attempts after crashes included, before it needs a person (P6)."""
+
+
+class Execution(Record, Generic[I]):
+    """One open execution as its owner's handlers see it."""
+
+    token: Token
+    intent: I
+    attempt: int
+    deadline: datetime | None
+
+
+class ExecutionRecord(Record):
+    """The execution map's value: everything the owner knows of an open execution.
+
+    `status`: "running" while an attempt is out, "retrying" until the next attempt is due, "fired" while a timeout awaits the owner's
+    decision (P8), "person" while it waits for somebody. Times are microseconds since 1970 UTC.
+    """
+
+    token: Token
+    started: IntentStarted[Any, Any]
+    position: int
+    correlation: str
+    started_at_us: int
+    attempt: int = 1
+    call: int = 1
+    status: Literal["running", "retrying", "fired", "person"] = "running"
+    deadline_us: int | None = None
+    retry_at_us: int | None = None
+    reason: str = ""
+
+    @property
+    def intent(self) -> Intent[Any]:
+        """What was begun."""
+        intent: Intent[Any] = self.started.intent
+        return intent
+
+    @property
+    def timeout_us(self) -> int | None:
+        """How long one attempt may take."""
+        if self.started.timeout_us is not None:
+            return self.started.timeout_us
+        timeout = type(self.intent).timeout
+        return None if timeout is None else timeout // timedelta(microseconds=1)
+
+    @property
+    def due_us(self) -> int | None:
+        """When the timer must act on it next, None when nothing is due by itself."""
+        match self.status:
+            case "running":
+                return self.deadline_us
+            case "retrying":
+                return self.retry_at_us
+            case _:
+                return None
+
+    def view(self) -> Execution[Any]:
+        """What handlers see."""
+        deadline = None if self.deadline_us is None else from_micros(self.deadline_us)
+        return Execution(token=self.token, intent=self.intent, attempt=self.attempt, deadline=deadline)
+
+
+ExecutionMap = PMap[Token, ExecutionRecord]
+"""An owner's open executions; persistent, so that a snapshot or a turn holds a version of it while the next is made."""
+
+
+def begun(recorded: Recorded, started: IntentStarted[Any, Any]) -> ExecutionRecord:
+    """The execution that an intent event opens."""
+    return ExecutionRecord(
+        token=Token(recorded.token or ""),
+        started=started,
+        position=recorded.position,
+        correlation=recorded.correlation,
+        started_at_us=recorded.occurred_at_us,
+        deadline_us=None if started.deadline is None else to_micros(started.deadline),
+    )
+
+
+def _retried(record: ExecutionRecord, event: RetryScheduled) -> ExecutionRecord:
+    return structs.replace(record, status="retrying", attempt=event.attempt, deadline_us=None, retry_at_us=to_micros(event.retry_at))
+
+
+def _restarted(record: ExecutionRecord, event: AttemptStarted) -> ExecutionRecord:
+    return structs.replace(record, status="running", attempt=event.attempt, call=event.call, deadline_us=deadline_us(event), retry_at_us=None)
+
+
+def _fired(record: ExecutionRecord, event: TimeoutFired) -> ExecutionRecord:
+    counts = record.status == "running" and record.attempt == event.attempt
+    return structs.replace(record, status="fired") if counts else record
+
+
+def _left_to_a_person(record: ExecutionRecord, event: PersonNeeded) -> ExecutionRecord:
+    return structs.replace(record, status="person", reason=event.reason, retry_at_us=None)
+
+
+TRANSITIONS: dict[type[Any], Callable[[ExecutionRecord, Any], ExecutionRecord]] = {
+    RetryScheduled: _retried,
+    AttemptStarted: _restarted,
+    TimeoutFired: _fired,
+    PersonNeeded: _left_to_a_person,
+}
+
+
+def folded(executions: ExecutionMap, recorded: Recorded, payload: Any) -> ExecutionMap:
+    """The execution map after one more event of its owner; the same map when the event does not concern it."""
+    if recorded.token is None:
+        return executions
+    token = Token(recorded.token)
+    if recorded.settles is not None:
+        return executions.discard(token)
+    if type(payload) is IntentStarted:
+        return executions.set(token, begun(recorded, payload))
+    record = executions.get(token)
+    transition = TRANSITIONS.get(type(payload))
+    if record is None or transition is None:
+        return executions
+    return executions.set(token, transition(record, payload))
+
+
+def nothing_open() -> ExecutionMap:
+    """The empty execution map."""
+    return pmap()
+
+
+# Decisions.
+
+
+def counts(record: ExecutionRecord, attempt: int | None) -> bool:
+    """Whether a failure of that attempt counts: only if it is current and not being retried; None is whatever is current (P4)."""
+    return attempt is None or (record.attempt == attempt and record.status != "retrying")
+
+
+def next_retry(record: ExecutionRecord, cause: Failed | TimedOut, now_us: int, draw: float) -> RetryScheduled | None:
+    """The retry that the policy grants after this failure or timeout, None when it grants none (S13)."""
+    kind = type(record.intent)
+    policy = record.started.retry or kind.retry
+    retries_done = record.attempt - 1
+    if policy is None or retries_done >= policy.max_retries or (isinstance(cause, TimedOut) and kind.on_timeout == "abandon"):
+        return None
+    code, message = (cause.code, cause.message) if isinstance(cause, Failed) else ("TIMED_OUT", "")
+    retry_at_us = now_us + policy.delay(retries_done, draw) // timedelta(microseconds=1)
+    return RetryScheduled(attempt=record.attempt + 1, retry_at=from_micros(retry_at_us), code=code, message=message)
+
+
+def next_attempt(record: ExecutionRecord, now_us: int, *, again: bool = False) -> AttemptStarted:
+    """The attempt that a due retry, or (`again`) a performer's call in doubt after a crash, starts.
+
+    A retry's deadline counts from `retry_at` (P24); a call made again keeps its attempt's deadline.
+    """
+    ends_us = record.deadline_us
+    if not again:
+        timeout_us = record.timeout_us
+        ends_us = None if timeout_us is None else (record.retry_at_us or now_us) + timeout_us
+    deadline = None if ends_us is None else from_micros(ends_us)
+    return AttemptStarted(attempt=record.attempt, call=record.call + 1, deadline=deadline)
+
+
+def deadline_us(event: AttemptStarted) -> int | None:
+    """An attempt's deadline, as recorded."""
+    return None if event.deadline is None else to_micros(event.deadline)

@@ -1,0 +1,66 @@
+"""Intents: what an owner wants done, and the names of the events that bracket it. How it stands at any moment is an execution."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
+
+from tallystick.domain.envelope import Settles
+from tallystick.domain.event import Event
+from tallystick.domain.marks import Mark, marked
+from tallystick.domain.record import Record
+from tallystick.domain.retry import AnyRetry
+
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+
+OnTimeout = Literal["retry", "abandon"]
+"""Whether an unanswered attempt is made again while retries are left, or ends the execution at once."""
+
+
+class Intent(Record, Generic[R]):
+    """An operation to be begun; its fields are the record that only the owner sees, its class name is the operation's name.
+
+    `timeout` bounds one attempt, `retry` repeats failed ones, and timed-out ones too unless `on_timeout` is "abandon". `started` names
+    the intent event where `{Operation}Started` will not do. A settling turn yields exactly one of `ends_with`, which the library marks;
+    if it yields none, `{Operation}Succeeded`, `…Failed` or `…Abandoned` is written.
+    """
+
+    reserved_names: ClassVar[frozenset[str]] = frozenset(
+        {"timeout", "retry", "on_timeout", "started", "ends_with", "subject", "settled", "late", "reserved_names"}
+    )
+
+    timeout: ClassVar[timedelta | None] = None
+    retry: ClassVar[AnyRetry | None] = None
+    on_timeout: ClassVar[OnTimeout] = "retry"
+    started: ClassVar[str] = ""
+    ends_with: ClassVar[tuple[type[Event], ...]] = ()
+
+    @property
+    def subject(self) -> str:
+        """Whom it is about: actions of one owner and subject run one after another. Empty: nobody, so it waits for nothing."""
+        return ""
+
+    @classmethod
+    def operation(cls) -> str:
+        """The operation's name."""
+        return cls.__name__
+
+    @classmethod
+    def started_name(cls) -> str:
+        """The name of the intent event."""
+        return cls.started or f"{cls.__name__}Started"
+
+    @classmethod
+    def ended_name(cls, settles: Settles) -> str:
+        """The name of the completion event that is written when the settling turn yields none of `ends_with`."""
+        return f"{cls.__name__}{settles.capitalize()}"
+
+    @classmethod
+    def settled(cls, fn: F) -> F:
+        """Mark the method `(self, turn, intent, outcome) -> effects` that ends this operation."""
+        return marked(fn, Mark("settled", cast("type[Any]", cls)))
+
+    @classmethod
+    def late(cls, fn: F) -> F:
+        """Mark the method `(self, turn, intent, result) -> effects` for a success that comes after the settlement (P10)."""
+        return marked(fn, Mark("late", cast("type[Any]", cls)))

@@ -1,0 +1,115 @@
+"""Modules: what a program plugs in as an owner, and the decorators that say what its methods are for."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from tallystick.domain.command import Command
+from tallystick.domain.effect import Decision, Effects
+from tallystick.domain.errors import DefinitionError
+from tallystick.domain.event import Aggregate, Event, Resident
+from tallystick.domain.execution import Execution
+from tallystick.domain.intent import Intent
+from tallystick.domain.marks import Mark, marked, marks_of
+from tallystick.domain.token import Token
+
+M = TypeVar("M")
+R = TypeVar("R")
+E = TypeVar("E", bound=Event)
+G = TypeVar("G", bound=Aggregate)
+Re = TypeVar("Re", bound=Resident)
+I = TypeVar("I", bound=Intent[Any])  # noqa: E741 - the intent's type
+C = TypeVar("C", bound=Command[Any])
+
+
+class Turn(Protocol):
+    """All that a handler may depend on besides its message: the state *before* the turn, the turn's time, new ids."""
+
+    @property
+    def now(self) -> datetime:
+        """The turn's time, UTC."""
+        ...
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """The tags of the execution that the turn is about, empty elsewhere."""
+        ...
+
+    def new_id(self) -> str:
+        """A new id for an aggregate."""
+        ...
+
+    def new_token(self) -> Token:
+        """A new token, for a `Begin` whose token the handler wants to know."""
+        ...
+
+    def get(self, kind: type[G], key: str) -> G | None:
+        """An aggregate of one's own, read back from the log if it was evicted; None if no event of it exists."""
+        ...
+
+    def resident(self, kind: type[Re]) -> Re:
+        """A resident state of one's own."""
+        ...
+
+    def open(self, kind: type[I], subject: str) -> Sequence[Execution[I]]:
+        """One's own open executions of that intent and subject, oldest first."""
+        ...
+
+
+def reacts_to(
+    kind: type[E], *, emits: Sequence[type[Event]] = ()
+) -> Callable[[Callable[[M, Turn, E], Effects]], Callable[[M, Turn, E], Effects]]:
+    """Mark the method that answers an event, of whatever module. `emits`: the events that it may yield."""
+    return lambda fn: marked(fn, Mark("reacts", kind, emits=tuple(emits)))
+
+
+class handles(Generic[C]):  # noqa: N801 - a decorator, which is a class so that checkers see the command's type and the reply's apart
+    """Mark the method that decides a command. `emits`: the events that it may yield."""
+
+    def __init__(self, kind: type[C], *, emits: Sequence[type[Event]] = ()) -> None:
+        self._mark = Mark("handles", kind, emits=tuple(emits))
+
+    def __call__(self, fn: Callable[[M, Turn, C], Decision[R]]) -> Callable[[M, Turn, C], Decision[R]]:
+        """The same method, marked."""
+        return marked(fn, self._mark)
+
+
+def folds(kind: type[E], into: type[G]) -> Callable[[Callable[[M, G, E], G]], Callable[[M, G, E], G]]:
+    """Mark the method that makes the state after an event out of the state before it: the only way state changes.
+
+    The first event of an aggregate meets `into()`; the aggregate is the event's own. A fold reads no configuration and no other state.
+    """
+    return lambda fn: marked(fn, Mark("folds", kind, into=into))
+
+
+class _Namespace(dict[str, Any]):
+    """A class body in which no handler can be defined over another by accident."""
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name in self and (marks_of(self[name]) or marks_of(value)):
+            msg = f"Two methods are named {name!r}, and at least one is a handler: the first would be lost. Rename one."
+            raise DefinitionError(msg)
+        super().__setitem__(name, value)
+
+
+class ModuleMeta(type):
+    """Gives modules a class body that refuses to lose a handler."""
+
+    @classmethod
+    def __prepare__(mcls, name: str, bases: tuple[type, ...], /, **_options: Any) -> _Namespace:
+        """The class body's namespace."""
+        del name, bases
+        return _Namespace()
+
+    def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> "ModuleMeta":
+        """Make the class from a plain copy of the namespace."""
+        return super().__new__(mcls, name, bases, dict(namespace), **options)
+
+
+class Module(metaclass=ModuleMeta):
+    """An owner: its methods are pure handlers, marked by `handles`, `reacts_to`, `folds`, `settled` and `late`; its state is folded.
+
+    `name` identifies it in the log for ever; renaming a class does not matter, renaming `name` does.
+    """
+
+    name: ClassVar[str] = ""

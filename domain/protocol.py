@@ -1,0 +1,160 @@
+"""The protocol's own events: what the library writes between a program's events. Their meaning over time is `execution` and `parking`."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from tallystick.domain.effect import Interruption
+from tallystick.domain.outcome import Outcome
+from tallystick.domain.record import Record
+from tallystick.domain.retry import AnyRetry
+
+I = TypeVar("I")  # noqa: E741 - the intent's type
+A = TypeVar("A")
+R = TypeVar("R")
+
+EXECUTION = "Execution"
+"""The aggregate type of an execution's engine events; the aggregate id is the token."""
+COMMAND = "Command"
+"""The aggregate type of answered keyed commands; the aggregate id is the idempotency key."""
+OWNER = "Owner"
+"""The aggregate type of an owner's cursors, failures and redrives; the aggregate id is the owner's name."""
+
+
+class IntentStarted(Record, Generic[I, A], omit_defaults=True):
+    """The opening bracket. Its event type is the intent's `started_name()`."""
+
+    intent: I
+    actions: tuple[A, ...] = ()
+    deadline: datetime | None = None
+    timeout_us: int | None = None
+    retry: AnyRetry | None = None
+    priority: int = 200
+    origin: str = ""
+    interruption: Interruption = "deferred"
+    reason: str = ""
+    tags: Mapping[str, str] = {}
+
+
+class IntentEnded(Record, Generic[R]):
+    """The closing bracket where the program has none of its own: `{Operation}Succeeded`, `…Failed`, `…Abandoned`."""
+
+    operation: str
+    outcome: Outcome[R]
+
+
+class RetryScheduled(Record):
+    """The next attempt's number and earliest time (P6)."""
+
+    attempt: int
+    retry_at: datetime
+    code: str
+    message: str = ""
+
+
+class AttemptStarted(Record):
+    """A later attempt, or the same one performed again after a crash: `call` counts the calls of all attempts (P6)."""
+
+    attempt: int
+    call: int
+    deadline: datetime | None = None
+
+
+class TimeoutFired(Record):
+    """An attempt's deadline has passed; the owner has still to decide what follows (P8)."""
+
+    attempt: int
+
+
+class PersonNeeded(Record):
+    """The execution goes on only when somebody completes or fails it."""
+
+    reason: str
+
+
+class LateSuccess(Record):
+    """Evidence: a success came after the settlement (P10). `result` is the result's JSON."""
+
+    operation: str
+    result: msgspec.Raw
+
+
+class CommandSettled(Record):
+    """The answer to a keyed command, kept with a hash of its content (P15). `reply` is the reply's JSON, null when it was rejected."""
+
+    command: str
+    content_hash: str
+    reply: msgspec.Raw = msgspec.Raw(b"null")
+    rejected: bool = False
+    code: str = ""
+    message: str = ""
+
+
+class ReactionFailed(Record, omit_defaults=True):
+    """A handler raised. Without `retry_at` it is a dead letter, until somebody redrives or discards it (P12, P13).
+
+    `position` is the event that it failed on. For a settlement or late handler, `token` and the outcome's JSON stand in for it.
+    """
+
+    aggregate_type: str
+    aggregate_id: str
+    position: int
+    attempt: int
+    error: str
+    retry_at: datetime | None = None
+    token: str | None = None
+    role: Literal["reaction", "settlement", "late"] = "reaction"
+    outcome: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class ReactionResumed(Record, omit_defaults=True):
+    """An event of a parked aggregate has been handled or discarded; `next_position` is the next that waits, None when none does (P12)."""
+
+    aggregate_type: str
+    aggregate_id: str
+    position: int
+    next_position: int | None = None
+    discarded: bool = False
+    who: str = ""
+    why: str = ""
+
+
+class ReactionRedriven(Record, omit_defaults=True):
+    """A person let a dead letter be tried again, with its attempts reset."""
+
+    aggregate_type: str
+    aggregate_id: str
+    position: int
+    who: str = ""
+    why: str = ""
+
+
+class CursorAdvanced(Record):
+    """The owner has taken its event lane up to the envelope's `seen`, and had nothing to say (P2)."""
+
+
+class OwnerJoined(Record):
+    """A module that is new to a log: it takes events after `start` (P3)."""
+
+    start: int
+
+
+ENGINE_EVENTS: tuple[type[Record], ...] = (
+    RetryScheduled,
+    AttemptStarted,
+    TimeoutFired,
+    PersonNeeded,
+    LateSuccess,
+    CommandSettled,
+    ReactionFailed,
+    ReactionResumed,
+    ReactionRedriven,
+    CursorAdvanced,
+    OwnerJoined,
+)
+"""Those whose form does not depend on a program's types."""
+
+Payload = Any
+"""An event of the program, or one of the above."""

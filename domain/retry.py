@@ -1,0 +1,80 @@
+"""When to try again: pure formulas over the number of the retry. Who schedules and counts them is the owner."""
+
+from datetime import timedelta
+from typing import Protocol, runtime_checkable
+
+from tallystick.domain.record import Record
+
+NEVER_LATER = timedelta(days=3650)
+"""The cap on any delay: ten years, so that no formula overflows."""
+
+
+@runtime_checkable
+class RetryPolicy(Protocol):
+    """How often a failed or timed-out attempt is repeated, and after how long."""
+
+    @property
+    def max_retries(self) -> int:
+        """Attempts after the first."""
+        ...
+
+    def delay(self, retry: int, draw: float) -> timedelta:
+        """How long to wait before that retry (0 is the first); `draw` is a random number in [0, 1) for the jitter."""
+        ...
+
+
+def _jittered(delay: timedelta, jitter: float, draw: float) -> timedelta:
+    """Shorten the delay by up to the share `jitter`: "decorrelating" retries only ever earlier keeps the maximum a maximum."""
+    return delay * (1.0 - jitter * draw) if jitter else delay
+
+
+class FixedDelay(Record, tag=True):
+    """The same delay before every retry."""
+
+    interval: timedelta
+    max_retries: int = 3
+    jitter: float = 0.0
+
+    def delay(self, retry: int, draw: float) -> timedelta:
+        """`interval`, whatever the retry."""
+        del retry
+        return _jittered(min(self.interval, NEVER_LATER), self.jitter, draw)
+
+
+class ExponentialBackoff(Record, tag=True):
+    """min(initial · 2ⁿ, maximum) before retry n = 0, 1, 2 …"""
+
+    initial: timedelta
+    maximum: timedelta = timedelta(minutes=5)
+    max_retries: int = 3
+    jitter: float = 0.0
+
+    def delay(self, retry: int, draw: float) -> timedelta:
+        """Doubling, capped; no overflow at any n, because no power above the cap is computed."""
+        cap = min(self.maximum, NEVER_LATER)
+        doublings = min(retry, 64)
+        capped = cap if self.initial > cap // (1 << doublings) else self.initial * (1 << doublings)
+        return _jittered(capped, self.jitter, draw)
+
+
+class LinearBackoff(Record, tag=True):
+    """initial + increment · n before retry n = 0, 1, 2 …, capped at `maximum`."""
+
+    initial: timedelta
+    increment: timedelta
+    maximum: timedelta = NEVER_LATER
+    max_retries: int = 3
+    jitter: float = 0.0
+
+    def delay(self, retry: int, draw: float) -> timedelta:
+        """Growing by the same step, capped; no overflow at any n."""
+        cap = min(self.maximum, NEVER_LATER)
+        if self.initial >= cap:
+            return _jittered(cap, self.jitter, draw)
+        steps_to_cap = (cap - self.initial) // self.increment if self.increment > timedelta() else retry
+        grown = cap if retry > steps_to_cap else self.initial + self.increment * retry
+        return _jittered(grown, self.jitter, draw)
+
+
+AnyRetry = FixedDelay | ExponentialBackoff | LinearBackoff
+"""The policies that can be recorded in a log, because an execution was begun with one of its own."""
