@@ -1,0 +1,232 @@
+"""The codec: one system's registry of what may stand in its log, by name and schema version, and the way to bytes and back.
+
+Not a process-wide table: two systems, or two tests, may each have their own `OrderPlaced`. Payloads are JSON, decoded strictly.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, Union
+
+import msgspec
+
+from tallystick.domain.behaviour import Behaviour
+from tallystick.domain.command import Command
+from tallystick.domain.envelope import Recorded, Settles
+from tallystick.domain.errors import DefinitionError, InvalidPayload, MalformedPayload, UnknownEventType, UnknownEventVersion
+from tallystick.domain.event import Event, Upcaster
+from tallystick.domain.intent import Intent
+from tallystick.domain.outcome import Outcome
+from tallystick.domain.protocol import ENGINE_EVENTS, IntentEnded, IntentStarted
+from tallystick.domain.record import type_argument
+
+PAYLOAD_LIMIT_BYTES = 1 << 20
+"""The largest payload of one event; what is larger belongs in a file or a blob store, with its reference in the event."""
+
+_ENDS: tuple[Settles, ...] = ("succeeded", "failed", "abandoned")
+
+
+class Form(NamedTuple):
+    """How one event type is written and read."""
+
+    name: str
+    version: int
+    kind: Any
+    decoder: msgspec.json.Decoder[Any]
+    upcasters: Mapping[int, Upcaster]
+
+
+class Encoded(NamedTuple):
+    """A payload on its way into the log: its bytes, and the strictly decoded copy that everybody gets from now on."""
+
+    name: str
+    version: int
+    payload: bytes
+    event: Any
+
+
+class Codec:
+    """What one system's log may hold. Immutable once made; safe in any thread.
+
+    Raises:
+        DefinitionError: two different types would have one name in the log.
+    """
+
+    def __init__(self, behaviours: Iterable[Behaviour], actions: Iterable[type[Any]] = ()) -> None:
+        self._encode: Callable[[Any], bytes] = msgspec.json.Encoder(order="deterministic").encode
+        self._by_name: dict[str, Form] = {}
+        self._by_kind: dict[type[Any], Form] = {}
+        self._started: dict[type[Intent[Any]], Form] = {}
+        self._ended: dict[type[Intent[Any]], dict[Settles, Form]] = {}
+        self._outcomes: dict[type[Intent[Any]], msgspec.json.Decoder[Any]] = {}
+        self._results: dict[Any, msgspec.json.Decoder[Any]] = {}
+        self.intents: dict[str, type[Intent[Any]]] = {}
+        for engine_event in ENGINE_EVENTS:
+            self._add(engine_event.__name__, 1, engine_event)
+        action_types = tuple(actions)
+        for behaviour in behaviours:
+            for event in (*behaviour.published, *behaviour.reactions):
+                self._add_event(event)
+            for intent in (*behaviour.settlements, *behaviour.late):
+                self._add_intent(intent, action_types)
+
+    def _add(self, name: str, version: int, kind: Any, upcasters: Mapping[int, Upcaster] | None = None) -> Form:
+        known = self._by_name.get(name)
+        if known is not None:
+            if known.kind != kind:
+                msg = f"Two types would be written as {name!r}: {known.kind!r} and {kind!r}; rename one of them."
+                raise DefinitionError(msg)
+            return known
+        form = Form(name, version, kind, msgspec.json.Decoder(kind, strict=True), upcasters or {})
+        self._by_name[name] = form
+        if isinstance(kind, type):
+            self._by_kind[kind] = form
+        return form
+
+    def _add_event(self, event: type[Event]) -> None:
+        if not event.aggregate_type:
+            msg = f"{event.__name__} has no aggregate_type; say what it happens to."
+            raise DefinitionError(msg)
+        self._add(event.__name__, event.schema_version, event, event.upcasters)
+
+    def _add_intent(self, intent: type[Intent[Any]], actions: tuple[type[Any], ...]) -> None:
+        if intent in self._started:
+            return
+        operation = intent.operation()
+        if self.intents.setdefault(operation, intent) is not intent:
+            msg = f"Two intents are named {operation!r}; rename one of them."
+            raise DefinitionError(msg)
+        result = type_argument(intent, Intent)
+        action: Any = Union[actions] if actions else None  # noqa: UP007 - made of values
+        self._started[intent] = self._add(intent.started_name(), 1, IntentStarted[intent, action])
+        self._ended[intent] = {end: self._add(intent.ended_name(end), 1, IntentEnded[result]) for end in _ENDS}
+        self._outcomes[intent] = msgspec.json.Decoder(Outcome[result], strict=True)
+        self.result_decoder(result)
+
+    # Writing.
+
+    def encode(self, event: Any) -> Encoded:
+        """Bytes and decoded copy of an event of the program or the engine.
+
+        Raises:
+            InvalidPayload: its values do not have the types that it declares, or it is too large.
+        """
+        form = self._by_kind.get(type(event))
+        if form is None:
+            msg = f"{type(event).__name__} is not declared by any module: fold it, or name it in emits=…, so that it can be read back."
+            raise InvalidPayload(msg)
+        return self._encoded(form, event)
+
+    def encode_started(self, started: IntentStarted[Any, Any]) -> Encoded:
+        """An intent event; its type is the intent's."""
+        form = self._started.get(type(started.intent))
+        if form is None:
+            name = type(started.intent).__name__
+            msg = f"No module settles {name}: give one a method marked @{name}.settled, so that its end is heard."
+            raise InvalidPayload(msg)
+        return self._encoded(form, started)
+
+    def encode_ended(self, intent: type[Intent[Any]], settles: Settles, outcome: Outcome[Any]) -> Encoded:
+        """A completion event where the program yielded none of its own."""
+        return self._encoded(self._ended[intent][settles], IntentEnded(operation=intent.operation(), outcome=outcome))
+
+    def _encoded(self, form: Form, event: Any) -> Encoded:
+        try:
+            payload = self._encode(event)
+            copy = form.decoder.decode(payload)
+        except (msgspec.MsgspecError, TypeError, ValueError) as error:
+            msg = f"{form.name} has values that its types do not allow: {error}"
+            raise InvalidPayload(msg) from error
+        if len(payload) > PAYLOAD_LIMIT_BYTES:
+            msg = f"{form.name} has {len(payload)} bytes; the limit is {PAYLOAD_LIMIT_BYTES}. Keep the content elsewhere and log its reference."
+            raise InvalidPayload(msg)
+        return Encoded(form.name, form.version, payload, copy)
+
+    # Reading.
+
+    def decode(self, recorded: Recorded) -> Any:
+        """The payload of a record, in its current schema version.
+
+        Raises:
+            UnknownEventType, UnknownEventVersion, MalformedPayload: naming position and type; nothing is skipped.
+        """
+        if recorded.event is not None:
+            return recorded.event
+        form = self._by_name.get(recorded.event_type)
+        if form is None:
+            detail = "no module of this system declares it; restore its class, or add one with its name."
+            raise UnknownEventType(recorded.position, recorded.event_type, detail)
+        try:
+            if recorded.schema_version == form.version:
+                return form.decoder.decode(recorded.payload)
+            return self._upcast(form, recorded)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise MalformedPayload(recorded.position, recorded.event_type, str(error)) from error
+
+    def _upcast(self, form: Form, recorded: Recorded) -> Any:
+        content = msgspec.json.decode(recorded.payload)
+        for version in range(recorded.schema_version, form.version):
+            upcaster = form.upcasters.get(version)
+            if upcaster is None:
+                break
+            try:
+                content = upcaster(content)
+            except Exception as error:
+                detail = f"its upcaster from version {version} raised {error!r}"
+                raise MalformedPayload(recorded.position, recorded.event_type, detail) from error
+        else:
+            if recorded.schema_version < form.version:
+                return form.decoder.decode(self._encode(content))
+        detail = f"version {recorded.schema_version}; this program has {form.version} and upcasters from {sorted(form.upcasters)}"
+        raise UnknownEventVersion(recorded.position, recorded.event_type, detail)
+
+    def knows(self, event_type: str) -> bool:
+        """Whether a record of that type can be read."""
+        return event_type in self._by_name
+
+    # Results, replies and outcomes.
+
+    def result_decoder(self, kind: Any) -> msgspec.json.Decoder[Any]:
+        """A strict decoder for a result or reply type; made once."""
+        decoder = self._results.get(kind)
+        if decoder is None:
+            decoder = self._results[kind] = msgspec.json.Decoder(kind, strict=True)
+        return decoder
+
+    def checked(self, value: Any, kind: Any) -> Any:
+        """A strictly decoded copy of a result or reply.
+
+        Raises:
+            InvalidPayload: it is not of the declared type.
+        """
+        return self.read_value(self.value_bytes(value), kind)
+
+    def value_bytes(self, value: Any) -> bytes:
+        """A result or reply as JSON."""
+        try:
+            return self._encode(value)
+        except (msgspec.MsgspecError, TypeError, ValueError) as error:
+            msg = f"{type(value).__name__} cannot be written as JSON: {error}"
+            raise InvalidPayload(msg) from error
+
+    def read_value(self, content: bytes, kind: Any) -> Any:
+        """A result or reply from JSON."""
+        try:
+            return self.result_decoder(kind).decode(content)
+        except msgspec.MsgspecError as error:
+            msg = f"not a {getattr(kind, '__name__', kind)}: {error}"
+            raise InvalidPayload(msg) from error
+
+    def started(self, intent: type[Intent[Any]], content: bytes) -> IntentStarted[Any, Any]:
+        """An intent event's content from JSON."""
+        started: IntentStarted[Any, Any] = self._started[intent].decoder.decode(content)
+        return started
+
+    def outcome(self, intent: type[Intent[Any]], content: bytes) -> Outcome[Any]:
+        """An outcome from JSON, its result of the intent's type."""
+        outcome: Outcome[Any] = self._outcomes[intent].decode(content)
+        return outcome
+
+    def content_hash(self, command: Command[Any]) -> str:
+        """What tells whether an idempotency key is used with the same content again (P15)."""
+        content = type(command).__name__.encode() + b"\0" + self._encode(command)
+        return hashlib.blake2b(content, digest_size=16).hexdigest()

@@ -1,0 +1,333 @@
+"""The journal: numbers what is appended, publishes it at once from memory, and writes it behind in groups.
+
+Between the watermark (durable) and the tail (numbered) lies speculation: owners react to it, the outside world does not see it. Whatever
+leaves the system travels with an append as an output, and is released when its append is durable (output commit). If a crash loses
+record 100, it loses all that was derived from it, for that stands later. The log below knows batches only; actors know nothing of batches.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple, Protocol
+
+from tallystick.domain.clock import Clock, Identity
+from tallystick.domain.envelope import Recorded, Settles
+from tallystick.domain.errors import NotAccepted, VersionConflict
+from tallystick.domain.protocol import EXECUTION
+from tallystick.store.log import EventLog, Query
+
+WINDOW_RECORDS = 4096
+"""How many durable records stay in memory for owners that are a little behind; the others read from the log."""
+
+Fate = Literal["unknown", "never"]
+"""What became of an append when the log failed: it was being written, or it was never written (P18)."""
+
+Stream = tuple[str, str]
+"""Aggregate type and aggregate id."""
+
+
+class Output(Protocol):
+    """Something that leaves the system: a start, a cancel, a reply, an exception."""
+
+    def release(self) -> None:
+        """Let it out: everything up to its append is durable. Called once, by the thread that commits; must neither block nor raise."""
+        ...
+
+    def lost(self, fate: Fate) -> None:
+        """The log failed first; called once, instead of `release`."""
+        ...
+
+
+class Draft(NamedTuple):
+    """An event on its way into the log, encoded and checked already.
+
+    `expected_version` is the aggregate's version before it; None on engine streams, which the journal versions itself (P20).
+    """
+
+    event_type: str
+    schema_version: int
+    aggregate_type: str
+    aggregate_id: str
+    expected_version: int | None
+    payload: bytes
+    event: Any
+    token: str | None = None
+    settles: Settles | None = None
+
+
+class Origin(NamedTuple):
+    """Who appends, and why: the envelope's fields that all events of an append share."""
+
+    owner: str
+    seen: int | None = None
+    correlation: str | None = None
+    causation: int | None = None
+
+
+class Journal:
+    """One generation of a log in use. Any thread may append and look up; one at a time commits.
+
+    A journal ends with its first write error: nothing can be appended to it any more, and a new one is made on the log, opened again.
+    """
+
+    def __init__(self, log: EventLog, clock: Clock, identity: Identity) -> None:
+        head = log.head()
+        self._log = log
+        self._clock = clock
+        self._identity = identity
+        self._lock = threading.Lock()
+        self._committing = threading.Lock()
+        self._durable = threading.Condition()
+        self._last_us = head.occurred_at_us
+        self._last_id = head.event_id
+        self._window: list[Recorded] = []
+        self._base = head.position + 1
+        self._ends: dict[Stream, tuple[int, int]] = {}
+        self._records: list[Recorded] = []
+        self._outputs: list[Output] = []
+        self._unreleased = 0
+        self._wakers: dict[str, list[Callable[[], None]]] = {}
+        self._everyone: list[Callable[[], None]] = []
+        self.tail = head.position
+        self.watermark = head.position
+        self.commits = 0
+        self.failure: BaseException | None = None
+        self.on_pending: Callable[[], None] = lambda: None
+
+    # Appending.
+
+    def listen(self, event_types: Iterable[str], wake: Callable[[], None]) -> None:
+        """Have `wake` called, by the appending thread, after an append of one of these types, and now and then for the others."""
+        for event_type in event_types:
+            self._wakers.setdefault(event_type, []).append(wake)
+        self._everyone.append(wake)
+
+    def append(self, origin: Origin, drafts: Sequence[Draft], outputs: Sequence[Output] = ()) -> list[Recorded]:
+        """Number the events and publish them; all or nothing. Returns at once: they are durable when the watermark has passed them.
+
+        Raises:
+            VersionConflict: an aggregate is not at the version expected; nothing was appended.
+            NotAccepted: this journal has ended; nothing was appended.
+        """
+        with self._lock:
+            self._check_alive()
+            records = self._number(origin, drafts)
+            first = not self._records and not self._outputs
+            self._window += records
+            self._records += records
+            self._outputs += outputs
+            self._unreleased += len(outputs)
+            self.tail += len(records)
+            crossed = self.tail // (WINDOW_RECORDS // 4) != (self.tail - len(records)) // (WINDOW_RECORDS // 4)
+        if first:
+            self.on_pending()
+        for record in records:
+            for wake in self._wakers.get(record.event_type, ()):
+                wake()
+        if crossed:
+            for wake in self._everyone:
+                wake()
+        return records
+
+    def gate(self, output: Output) -> None:
+        """Release an output that comes with no event once all that is in the log by now is durable; at once if it is (P17)."""
+        with self._lock:
+            self._check_alive()
+            if self._unreleased or self.tail != self.watermark:
+                first = not self._records and not self._outputs
+                self._outputs.append(output)
+                self._unreleased += 1
+                late = True
+            else:
+                late = first = False
+        if not late:
+            output.release()
+        elif first:
+            self.on_pending()
+
+    def _check_alive(self) -> None:
+        if self.failure is not None:
+            raise NotAccepted from self.failure
+
+    def _number(self, origin: Origin, drafts: Sequence[Draft]) -> list[Recorded]:
+        now_us = self._last_us = max(self._clock.now_us(), self._last_us)
+        position = self.tail
+        correlation = origin.correlation
+        ends = self._versions_after(drafts)
+        records: list[Recorded] = []
+        for draft, version in zip(drafts, ends, strict=True):
+            position += 1
+            event_id = self._last_id = self._next_id(now_us)
+            correlation = correlation or event_id
+            records.append(
+                Recorded(
+                    position=position,
+                    event_id=event_id,
+                    event_type=draft.event_type,
+                    schema_version=draft.schema_version,
+                    aggregate_type=draft.aggregate_type,
+                    aggregate_id=draft.aggregate_id,
+                    aggregate_version=version,
+                    occurred_at_us=now_us,
+                    owner=origin.owner,
+                    token=draft.token,
+                    settles=draft.settles,
+                    correlation=correlation,
+                    causation=origin.causation,
+                    seen=origin.seen,
+                    payload=draft.payload,
+                    event=draft.event,
+                )
+            )
+            self._ends[draft.aggregate_type, draft.aggregate_id] = (version, position)
+        return records
+
+    def _versions_after(self, drafts: Sequence[Draft]) -> list[int]:
+        """The version that each draft gets; checked before anything is changed."""
+        versions: list[int] = []
+        fresh: dict[Stream, int] = {}
+        for draft in drafts:
+            stream = (draft.aggregate_type, draft.aggregate_id)
+            actual = fresh.get(stream)
+            if actual is None:
+                known = self._ends.get(stream)
+                actual = known[0] if known else draft.expected_version
+                if actual is None:
+                    actual = self._log.version(*stream)
+            if draft.expected_version is not None and draft.expected_version != actual:
+                raise VersionConflict(*stream, expected=draft.expected_version, actual=actual)
+            fresh[stream] = actual + 1
+            versions.append(actual + 1)
+        return versions
+
+    def _next_id(self, now_us: int) -> str:
+        """A new event id, never below the last one, so that ids bisect (P23)."""
+        event_id = self._identity.new_id(now_us)
+        if event_id > self._last_id:
+            return event_id
+        return _successor(self._last_id)
+
+    # Committing.
+
+    def commit(self) -> bool:
+        """Write what has gathered in one transaction, raise the watermark, release outputs in order; False when nothing had gathered.
+
+        Raises:
+            LogError: the log failed. This journal has ended, and its outputs have heard of it.
+        """
+        with self._committing:
+            with self._lock:
+                if self.failure is not None or not (self._records or self._outputs):
+                    return False
+                records, self._records = self._records, []
+                outputs, self._outputs = self._outputs, []
+            if records:
+                try:
+                    self._log.write(records)
+                except BaseException as error:
+                    self._end(error, outputs)
+                    raise
+                self.commits += 1
+                with self._lock:
+                    self.watermark = records[-1].position
+                    self._trim()
+            for output in outputs:
+                output.release()
+            with self._lock:
+                self._unreleased -= len(outputs)
+        with self._durable:
+            self._durable.notify_all()
+        return True
+
+    def end(self, error: BaseException) -> None:
+        """End this journal because the engine around it has failed (P14); unwritten appends are lost, and their outputs hear of it."""
+        with self._committing:
+            self._end(error, [])
+
+    def _end(self, error: BaseException, unknown: Sequence[Output]) -> None:
+        with self._lock:
+            if self.failure is not None:
+                return
+            self.failure = error
+            never, self._outputs, self._records = self._outputs, [], []
+        for output in unknown:
+            output.lost("unknown")
+        for output in never:
+            output.lost("never")
+        with self._durable:
+            self._durable.notify_all()
+
+    def _trim(self) -> None:
+        """Forget durable records beyond the window, and what is known of their streams (P17: after the commit only)."""
+        surplus = min(len(self._window) - WINDOW_RECORDS, self.watermark + 1 - self._base)
+        if surplus < WINDOW_RECORDS // 4:
+            return
+        for record in self._window[:surplus]:
+            stream = (record.aggregate_type, record.aggregate_id)
+            if self._ends.get(stream, (0, 0))[1] == record.position:
+                del self._ends[stream]
+        del self._window[:surplus]
+        self._base += surplus
+
+    # Looking up: the tail first, then a freshly begun read transaction (P17).
+
+    def after(self, position: int, limit: int) -> Sequence[Recorded]:
+        """The next records after a position, from memory where they are still there."""
+        with self._lock:
+            index = position + 1 - self._base
+            if index >= 0:
+                return self._window[index : index + limit]
+            until = self._base - 1
+        return list(self._log.read(Query(after=position, until=until, limit=limit)))
+
+    def version(self, aggregate_type: str, aggregate_id: str) -> int:
+        """An aggregate's last version, speculation included; 0 when there is no event of it."""
+        known = self._ends.get((aggregate_type, aggregate_id))
+        return known[0] if known else self._log.version(aggregate_type, aggregate_id)
+
+    def last(self, aggregate_type: str, aggregate_id: str) -> Recorded | None:
+        """An aggregate's last record, speculation included."""
+        with self._lock:
+            known = self._ends.get((aggregate_type, aggregate_id))
+            if known is not None and known[1] >= self._base:
+                return self._window[known[1] - self._base]
+        query = Query(aggregate_type=aggregate_type, aggregate_id=aggregate_id, newest_first=True, limit=1)
+        return next(iter(self._log.read(query)), None)
+
+    def stream(self, aggregate_type: str, aggregate_id: str, *, after: int = 0) -> Iterator[Recorded]:
+        """An aggregate's records in order, speculation included."""
+        stream = (aggregate_type, aggregate_id)
+        return self._matching(
+            Query(after=after, aggregate_type=aggregate_type, aggregate_id=aggregate_id),
+            lambda record: (record.aggregate_type, record.aggregate_id) == stream,
+        )
+
+    def of_token(self, token: str) -> Iterator[Recorded]:
+        """An execution's records: its engine events and its settlement, speculation included."""
+        return self._matching(
+            Query(token=token),
+            lambda record: record.token == token and (record.aggregate_type == EXECUTION or record.settles is not None),
+        )
+
+    def _matching(self, query: Query, matches: Callable[[Recorded], bool]) -> Iterator[Recorded]:
+        with self._lock:
+            watermark = self.watermark
+            start = max(watermark + 1 - self._base, 0)
+            speculative = [record for record in self._window[start:] if record.position > query.after and matches(record)]
+        for record in self._log.read(query):
+            if record.position <= watermark:
+                yield record
+        yield from speculative
+
+    # Waiting.
+
+    def wait_durable(self, position: int, timeout_s: float | None) -> bool:
+        """Block the calling thread until the watermark has reached `position`; False when the time ran out or the journal has ended."""
+        with self._durable:
+            self._durable.wait_for(lambda: self.watermark >= position or self.failure is not None, timeout_s)
+        return self.watermark >= position
+
+
+def _successor(event_id: str) -> str:
+    """The next UUID in order: clocks may stand still or run backwards across restarts, ids may not."""
+    digits = f"{int(event_id.replace('-', ''), 16) + 1:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

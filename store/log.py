@@ -1,0 +1,135 @@
+"""The contract of a log: an append-only, totally ordered record of all events, durable as a prefix, with one writer.
+
+Not numbering or group commit: the journal does those, and hands a log batches of records that are numbered already.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol, Self
+
+import msgspec
+
+from tallystick.domain.envelope import Recorded
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a log ends: its last record, or zeros and empty strings when it has none."""
+
+    position: int = 0
+    hash: bytes = b""
+    event_id: str = ""
+    occurred_at_us: int = 0
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """Which records to read; every filter that is given must hold.
+
+    `after` and `until` are positions, exclusive and inclusive; a page is continued with `after` (or, newest first, with `until`).
+    `since_us` and `before_us` are microseconds since 1970 UTC, inclusive and exclusive. `token` finds the events of one execution:
+    its engine events and its settlement.
+    """
+
+    after: int = 0
+    until: int | None = None
+    event_types: tuple[str, ...] = ()
+    aggregate_type: str | None = None
+    aggregate_id: str | None = None
+    owner: str | None = None
+    token: str | None = None
+    correlation: str | None = None
+    event_id: str | None = None
+    since_us: int | None = None
+    before_us: int | None = None
+    limit: int | None = None
+    newest_first: bool = False
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """An owner's state at a position of the log, as bytes (P21). `hash` is the hash of the record at `position`."""
+
+    owner: str
+    position: int
+    hash: bytes
+    format: int
+    body: bytes
+
+
+class LogReader(Protocol):
+    """What anyone may ask of a log, from any thread, also while it is being written; readers never block the writer."""
+
+    def head(self) -> Head:
+        """The last durable record, as of now."""
+        ...
+
+    def read(self, query: Query = ...) -> Iterator[Recorded]:
+        """The records that match, by position; reads in pages, never the whole log at once.
+
+        Each page is a freshly begun read transaction (P17), so a long iteration sees what was committed meanwhile.
+        """
+        ...
+
+    def version(self, aggregate_type: str, aggregate_id: str) -> int:
+        """The last version of that aggregate, 0 when the log has no event of it; a freshly begun read transaction (P17)."""
+        ...
+
+    def snapshots(self, owner: str) -> Iterator[Snapshot]:
+        """The owner's snapshots, newest first, whole and checked; a damaged one is left out."""
+        ...
+
+    def verify(self) -> Iterator[Recorded]:
+        """Every record in order, its chain and contiguity checked.
+
+        Raises:
+            LogCorrupt: naming the first bad position.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections; closing again does nothing."""
+        ...
+
+
+class EventLog(LogReader, Protocol):
+    """A log that this process may write. `open` before writing; only one thread writes at a time, any number read."""
+
+    @property
+    def identity(self) -> str:
+        """The log's own id, made when it was created."""
+        ...
+
+    @property
+    def epoch(self) -> int:
+        """How often the log was opened for writing, this time included (P22); 0 before `open`."""
+        ...
+
+    def open(self) -> Head:
+        """Become the log's one writer and make sure that all that can be read is durable (P19).
+
+        Raises:
+            LogLocked: another process writes it; at once, with its pid.
+            LogVersionError: it is of a version that this one cannot read.
+            LogCorrupt, LogPoisoned: it cannot be read, or not be made durable; it stays closed.
+        """
+        ...
+
+    def write(self, records: Sequence[Recorded]) -> Head:
+        """Write a batch in one transaction, all or nothing; durable (as far as the log's durability goes) when it returns the new head.
+
+        Raises:
+            PositionConflict: the positions do not follow the head without a gap; nothing is written.
+            VersionConflict: an aggregate's version exists already; nothing is written.
+            Fenced: another writer has opened the log since.
+            LogPoisoned: an I/O error, disk full included. The log accepts nothing more until it is opened again (P18).
+        """
+        ...
+
+    def save_snapshot(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot; the newest two of an owner are kept.
+
+        Raises:
+            SnapshotError: its position lies beyond the log's end, or its hash is not that record's.
+        """
+        ...
+
+    def reopened(self) -> Self:
+        """A fresh log on the same storage, to be opened after this one was poisoned or closed."""
+        ...

@@ -1,0 +1,255 @@
+"""A log in memory, for tests and programs that need no disk: the same contract, durable as long as its storage is referred to.
+
+Not a cache of another log, and not a fake: it refuses what the others refuse.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Self
+
+import msgspec
+
+from tallystick.domain.envelope import Recorded
+from tallystick.domain.errors import AlreadySettled, Fenced, LogCorrupt, LogError, PositionConflict, SnapshotError, VersionConflict
+from tallystick.domain.protocol import EXECUTION
+from tallystick.store.chain import GENESIS, link
+from tallystick.store.log import Head, Query, Snapshot
+
+_EVERYTHING = Query()
+_SNAPSHOTS_KEPT = 2
+
+
+class _Storage:
+    """What outlives one opening: the records, ways to them, and how often they were opened."""
+
+    def __init__(self, identity: str) -> None:
+        self.identity = identity
+        self.mutex = threading.Lock()
+        self.epoch = 0
+        self.records: list[Recorded] = []
+        self.streams: dict[tuple[str, str], dict[int, int]] = {}
+        self.versions: dict[tuple[str, str], int] = {}
+        self.settled: dict[str, int] = {}
+        self.correlations: dict[str, list[int]] = {}
+        self.snapshots: dict[str, tuple[Snapshot, ...]] = {}
+
+    def head(self) -> Head:
+        if not self.records:
+            return Head()
+        last = self.records[-1]
+        return Head(position=last.position, hash=last.hash, event_id=last.event_id, occurred_at_us=last.occurred_at_us)
+
+    def add(self, record: Recorded) -> None:
+        position = record.position
+        # The record itself comes first: a reader that finds a position in one of the ways must find the record too.
+        self.records.append(record)
+        stream, version = (record.aggregate_type, record.aggregate_id), record.aggregate_version
+        self.streams.setdefault(stream, {})[version] = position
+        self.versions[stream] = max(version, self.versions.get(stream, 0))
+        if record.settles is not None and record.token is not None:
+            self.settled[record.token] = position
+        self.correlations.setdefault(record.correlation, []).append(position)
+
+
+class MemoryLog:
+    """An `EventLog` in memory; any thread may call anything. `identity` is the log's own id: give two logs two."""
+
+    def __init__(self, *, identity: str = "memory") -> None:
+        self._storage = _Storage(identity)
+        self._epoch = 0
+        self._closed = False
+
+    @property
+    def identity(self) -> str:
+        """The log's own id."""
+        return self._storage.identity
+
+    @property
+    def epoch(self) -> int:
+        """How often the storage was opened for writing, this time included; 0 before `open`."""
+        return self._epoch
+
+    def open(self) -> Head:
+        """Become the storage's one writer; whoever was it is fenced from now on (P22)."""
+        with self._storage.mutex:
+            if self._closed or self._epoch:
+                msg = "This log was opened before; call reopened() for a fresh one."
+                raise LogError(msg)
+            self._storage.epoch += 1
+            self._epoch = self._storage.epoch
+            return self._storage.head()
+
+    def write(self, records: Sequence[Recorded]) -> Head:
+        """Write a batch, all or nothing; durable, as far as memory is, when it returns. Errors as `EventLog.write`."""
+        with self._storage.mutex:
+            self._check_writer()
+            self._check(records)
+            try:
+                linked = self._linked(records)
+            except (TypeError, ValueError, OverflowError) as error:
+                msg = f"A record of the batch from position {records[0].position} holds a value that cannot be stored: {error}"
+                raise LogError(msg) from error
+            for record in linked:
+                self._storage.add(record)
+            return self._storage.head()
+
+    def save_snapshot(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot, and of its owner's only the newest two. Errors as `EventLog.save_snapshot`."""
+        with self._storage.mutex:
+            self._check_writer()
+            records = self._storage.records
+            if snapshot.position > len(records):
+                msg = f"A snapshot of {snapshot.owner!r} at {snapshot.position} lies beyond the log's end at {len(records)}."
+                raise SnapshotError(msg)
+            if snapshot.hash != (records[snapshot.position - 1].hash if snapshot.position else GENESIS):
+                msg = f"A snapshot of {snapshot.owner!r} at {snapshot.position} is of another log: the record there has another hash."
+                raise SnapshotError(msg)
+            others = (kept for kept in self._storage.snapshots.get(snapshot.owner, ()) if kept.position != snapshot.position)
+            newest = sorted((snapshot, *others), key=lambda kept: kept.position, reverse=True)
+            self._storage.snapshots[snapshot.owner] = tuple(newest[:_SNAPSHOTS_KEPT])
+
+    def reopened(self) -> Self:
+        """A fresh log on the same storage; this one is closed, and fenced."""
+        self.close()
+        fresh = type(self)()
+        fresh._storage = self._storage  # noqa: SLF001 - of the same class
+        return fresh
+
+    def close(self) -> None:
+        """Write nothing more; the storage stays with whoever has it."""
+        self._closed = True
+
+    def head(self) -> Head:
+        """The last record, as of now."""
+        self._check_open()
+        with self._storage.mutex:
+            return self._storage.head()
+
+    def read(self, query: Query = _EVERYTHING) -> Iterator[Recorded]:
+        """The records that match, by position; what is written meanwhile is seen."""
+        left = query.limit
+        for position in self._positions(query):
+            if left == 0:
+                return
+            self._check_open()
+            record = self._storage.records[position - 1]
+            if matches(query, record):
+                left = None if left is None else left - 1
+                yield record
+
+    def version(self, aggregate_type: str, aggregate_id: str) -> int:
+        """The last version of that aggregate, 0 when there is none."""
+        self._check_open()
+        with self._storage.mutex:
+            return self._storage.versions.get((aggregate_type, aggregate_id), 0)
+
+    def snapshots(self, owner: str) -> Iterator[Snapshot]:
+        """The owner's snapshots, newest first."""
+        self._check_open()
+        yield from self._storage.snapshots.get(owner, ())
+
+    def verify(self) -> Iterator[Recorded]:
+        """Every record in order, its chain, position and version checked. Errors as `LogReader.verify`."""
+        previous, versions, gap = GENESIS, dict[tuple[str, str], int](), 0
+        for position, record in enumerate(self.read(), start=1):
+            if record.position != position or record.hash != link(previous, record):
+                msg = f"The record at position {position} is not the one that was written there."
+                raise LogCorrupt(msg)
+            stream = (record.aggregate_type, record.aggregate_id)
+            versions[stream] = versions.get(stream, 0) + 1
+            gap = gap or (position if record.aggregate_version != versions[stream] else 0)
+            previous = record.hash
+            yield record
+        if gap:
+            msg = f"The record at position {gap} does not have its aggregate's next version."
+            raise LogCorrupt(msg)
+
+    def _positions(self, query: Query) -> Iterator[int]:
+        """Positions in reading order among which all matches are, found by the narrowest way that the query allows."""
+        self._check_open()
+        found = self._found(query)
+        if found is not None:
+            inside = (p for p in found if p > query.after and (query.until is None or p <= query.until))
+            yield from sorted(inside, reverse=query.newest_first)
+            return
+        records = self._storage.records
+        last = len(records) if query.until is None else min(query.until, len(records))
+        if query.newest_first:
+            yield from range(last, max(query.after, 0), -1)
+            return
+        position = max(query.after, 0) + 1
+        while position <= len(records) and (query.until is None or position <= query.until):
+            yield position
+            position += 1
+
+    def _found(self, query: Query) -> Sequence[int] | None:
+        storage = self._storage
+        with storage.mutex:
+            if query.token is not None:
+                engine = storage.streams.get((EXECUTION, query.token), {}).values()
+                settlement = storage.settled.get(query.token)
+                return tuple({*engine, *(() if settlement is None else (settlement,))})
+            if query.aggregate_type is not None and query.aggregate_id is not None:
+                return tuple(storage.streams.get((query.aggregate_type, query.aggregate_id), {}).values())
+            if query.correlation is not None:
+                return tuple(storage.correlations.get(query.correlation, ()))
+        return None
+
+    def _linked(self, records: Sequence[Recorded]) -> list[Recorded]:
+        previous, linked = self._storage.head().hash, list[Recorded]()
+        for record in records:
+            previous = link(previous, record)
+            linked.append(msgspec.structs.replace(record, hash=previous, event=None))
+        return linked
+
+    def _check(self, records: Sequence[Recorded]) -> None:
+        """Refuse the batch as a whole, before anything of it is stored."""
+        position, versions, settled = len(self._storage.records), dict[tuple[str, str], set[int]](), set[str]()
+        for expected, record in enumerate(records, start=position + 1):
+            if record.position != expected:
+                msg = f"A record at position {record.position} was offered where {expected} comes next."
+                raise PositionConflict(msg)
+        for record in records:
+            stream = (record.aggregate_type, record.aggregate_id)
+            batch = versions.setdefault(stream, set())
+            if record.aggregate_version in batch or record.aggregate_version in self._storage.streams.get(stream, ()):
+                actual = max(0, self._storage.versions.get(stream, 0), *batch)
+                raise VersionConflict(*stream, expected=record.aggregate_version - 1, actual=actual)
+            batch.add(record.aggregate_version)
+            if record.settles is None or record.token is None:
+                continue
+            if record.token in settled or record.token in self._storage.settled:
+                raise AlreadySettled(record.token)
+            settled.add(record.token)
+
+    def _check_open(self) -> None:
+        if self._closed or not self._epoch:
+            msg = "This log is not open."
+            raise LogError(msg)
+
+    def _check_writer(self) -> None:
+        if self._epoch and self._epoch != self._storage.epoch:
+            raise Fenced
+        self._check_open()
+
+
+def matches(query: Query, record: Recorded) -> bool:
+    """Whether every filter of the query but `limit` holds for that record: the contract in words that every log agrees with."""
+    return (
+        record.position > query.after
+        and (query.until is None or record.position <= query.until)
+        and (not query.event_types or record.event_type in query.event_types)
+        and (query.aggregate_type is None or record.aggregate_type == query.aggregate_type)
+        and (query.aggregate_id is None or record.aggregate_id == query.aggregate_id)
+        and (query.owner is None or record.owner == query.owner)
+        and (query.token is None or _of_execution(query.token, record))
+        and (query.correlation is None or record.correlation == query.correlation)
+        and (query.event_id is None or record.event_id == query.event_id)
+        and (query.since_us is None or record.occurred_at_us >= query.since_us)
+        and (query.before_us is None or record.occurred_at_us < query.before_us)
+    )
+
+
+def _of_execution(token: str, record: Recorded) -> bool:
+    engine = record.aggregate_type == EXECUTION and record.aggregate_id == token
+    return engine or (record.token == token and record.settles is not None)

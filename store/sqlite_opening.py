@@ -1,0 +1,98 @@
+"""Opening a SQLite log for writing: its tables made or checked, its end checked, the next epoch taken. Not its files or its lock."""
+
+from pathlib import Path
+from typing import Any, Final, cast
+
+import apsw
+import msgspec
+
+from tallystick.domain.errors import LogCorrupt, LogError
+from tallystick.store.chain import GENESIS, link
+from tallystick.store.log import Head, Query
+from tallystick.store.sqlite_query import page_of
+from tallystick.store.sqlite_rows import records_in
+
+_SCHEMA: Final = Path(__file__).with_name("sqlite_schema.sql")
+_TABLES: Final = "SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
+_NEXT_EPOCH: Final = "UPDATE meta SET epoch = epoch + 1 RETURNING identity, epoch, correlated"
+_CHECKED_AT_THE_END: Final = 64
+_CACHE_KB: Final = 4_096
+_SIDE_FILE_BYTES: Final = 16 << 20
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """What a writer has to know of the log that it has opened."""
+
+    identity: str = ""
+    epoch: int = 0
+    head: Head = Head()
+    correlated: int = 0
+
+
+def prepare(connection: apsw.Connection, *, new: bool, synchronous: str) -> Opened:
+    """Make the tables of a new log, or check those of an old one and its last records; then take the next epoch, durably (P22).
+
+    Raises:
+        LogCorrupt: the tables are not this format's, or the last records are not those that were written; nothing was changed.
+        apsw.Error: from the database.
+    """
+    connection.pragma("synchronous", "FULL")
+    if new:
+        _create(connection)
+    _check_tables(connection)
+    if connection.pragma("journal_mode", "wal") != "wal":
+        msg = f"{connection.filename} cannot have a write-ahead log where it lies; use a local file system."
+        raise LogError(msg)
+    connection.pragma("cache_size", -_CACHE_KB)
+    connection.pragma("journal_size_limit", _SIDE_FILE_BYTES)
+    head = _checked_end(connection)
+    identity, epoch, correlated = _rows(connection, _NEXT_EPOCH)[0]
+    connection.pragma("synchronous", synchronous)
+    return Opened(identity=identity, epoch=epoch, head=head, correlated=correlated)
+
+
+def _create(connection: apsw.Connection) -> None:
+    # In one transaction with a rollback journal, before there is a write-ahead log: so the header that says whose file this is
+    # is whole on the disk before there are side files.
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(_SCHEMA.read_text("utf-8"))
+    connection.execute("COMMIT")
+
+
+def _check_tables(connection: apsw.Connection) -> None:
+    pattern = apsw.Connection(":memory:")
+    try:
+        pattern.execute(_SCHEMA.read_text("utf-8"))
+        wanted = _rows(pattern, _TABLES)
+    finally:
+        pattern.close()
+    found = _rows(connection, _TABLES)
+    if found != wanted:
+        names = sorted({row[0] for row in set(found) ^ set(wanted)})
+        msg = f"{connection.filename} does not have the tables of its format: {', '.join(names)} differ. Restore a copy of the log."
+        raise LogCorrupt(msg)
+
+
+def _checked_end(connection: apsw.Connection) -> Head:
+    """The last record, when the last few are contiguous and chained; the whole chain is `verify`'s."""
+    try:
+        row = connection.execute(*page_of(Query(newest_first=True), _CHECKED_AT_THE_END)).fetchone()
+        records = records_in(row)[::-1] if row else []
+    except ValueError as error:
+        msg = f"{connection.filename}: one of the last records is damaged and cannot be read; restore a copy of the log."
+        raise LogCorrupt(msg) from error
+    if not records:
+        return Head()
+    first, last = records[0], records[-1]
+    previous = GENESIS
+    for position, record in enumerate(records, start=first.position):
+        linked = link(previous, record) if position == 1 or record is not first else record.hash
+        if record.position != position or record.hash != linked:
+            msg = f"{connection.filename}: the record at position {position} is not the one that was written. Restore a copy of the log."
+            raise LogCorrupt(msg)
+        previous = record.hash
+    return Head(position=last.position, hash=last.hash, event_id=last.event_id, occurred_at_us=last.occurred_at_us)
+
+
+def _rows(connection: apsw.Connection, sql: str) -> list[tuple[Any, ...]]:
+    return cast("list[tuple[Any, ...]]", connection.execute(sql).fetchall())

@@ -1,0 +1,80 @@
+"""Queries as SQL: which rows a page is, found through an index where there is one. Not their execution."""
+
+from typing import Any, Final
+
+from tallystick.domain.protocol import EXECUTION
+from tallystick.store.log import Query
+from tallystick.store.sqlite_rows import PAGE, Statement
+
+_OF_EXECUTION: Final = """(
+    SELECT position FROM event INDEXED BY event_stream WHERE aggregate_id = ? AND aggregate_type = ?
+    UNION
+    SELECT position FROM event INDEXED BY event_settlement WHERE token = ? AND settles IS NOT NULL
+) AS found CROSS JOIN event ON event.position = found.position"""
+
+# The index up to its mark, the rows themselves after it; one statement, so that both are of one state of the log.
+_OF_CORRELATION: Final = """(
+    SELECT position FROM correlation WHERE correlation = ?
+    UNION ALL
+    SELECT position FROM event WHERE position > (SELECT correlated FROM meta) AND correlation = ?
+) AS found CROSS JOIN event ON event.position = found.position"""
+
+# The first position at which a column that never decreases (P23) is not below a value: a binary search in one step.
+_FIRST_NOT_BELOW: Final = """(
+    WITH RECURSIVE span (low, high) AS (
+        SELECT 1, coalesce(max(position), 0) + 1 FROM event
+        UNION ALL
+        SELECT iif((SELECT {column} {below} ? FROM event WHERE position = (low + high) / 2), (low + high) / 2 + 1, low),
+               iif((SELECT {column} {below} ? FROM event WHERE position = (low + high) / 2), high, (low + high) / 2)
+        FROM span WHERE low < high
+    )
+    SELECT low FROM span WHERE low >= high
+)"""
+_NOT_BELOW_ID: Final = _FIRST_NOT_BELOW.format(column="event_id", below="<")
+_ABOVE_ID: Final = _FIRST_NOT_BELOW.format(column="event_id", below="<=")
+_NOT_BEFORE: Final = _FIRST_NOT_BELOW.format(column="occurred_at_us", below="<")
+
+
+def page_of(query: Query, rows: int) -> Statement:
+    """The statement that reads the first `rows` rows that match, as one row for `records_in`."""
+    source, bindings = _source(query)
+    terms: list[str] = []
+    for term, *values in _terms(query):
+        terms.append(term)
+        bindings.extend(values)
+    where = f"WHERE {' AND '.join(terms)}" if terms else ""
+    order = "DESC" if query.newest_first else "ASC"
+    # Only fixed texts are put together here; what the caller gave is bound.
+    sql = f"SELECT {PAGE} FROM (SELECT event.* FROM {source} {where} ORDER BY event.position {order} LIMIT ?)"  # noqa: S608
+    return sql, (*bindings, rows)
+
+
+def _source(query: Query) -> tuple[str, list[Any]]:
+    if query.token is not None:
+        return _OF_EXECUTION, [query.token, EXECUTION, query.token]
+    if query.aggregate_id is not None:
+        return "event INDEXED BY event_stream", []
+    if query.correlation is not None:
+        return _OF_CORRELATION, [query.correlation, query.correlation]
+    return "event", []
+
+
+def _terms(query: Query) -> list[tuple[Any, ...]]:
+    """Conditions with their bindings. A filter that `_source` has served already is repeated: it costs little and cannot go wrong."""
+    terms: list[tuple[Any, ...]] = []
+    if query.after > 0:
+        terms.append(("event.position > ?", query.after))
+    if query.until is not None:
+        terms.append(("event.position <= ?", query.until))
+    if query.event_id is not None:
+        twice = (query.event_id, query.event_id)
+        terms.append((f"event.position >= {_NOT_BELOW_ID} AND event.position < {_ABOVE_ID} AND event_id = ?", *twice, *twice, twice[0]))
+    if query.since_us is not None:
+        terms.append((f"event.position >= {_NOT_BEFORE} AND occurred_at_us >= ?", *(query.since_us,) * 3))
+    if query.before_us is not None:
+        terms.append((f"event.position < {_NOT_BEFORE} AND occurred_at_us < ?", *(query.before_us,) * 3))
+    if query.event_types:
+        terms.append((f"event_type IN ({','.join('?' * len(query.event_types))})", *query.event_types))
+    columns = ("aggregate_id", "aggregate_type", "owner", "correlation")
+    terms.extend((f"event.{name} = ?", value) for name in columns if (value := getattr(query, name)) is not None)
+    return terms

@@ -1,0 +1,137 @@
+"""Reading a SQLite log, from any thread of any process, without ever writing to it or waiting for its writer.
+
+Not the writer's own connection: a reader has connections of its own, opened read-only.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from tallystick.domain.envelope import Recorded
+from tallystick.domain.errors import LogCorrupt, LogError
+from tallystick.store.log import Head, Query, Snapshot
+from tallystick.store.sqlite_file import check_header, connect, unreadable
+from tallystick.store.sqlite_query import page_of
+from tallystick.store.sqlite_rows import records_in
+from tallystick.store.sqlite_snapshots import newest_first
+from tallystick.store.sqlite_verify import verified
+
+_EVERYTHING: Final = Query()
+_KEPT_CONNECTIONS: Final = 4
+_CACHE_KB: Final = 1_024
+_FIRST_PAGE_ROWS: Final = 64
+_PAGE_ROWS: Final = 1_000
+_PAGE_BYTES: Final = 4 << 20
+
+_HEAD: Final = "SELECT position, hash, event_id, occurred_at_us FROM event ORDER BY position DESC LIMIT 1"
+_VERSION: Final = "SELECT max(aggregate_version) FROM event WHERE aggregate_id = ? AND aggregate_type = ?"
+
+
+class SqliteReader:
+    """A `LogReader` on a SQLite log: takes no writer lock and writes nothing. Any thread may call anything.
+
+    Each call that asks the database is a read transaction of its own (P17).
+
+    Raises:
+        LogError: there is no log at `path`.
+        LogVersionError, LogCorrupt: what is there is not a log that this version can read.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, vfs: str | None = None) -> None:
+        self.path = os.path.realpath(path)
+        self._vfs = vfs
+        self._idle: deque[apsw.Connection] = deque()
+        self._closed = False
+        if not check_header(self.path, vfs):
+            msg = f"{self.path} holds no log; open it for writing once to make one."
+            raise LogError(msg)
+
+    def close(self) -> None:
+        """Close the connections; one that is reading just now is closed when its page is read. Closing again does nothing."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+    def head(self) -> Head:
+        """The last durable record, as of now."""
+        row = self.first_row(_HEAD)
+        return Head() if row is None else Head(position=row[0], hash=row[1], event_id=row[2], occurred_at_us=row[3])
+
+    def version(self, aggregate_type: str, aggregate_id: str) -> int:
+        """The last version of that aggregate, 0 when there is none; a freshly begun read transaction (P17)."""
+        row = self.first_row(_VERSION, (aggregate_id, aggregate_type))
+        return row[0] or 0 if row else 0
+
+    def read(self, query: Query = _EVERYTHING) -> Iterator[Recorded]:
+        """The records that match, by position, in pages that are each a freshly begun read transaction (P17)."""
+        size, left = _FIRST_PAGE_ROWS, query.limit
+        while left is None or left > 0:
+            wanted = size if left is None else min(size, left)
+            page, asked = self._page(query, wanted)
+            yield from page
+            if len(page) < asked:
+                return
+            left = None if left is None else left - len(page)
+            last = page[-1].position
+            query = msgspec.structs.replace(query, **({"until": last - 1} if query.newest_first else {"after": last}))
+            # Pages are small in rows where the payloads are large, so that a page's memory is bounded.
+            mean = sum(len(record.payload) for record in page) // len(page) + 1
+            size = max(1, min(_PAGE_ROWS, _PAGE_BYTES // mean))
+
+    def snapshots(self, owner: str) -> Iterator[Snapshot]:
+        """The owner's snapshots, newest first; one that is damaged, or not of this log's record at its position, is left out (P21)."""
+        return newest_first(self.first_row, owner)
+
+    def verify(self) -> Iterator[Recorded]:
+        """Every record in order, its chain, position and version checked, then SQLite's own structure. Errors as `LogReader.verify`."""
+        return verified(self.read, self.first_row)
+
+    def first_row(self, sql: str, bindings: tuple[Any, ...] = ()) -> tuple[Any, ...] | None:
+        """The first row of a statement in a read transaction of its own, or None; the database's errors become the log's."""
+        try:
+            connection = self._take()
+            try:
+                row: tuple[Any, ...] | None = connection.execute(sql, bindings).fetchone()
+            finally:
+                self._take_back(connection)
+        except apsw.Error as error:
+            raise unreadable(self.path, error) from error
+        return row
+
+    def _page(self, query: Query, rows: int) -> tuple[list[Recorded], int]:
+        """A page, and how many rows it was asked for."""
+        try:
+            row = self.first_row(*page_of(query, rows))
+            return (records_in(row) if row else []), rows
+        except (ValueError, LogCorrupt) as error:
+            if rows == 1:
+                side = f"before position {query.until}" if query.newest_first else f"after position {query.after}"
+                msg = f"{self.path}: the next record {side} is damaged and cannot be read; restore a copy of the log."
+                raise LogCorrupt(msg) from error
+        # One damaged row spoils its page: what stands before it is still read, in smaller and smaller ones.
+        return self._page(query, max(1, rows // 8))
+
+    def _take(self) -> apsw.Connection:
+        """A connection that nobody else uses; of the idle ones that which was used last, since its cache is warm."""
+        if self._closed:
+            msg = f"{self.path} is not open."
+            raise LogError(msg)
+        try:
+            return self._idle.pop()
+        except IndexError:
+            connection = connect(self.path, self._vfs, writing=False)
+            connection.pragma("cache_size", -_CACHE_KB)
+            return connection
+
+    def _take_back(self, connection: apsw.Connection) -> None:
+        if len(self._idle) < _KEPT_CONNECTIONS:
+            self._idle.append(connection)
+        else:
+            connection.close()
+        # Asked after it was put back: else it could be kept by a reader that closed in between.
+        if self._closed:
+            self.close()
