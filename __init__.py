@@ -1,0 +1,197 @@
+"""Long-running operations that must not get lost: whatever was begun is either completed or visible.
+
+This is the public face; programs import it as `import tallystick as ts`. Each name is fetched from its module when it is first used
+(PEP 562), so that the import itself costs next to nothing. To add a name: import it below from the module that defines it, and enter it
+in `__all__` and in `_ROOMS`; a test holds the three together.
+"""
+
+TYPE_CHECKING = False  # what type checkers take for true; importing typing for it would cost more than all the rest
+if TYPE_CHECKING:
+    from tallystick.actors.admission import Limits
+    from tallystick.actors.clock import ManualClock, SeededIdentity, SystemClock
+    from tallystick.actors.runtimes.dispatcher import DispatcherRuntime
+    from tallystick.actors.runtimes.stepped import SteppedRuntime
+    from tallystick.actors.runtimes.threads import ThreadsRuntime
+    from tallystick.actors.supervision import Health, RestartPolicy
+    from tallystick.actors.system import DeadLetter, OpenExecution, System
+    from tallystick.domain.action import Action, Call, Done, Later, NotDone, Performer, Probe, Unknown
+    from tallystick.domain.command import Command
+    from tallystick.domain.effect import Begin, Decision, Effect, Effects, NeedsPerson, Settle
+    from tallystick.domain.envelope import Recorded
+    from tallystick.domain.errors import (
+        AlreadySettled,
+        CommitUnknown,
+        DefinitionError,
+        EffectError,
+        Fenced,
+        IdempotencyConflict,
+        InvalidPayload,
+        LogCorrupt,
+        LogError,
+        LogLocked,
+        LogPoisoned,
+        LogVersionError,
+        MalformedPayload,
+        NotAccepted,
+        NotCommitted,
+        Overloaded,
+        PositionConflict,
+        Rejected,
+        SnapshotError,
+        TallystickError,
+        TimedOutWaiting,
+        UnknownCommand,
+        UnknownEventType,
+        UnknownEventVersion,
+        UnreadableEvent,
+        VersionConflict,
+    )
+    from tallystick.domain.event import Aggregate, Event, Resident
+    from tallystick.domain.execution import Execution
+    from tallystick.domain.intent import Intent
+    from tallystick.domain.module import Module, Turn, folds, handles, reacts_to
+    from tallystick.domain.outcome import Cancelled, Failed, Outcome, Refused, Succeeded, TimedOut
+    from tallystick.domain.record import Record
+    from tallystick.domain.retry import ExponentialBackoff, FixedDelay, LinearBackoff, RetryPolicy
+    from tallystick.domain.token import Token
+    from tallystick.store.log import EventLog, Query
+    from tallystick.store.memory import MemoryLog
+    from tallystick.store.sqlite import SqliteLog
+    from tallystick.store.sqlite_reader import SqliteReader
+else:
+
+    def __getattr__(name: str) -> object:
+        """The public name, from the module that defines it; kept, so that each is asked for once.
+
+        Raises:
+            AttributeError: there is no such public name.
+        """
+        from importlib import import_module  # noqa: PLC0415 - only when a name is used
+
+        room = next((room for room, names in _ROOMS.items() if name in names.split()), None)
+        if room is None:
+            msg = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(msg, name=name)
+        value = globals()[name] = getattr(import_module(f"{__name__}.{room}"), name)
+        return value
+
+    def __dir__() -> list[str]:
+        """What is there already, and every public name."""
+        return sorted({*globals(), *__all__})
+
+
+__all__ = [
+    "Action",
+    "Aggregate",
+    "AlreadySettled",
+    "Begin",
+    "Call",
+    "Cancelled",
+    "Command",
+    "CommitUnknown",
+    "DeadLetter",
+    "Decision",
+    "DefinitionError",
+    "DispatcherRuntime",
+    "Done",
+    "Effect",
+    "EffectError",
+    "Effects",
+    "Event",
+    "EventLog",
+    "Execution",
+    "ExponentialBackoff",
+    "Failed",
+    "Fenced",
+    "FixedDelay",
+    "Health",
+    "IdempotencyConflict",
+    "Intent",
+    "InvalidPayload",
+    "Later",
+    "Limits",
+    "LinearBackoff",
+    "LogCorrupt",
+    "LogError",
+    "LogLocked",
+    "LogPoisoned",
+    "LogVersionError",
+    "MalformedPayload",
+    "ManualClock",
+    "MemoryLog",
+    "Module",
+    "NeedsPerson",
+    "NotAccepted",
+    "NotCommitted",
+    "NotDone",
+    "OpenExecution",
+    "Outcome",
+    "Overloaded",
+    "Performer",
+    "PositionConflict",
+    "Probe",
+    "Query",
+    "Record",
+    "Recorded",
+    "Refused",
+    "Rejected",
+    "Resident",
+    "RestartPolicy",
+    "RetryPolicy",
+    "SeededIdentity",
+    "Settle",
+    "SnapshotError",
+    "SqliteLog",
+    "SqliteReader",
+    "SteppedRuntime",
+    "Succeeded",
+    "System",
+    "SystemClock",
+    "TallystickError",
+    "ThreadsRuntime",
+    "TimedOut",
+    "TimedOutWaiting",
+    "Token",
+    "Turn",
+    "Unknown",
+    "UnknownCommand",
+    "UnknownEventType",
+    "UnknownEventVersion",
+    "UnreadableEvent",
+    "VersionConflict",
+    "folds",
+    "handles",
+    "reacts_to",
+]
+
+_ROOMS = {
+    "actors.admission": "Limits",
+    "actors.clock": "ManualClock SeededIdentity SystemClock",
+    "actors.runtimes.dispatcher": "DispatcherRuntime",
+    "actors.runtimes.stepped": "SteppedRuntime",
+    "actors.runtimes.threads": "ThreadsRuntime",
+    "actors.supervision": "Health RestartPolicy",
+    "actors.system": "DeadLetter OpenExecution System",
+    "domain.action": "Action Call Done Later NotDone Performer Probe Unknown",
+    "domain.command": "Command",
+    "domain.effect": "Begin Decision Effect Effects NeedsPerson Settle",
+    "domain.envelope": "Recorded",
+    "domain.errors": (
+        "AlreadySettled CommitUnknown DefinitionError EffectError Fenced IdempotencyConflict InvalidPayload LogCorrupt LogError "
+        "LogLocked LogPoisoned LogVersionError MalformedPayload NotAccepted NotCommitted Overloaded PositionConflict Rejected "
+        "SnapshotError TallystickError TimedOutWaiting UnknownCommand UnknownEventType UnknownEventVersion UnreadableEvent "
+        "VersionConflict"
+    ),
+    "domain.event": "Aggregate Event Resident",
+    "domain.execution": "Execution",
+    "domain.intent": "Intent",
+    "domain.module": "Module Turn folds handles reacts_to",
+    "domain.outcome": "Cancelled Failed Outcome Refused Succeeded TimedOut",
+    "domain.record": "Record",
+    "domain.retry": "ExponentialBackoff FixedDelay LinearBackoff RetryPolicy",
+    "domain.token": "Token",
+    "store.log": "EventLog Query",
+    "store.memory": "MemoryLog",
+    "store.sqlite": "SqliteLog",
+    "store.sqlite_reader": "SqliteReader",
+}

@@ -1,0 +1,1 @@
+"""The running system: the only layer that imports pykka."""

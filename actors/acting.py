@@ -1,0 +1,177 @@
+"""Acting: how an owner runs a turn. Decide on copies, append, adopt, and tell queue and timer; or undo it all."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from tallystick.actors.counters import Counters
+from tallystick.actors.messages import Arm, ArmParked, Context, Disarm, FinishQueue, Mailbox, StartQueue
+from tallystick.actors.state import OwnerState
+from tallystick.actors.turn import NO_TAGS, Setting, TurnInProgress
+from tallystick.domain.clock import Clock
+from tallystick.domain.envelope import Recorded
+from tallystick.domain.errors import EffectError
+from tallystick.domain.execution import ExecutionRecord
+from tallystick.domain.parking import Source
+from tallystick.domain.protocol import EXECUTION
+from tallystick.domain.token import Token
+from tallystick.store.journal import Fate, Journal, Origin, Output
+
+
+class Ports(NamedTuple):
+    """The other actors that an owner tells something."""
+
+    queue: Mailbox
+    timer: Mailbox
+
+
+class Cause(NamedTuple):
+    """Why a turn is taken: whose correlation it continues, which record it answers, whose tags it carries."""
+
+    correlation: str | None = None
+    causation: int | None = None
+    tags: Mapping[str, str] = NO_TAGS
+
+
+class Tell:
+    """An output that is a message to an actor."""
+
+    __slots__ = ("dropped", "mailbox", "message")
+
+    def __init__(self, mailbox: Mailbox, message: Any) -> None:
+        self.mailbox = mailbox
+        self.message = message
+        self.dropped = False
+
+    def release(self) -> None:
+        """Send it, unless its attempt has ended meanwhile (P7)."""
+        if not self.dropped:
+            self.mailbox.tell(self.message)
+
+    def lost(self, fate: Fate) -> None:
+        """Nothing was performed, so nothing is to be undone."""
+
+
+class Acting:
+    """Runs the turns of one owner; only its thread calls it."""
+
+    def __init__(self, setting: Setting, state: OwnerState, journal: Journal, clock: Clock, ports: Ports, counters: Counters) -> None:
+        self.setting = setting
+        self.state = state
+        self.journal = journal
+        self.clock = clock
+        self.ports = ports
+        self.counters = counters
+        self.name = setting.behaviour.name
+        self._starts: dict[Token, Tell] = {}
+
+    def turn(self, cause: Cause) -> TurnInProgress:
+        """A fresh turn on the present state."""
+        return TurnInProgress(self.setting, self.state, self.clock.now_us(), cause.tags)
+
+    def take(self, cause: Cause, run: Callable[[TurnInProgress], None], outputs: Sequence[Output] = ()) -> TurnInProgress:
+        """Run a handler and carry out its effects, all or nothing.
+
+        Raises:
+            Exception: whatever the handler, its effects or the journal raised; nothing was changed.
+        """
+        turn = self.turn(cause)
+        self.guarded(lambda: run(turn))
+        self.append(turn, cause, outputs)
+        return turn
+
+    def guarded(self, run: Callable[[], None]) -> None:
+        """Run a handler; a `BaseException` of the program's is its failure like any other, but for the keyboard's interrupt."""
+        try:
+            run()
+        except (Exception, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            msg = f"A handler of {self.name} raised {error!r}, which is no Exception."
+            raise EffectError(msg) from error
+
+    def append(self, turn: TurnInProgress, cause: Cause, outputs: Sequence[Output] = ()) -> None:
+        """Append what the turn has gathered, and adopt it. Every append carries `seen` (P1); outputs hang on it (P16)."""
+        state = self.state
+        if not turn.drafts:
+            for output in outputs:
+                self.journal.gate(output)
+            return
+        gated = self._gated(turn, outputs) if turn.begun or turn.settled else outputs
+        records = self.journal.append(Origin(self.name, state.seen, cause.correlation, cause.causation), turn.drafts, gated)
+        for recorded in records:
+            state.fold_bookkeeping(recorded, recorded.event)
+        if turn.entries:
+            last = records[-1].position
+            for stream, entry in turn.entries.items():
+                state.adopt_entry(stream, entry, last)
+        state.residents = turn.residents
+        state.evict(self.journal.watermark)
+        for begun in turn.begun:
+            self.arm(begun.token)
+        for settled in turn.settled:
+            self.ports.timer.tell(Disarm(Context(self.name, settled.token)))
+
+    def _gated(self, turn: TurnInProgress, outputs: Sequence[Output]) -> list[Output]:
+        gated = list(outputs)
+        for token, started in turn.begun:
+            if started.actions:
+                deadline_us = turn.deadline_us(started)
+                start = StartQueue(Context(self.name, token), 1, started.intent.subject, started.actions, deadline_us)
+                gated.append(self.start_output(start))
+        for record in turn.settled:
+            if record.started.actions:
+                gated.append(self.finish_output(record.token))
+        return gated
+
+    def start_output(self, start: StartQueue) -> Output:
+        """An output that starts an attempt once it is durable."""
+        token = start.context.token
+        self._drop_start(token)
+        output = self._starts[token] = Tell(self.ports.queue, start)
+        return output
+
+    def finish_output(self, token: Token, attempt: int | None = None) -> Output:
+        """An output that cancels what still runs for a token or attempt; it passes the same queue as the starts (P7)."""
+        self._drop_start(token)
+        return Tell(self.ports.queue, FinishQueue(token, attempt))
+
+    def _drop_start(self, token: Token) -> None:
+        start = self._starts.pop(token, None)
+        if start is not None:
+            start.dropped = True
+
+    def start_of(self, record: ExecutionRecord, attempt: int, deadline_us: int | None) -> Output:
+        """An output that starts an attempt of an open execution."""
+        started = record.started
+        return self.start_output(
+            StartQueue(Context(self.name, record.token), attempt, record.intent.subject, started.actions, deadline_us)
+        )
+
+    def note(self, record: ExecutionRecord, event: Any, outputs: Sequence[Output] = (), causation: int | None = None) -> None:
+        """Append an engine event of an open execution, and set its timer anew."""
+        cause = Cause(record.correlation, causation if causation is not None else record.position)
+        turn = self.turn(cause)
+        turn.note(record.token, event)
+        self.append(turn, cause, outputs)
+        self.arm(record.token)
+
+    def arm(self, token: Token) -> None:
+        """Tell the timer what is due for a token by now; a token whose settlement is parked has its timer suspended (P13)."""
+        record = self.state.executions.get(token)
+        due_us = None if record is None else record.due_us
+        context = Context(self.name, token)
+        if record is None or due_us is None or (self.state.parking and Source(EXECUTION, token) in self.state.parking):
+            self.ports.timer.tell(Disarm(context))
+        else:
+            kind = "retry" if record.status == "retrying" else "timeout"
+            self.ports.timer.tell(Arm(context, due_us, record.attempt, kind))
+
+    def arm_parked(self, source: Source) -> None:
+        """Tell the timer when a parked source may be tried again; a dead letter waits for a person."""
+        parked = self.state.parking.get(source)
+        if parked is not None and parked.retry_at_us is not None:
+            self.ports.timer.tell(ArmParked(Context(self.name, Token("")), parked.retry_at_us, source))
+
+    def cause_of(self, recorded: Recorded) -> Cause:
+        """The cause of a turn that answers a record."""
+        return Cause(recorded.correlation, recorded.position)

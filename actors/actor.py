@@ -1,0 +1,161 @@
+"""What all actors here share: a pykka actor whose inbox can be served by any runtime, and whose errors stop nothing but its own engine."""
+
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Any, ClassVar, Protocol
+
+import pykka
+from pykka._envelope import Envelope
+
+from tallystick.domain.clock import Clock
+from tallystick.domain.errors import NotAccepted
+
+Crash = Callable[[str, BaseException], None]
+"""What an actor does with an error that it cannot handle: tell the supervisor, by name (P14)."""
+
+
+class Alarm:
+    """The message an actor gets when the time has come that it had set."""
+
+
+ALARM = Envelope(Alarm())
+
+
+class Inbox:
+    """Messages for one actor. With a `schedule` it tells a dispatcher that there are some; without, a thread waits in `get`."""
+
+    def __init__(self) -> None:
+        self._items: SimpleQueue[Envelope[Any]] = SimpleQueue()
+        self._schedule: Callable[[Inbox], None] | None = None
+        self._scheduled = False
+        self._clock: Clock | None = None
+        self.alarm_us: int | None = None
+        self.actor: EngineActor | None = None
+
+    def serve(self, schedule: Callable[["Inbox"], None]) -> None:
+        """Have a dispatcher take the messages."""
+        self._schedule = schedule
+        self._scheduled = True
+        schedule(self)
+
+    def wait_by(self, clock: Clock) -> None:
+        """Have a thread wait for the messages and the alarm."""
+        self._clock = clock
+
+    def put(self, envelope: Envelope[Any]) -> None:
+        """Add a message; any thread. Being scheduled twice does no harm, a dispatcher finds it empty then."""
+        self._items.put(envelope)
+        if not self._scheduled and self._schedule is not None:
+            self._scheduled = True
+            self._schedule(self)
+
+    def take(self) -> Envelope[Any] | None:
+        """The next message for a dispatcher, None when there is none; from then on the next `put` schedules again."""
+        try:
+            return self._items.get_nowait()
+        except Empty:
+            self._scheduled = False
+        try:  # a message may have come between the two steps, while its sender still saw the inbox as scheduled
+            return self._items.get_nowait()
+        except Empty:
+            return None
+
+    def reschedule(self) -> None:
+        """Go to the end of the dispatcher's line, with what is left."""
+        if self._schedule is not None:
+            self._schedule(self)
+
+    def get(self) -> Envelope[Any]:
+        """The next message or alarm for a thread; waits."""
+        while True:
+            if self.alarm_us is None or self._clock is None:
+                return self._items.get()
+            try:
+                wait_s = self._clock.sleeping_us(self.alarm_us)
+                return self._items.get(timeout=wait_s) if wait_s > 0 else self._items.get_nowait()
+            except Empty:
+                if self._clock.now_us() >= self.alarm_us:
+                    self.alarm_us = None
+                    return ALARM
+
+    def empty(self) -> bool:
+        """Whether there is no message by now."""
+        return self._items.empty()
+
+
+class Host(Protocol):
+    """What an actor needs of its runtime."""
+
+    def adopt(self, actor: "EngineActor") -> None:
+        """Start to run the actor."""
+        ...
+
+    def set_alarm(self, inbox: Inbox, due_us: int | None) -> None:
+        """Put an `Alarm` into the inbox at that time, in place of the one set before; None takes it back. Called by the actor itself."""
+        ...
+
+
+class Post:
+    """An actor's address inside the engine. What is sent to an actor that has stopped is dropped with its generation, not an error."""
+
+    __slots__ = ("_put",)
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._put = inbox.put
+
+    def tell(self, message: Any) -> None:
+        """Put a message into the mailbox; any thread; never blocks."""
+        self._put(Envelope(message))
+
+
+class EngineActor(pykka.Actor):
+    """An actor of one engine generation.
+
+    Pykka stops an actor at an exception, and every actor of the process at a `BaseException`; here neither gets that far: the supervisor
+    hears of it, and decides for this engine only. Nor is it in pykka's registry, through which others could stop it.
+    """
+
+    own_thread: ClassVar[bool] = False
+    """Whether a dispatcher must not run it, because it blocks."""
+
+    actor_inbox: Inbox
+
+    def __init__(self, name: str, host: Host, crash: Crash) -> None:
+        super().__init__()
+        self.name = name
+        self.actor_inbox.actor = self
+        self.post = Post(self.actor_inbox)
+        self._host = host
+        self._crash = crash
+
+    def begin(self) -> None:
+        """Start to run; what has been sent before is waiting."""
+        self._start_actor_loop()
+
+    @staticmethod
+    def _create_actor_inbox() -> Inbox:
+        return Inbox()
+
+    @staticmethod
+    def _create_future() -> pykka.Future[Any]:
+        return pykka.ThreadingFuture()
+
+    def _start_actor_loop(self) -> None:
+        self._host.adopt(self)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def handle(self, message: Any) -> None:
+        """Do what the message asks for; only ever called by one thread at a time."""
+        raise NotImplementedError
+
+    def on_receive(self, message: Any) -> Any:
+        """Handle a message and keep errors from pykka."""
+        try:
+            self.handle(message)
+        except NotAccepted:
+            return  # this generation of the log has ended, and its messages with it (P18); the supervisor knows
+        except BaseException as error:  # noqa: BLE001 - whatever it was, it ends this engine and not the process's other actors
+            self.actor_stopped.set()
+            self._crash(self.name, error)

@@ -1,0 +1,109 @@
+"""Admission: how much of the host's work is let in. Events are never held back here, commands only (S16)."""
+
+import threading
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from tallystick.actors.replies import HostReply
+from tallystick.domain.errors import NotAccepted, Overloaded
+
+WhenFull = Literal["wait", "raise"]
+"""What a call does when a limit is reached: wait until there is room, or raise `Overloaded`."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How much may be in flight: commands without a reply, records numbered but not yet durable, and records an owner lags behind."""
+
+    commands: int = 10_000
+    undurable_records: int = 100_000
+    lag_records: int = 1_000_000
+
+
+class Admission:
+    """The gate that host calls pass. Thread-safe."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._condition = threading.Condition()
+        self._outstanding: dict[int, HostReply] = {}
+        self._open = False
+        self._closed_for: BaseException | None = None
+        self._ended = False
+        self.pressure: Callable[[], tuple[int, int]] = lambda: (0, 0)
+
+    @property
+    def in_flight(self) -> int:
+        """Commands without a reply."""
+        return len(self._outstanding)
+
+    def enter(self, reply: HostReply, when_full: WhenFull, timeout_s: float | None) -> None:
+        """Let a command in.
+
+        Raises:
+            Overloaded: a limit is reached, and the caller does not wait, or has waited long enough.
+            NotAccepted: the system is not running.
+        """
+        with self._condition:
+            if not self._has_room() and (when_full == "raise" or not self._condition.wait_for(self._may_decide, timeout_s)):
+                self._check_running()
+                raise Overloaded(self._full())
+            self._check_running()
+            self._outstanding[id(reply)] = reply
+
+    def leave(self, reply: HostReply) -> None:
+        """Its reply has been given."""
+        with self._condition:
+            self._outstanding.pop(id(reply), None)
+            self._condition.notify()
+
+    def _check_running(self) -> None:
+        if self._ended or not self._open:
+            raise NotAccepted(self._why()) from self._closed_for
+
+    def _may_decide(self) -> bool:
+        return self._ended or self._has_room()
+
+    def _has_room(self) -> bool:
+        if not self._open or len(self._outstanding) >= self._limits.commands:
+            return False
+        undurable, lag = self.pressure()
+        return undurable < self._limits.undurable_records and lag < self._limits.lag_records
+
+    def _full(self) -> str:
+        undurable, lag = self.pressure()
+        return (
+            f"{len(self._outstanding)} commands are in flight (limit {self._limits.commands}), {undurable} records are not yet durable "
+            f"(limit {self._limits.undurable_records}), the slowest owner lags by {lag} (limit {self._limits.lag_records}). "
+            "Wait, or raise the system's limits."
+        )
+
+    def _why(self) -> str:
+        return "The system is not running: it has stopped, is stopping, or its log has failed. It is safe to send the command again."
+
+    # Opening and closing.
+
+    def open(self) -> None:
+        """Let commands in."""
+        with self._condition:
+            self._open, self._closed_for = True, None
+            self._condition.notify_all()
+
+    def pause(self, cause: BaseException) -> None:
+        """Let none in while the engine is rebuilt; those that can wait, wait."""
+        with self._condition:
+            self._open, self._closed_for = False, cause
+
+    def end(self, cause: BaseException | None = None) -> None:
+        """Let none in any more, in the thread that says so (P26)."""
+        with self._condition:
+            self._open, self._ended, self._closed_for = False, True, cause
+            self._condition.notify_all()
+
+    def withdraw_all(self, cause: BaseException | None) -> None:
+        """Answer those that were never run (P18)."""
+        with self._condition:
+            left = list(self._outstanding.values())
+        for reply in left:
+            reply.withdraw(cause)

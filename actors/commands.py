@@ -1,0 +1,101 @@
+"""Commands: how an owner decides a request. The reply leaves when the events that it rests on are durable; so does a refusal."""
+
+from collections.abc import Generator
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from tallystick.actors.acting import Acting, Cause
+from tallystick.actors.messages import Ask
+from tallystick.actors.turn import TurnInProgress
+from tallystick.domain.command import Command
+from tallystick.domain.errors import EffectError, IdempotencyConflict, NotAccepted, Rejected
+from tallystick.domain.protocol import COMMAND, CommandSettled
+from tallystick.domain.record import type_argument
+from tallystick.store.codec import Codec
+
+KEYS_KEPT_US = timedelta(days=30) // timedelta(microseconds=1)
+"""How long an idempotency key is remembered."""
+
+
+class Commands:
+    """The commands of one owner; only its thread calls it."""
+
+    def __init__(self, acting: Acting, codec: Codec) -> None:
+        self._acting = acting
+        self._codec = codec
+
+    def ask(self, message: Ask) -> None:
+        """Answer from the log if the key was used before (P15), else decide."""
+        if message.key is not None and self._answered_before(message, message.key):
+            return
+        try:
+            self._decide(message)
+        except NotAccepted as error:
+            message.reply.refuse(error)
+            message.reply.release()
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the handler raised is the caller's to see, when all before it is durable
+            self._refuse(message, error)
+
+    def _decide(self, message: Ask) -> None:
+        command, key, reply = message.command, message.key, message.reply
+        turn = self._acting.turn(NO_CAUSE)
+        try:
+            self._acting.guarded(lambda: reply.answer(self._run(turn, command)))
+            settled = None if key is None else self._settled(command, self._codec.value_bytes(reply.value))
+        except Rejected as refusal:
+            if key is None:
+                raise
+            turn = self._acting.turn(NO_CAUSE)
+            reply.refuse(refusal)
+            settled = self._settled(command, None, refusal)
+        if settled is not None:
+            turn.note_in((COMMAND, key or ""), settled)
+        self._acting.append(turn, NO_CAUSE, (reply,))
+
+    def _run(self, turn: TurnInProgress, command: Command[Any]) -> Any:
+        handler = self._acting.setting.behaviour.commands[type(command)]
+        decision = handler(turn, command)
+        if not isinstance(decision, Generator):
+            msg = f"{handler.__qualname__} is no generator; a command's handler yields effects and returns the reply."
+            raise EffectError(msg)
+        while True:
+            try:
+                effect = next(decision)
+            except StopIteration as stop:
+                return stop.value
+            turn.carry_out(effect)
+
+    def _refuse(self, message: Ask, error: Exception) -> None:
+        message.reply.refuse(error)
+        self._acting.journal.gate(message.reply)
+
+    def _settled(self, command: Command[Any], reply: bytes | None, refusal: Rejected | None = None) -> CommandSettled:
+        content_hash = self._codec.content_hash(command)
+        name = type(command).__name__
+        if refusal is not None:
+            return CommandSettled(command=name, content_hash=content_hash, rejected=True, code=refusal.code, message=refusal.message)
+        return CommandSettled(command=name, content_hash=content_hash, reply=msgspec.Raw(reply or b"null"))
+
+    def _answered_before(self, message: Ask, key: str) -> bool:
+        """A duplicate gets the first one's reply, gated behind it even if that is still on its way to the disk (P15)."""
+        recorded = self._acting.journal.last(COMMAND, key)
+        if recorded is None or recorded.occurred_at_us < self._acting.clock.now_us() - KEYS_KEPT_US:
+            return False
+        settled: CommandSettled = self._codec.decode(recorded)
+        reply = message.reply
+        if settled.content_hash != self._codec.content_hash(message.command):
+            self._acting.counters.count("idempotency_conflicts")
+            reply.refuse(IdempotencyConflict(f"Idempotency key {key!r} was used for another {settled.command}; use a new key."))
+        elif settled.rejected:
+            reply.refuse(Rejected(settled.code, settled.message))
+        else:
+            reply.answer(self._codec.read_value(bytes(settled.reply), type_argument(type(message.command), Command)))
+        self._acting.counters.count("repeated_commands")
+        self._acting.journal.gate(reply)
+        return True
+
+
+NO_CAUSE = Cause()

@@ -1,0 +1,113 @@
+"""The engine: one generation of actors on one journal. It is thrown away as a whole when something in it fails, and built anew (P14, P18)."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from tallystick.actors.acting import Acting, Ports
+from tallystick.actors.actor import Crash
+from tallystick.actors.counters import Counters
+from tallystick.actors.messages import Mailbox
+from tallystick.actors.owner import OwnerActor
+from tallystick.actors.performer import PerformerPool
+from tallystick.actors.queue import QueueActor
+from tallystick.actors.router import RouterActor
+from tallystick.actors.runtimes.runtime import Runtime
+from tallystick.actors.state import OwnerState
+from tallystick.actors.timer import TimerActor
+from tallystick.actors.turn import Setting
+from tallystick.actors.writer import GATHERED, WriterActor
+from tallystick.domain.behaviour import Behaviour
+from tallystick.domain.clock import Clock, Identity
+from tallystick.domain.errors import DefinitionError
+from tallystick.store.codec import Codec
+from tallystick.store.journal import Journal
+from tallystick.store.log import EventLog
+
+
+class Program(NamedTuple):
+    """What a system was composed of: it outlives the generations."""
+
+    behaviours: Sequence[Behaviour]
+    codec: Codec
+    pool: PerformerPool
+    runtime: Runtime
+    counters: Counters
+    ownership: Mapping[str, frozenset[str]]
+    """The aggregate types of each owner."""
+
+
+def ownership(behaviours: Sequence[Behaviour]) -> Mapping[str, frozenset[str]]:
+    """Which aggregate types each module writes.
+
+    Raises:
+        DefinitionError: two modules have one name, or would write the same aggregate type (P20).
+    """
+    owner_of: dict[str, str] = {}
+    owned: dict[str, set[str]] = {}
+    for behaviour in behaviours:
+        if behaviour.name in owned:
+            msg = f"Two modules are named {behaviour.name!r}; a name identifies one owner in the log."
+            raise DefinitionError(msg)
+        owned[behaviour.name] = set()
+        for event in behaviour.published:
+            other = owner_of.setdefault(event.aggregate_type, behaviour.name)
+            if other != behaviour.name:
+                msg = f"{event.aggregate_type} belongs to {other}, but {behaviour.name} declares {event.__name__}, which happens to it (P20)."
+                raise DefinitionError(msg)
+            owned[behaviour.name].add(event.aggregate_type)
+    return {name: frozenset(types) for name, types in owned.items()}
+
+
+class Engine:
+    """The actors of one generation, made but not yet running."""
+
+    def __init__(self, program: Program, log: EventLog, crash: Crash) -> None:
+        runtime = program.runtime
+        self.program = program
+        self.log = log
+        self.clock: Clock = runtime.clock
+        self.identity: Identity = runtime.identity(log.epoch)
+        self.journal = Journal(log, self.clock, self.identity)
+        self.owners: dict[str, OwnerActor] = {}
+        self._posts: dict[str, Mailbox] = {}
+        self.router = RouterActor(runtime, crash, self._posts, program.counters)
+        self.queue = QueueActor(runtime, crash, program.pool, self.router.post)
+        self.timer = TimerActor(runtime, crash, self.journal, program.codec, self.clock, self.router.post)
+        self.writer = WriterActor(runtime, crash, self.journal, self._posts.values)
+        self.journal.on_pending = lambda: self.writer.post.tell(GATHERED)
+        ports = Ports(self.queue.post, self.timer.post)
+        performed = frozenset(program.pool.performers)
+        for behaviour in program.behaviours:
+            owned = program.ownership[behaviour.name]
+            setting = Setting(behaviour, program.codec, self.identity, owned, performed)
+            state = OwnerState(behaviour, program.codec, self.journal)
+            acting = Acting(setting, state, self.journal, self.clock, ports, program.counters)
+            owner = self.owners[behaviour.name] = OwnerActor(runtime, crash, acting, program.codec, log)
+            self._posts[behaviour.name] = owner.post
+
+    def behaviour(self, owner: str) -> Behaviour:
+        """An owner's tables."""
+        return self.owners[owner].acting.setting.behaviour
+
+    def begin(self) -> None:
+        """Let the actors run."""
+        self.program.pool.report_to(self.queue.post)
+        for actor in (self.writer, self.router, self.queue, self.timer, *self.owners.values()):
+            actor.begin()
+        for owner in self.owners.values():
+            owner.wake()
+
+    def drain(self) -> None:
+        """Start no calls and no retries from now on (P26)."""
+        self.queue.draining = True
+        self.timer.draining = True
+
+    @property
+    def lag(self) -> int:
+        """How many positions the slowest owner is behind the tail."""
+        return self.journal.tail - min((owner.state.seen for owner in self.owners.values()), default=self.journal.tail)
+
+    @property
+    def undurable(self) -> int:
+        """How many records are numbered but not yet durable."""
+        return self.journal.tail - self.journal.watermark

@@ -1,0 +1,149 @@
+"""Where performers run: threads for plain functions, an event loop for coroutines, or the caller's thread in the stepped runtime."""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Coroutine
+from queue import SimpleQueue
+from typing import Any
+
+from tallystick.actors.performer import Answered, Report, RunningCall, answer_to
+from tallystick.domain.action import Performer
+
+
+class ThreadExecutor:
+    """Up to `concurrency` daemon threads for one performer, started when calls wait. A hung call keeps its thread and nothing else."""
+
+    def __init__(self, performer: Performer, report: Report) -> None:
+        self._performer = performer
+        self._report = report
+        self._calls: SimpleQueue[RunningCall | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._idle = 0
+        self._lock = threading.Lock()
+
+    def submit(self, call: RunningCall) -> None:
+        """Queue it, and start a thread if those there are seem busy."""
+        self._calls.put(call)
+        if len(self._threads) < self._performer.concurrency and self._calls.qsize() > self._idle:
+            self._add_thread()
+
+    def _add_thread(self) -> None:
+        with self._lock:
+            name = f"tallystick-{self._performer.action.__name__}-{len(self._threads) + 1}"
+            thread = threading.Thread(target=self._work, name=name, daemon=True)
+            self._threads.append(thread)
+        thread.start()
+
+    def _work(self) -> None:
+        run, report = self._performer.run, self._report
+        while True:
+            self._idle += 1
+            call = self._calls.get()
+            self._idle -= 1
+            if call is None:
+                return
+            if call.cancelled():
+                continue
+            try:
+                answer = Answered(call, run(call.action, call))
+            except BaseException as error:  # noqa: BLE001 - user code; SystemExit too is an answer here, and ends no thread of ours
+                answer = answer_to(call, error)
+            report(answer)
+
+    def stop(self) -> None:
+        """End idle threads."""
+        for _ in self._threads:
+            self._calls.put(None)
+
+
+class InlineExecutor:
+    """Runs each call at once in the thread that makes it."""
+
+    def __init__(self, performer: Performer, report: Report) -> None:
+        self._performer = performer
+        self._report = report
+
+    def submit(self, call: RunningCall) -> None:
+        """Run it now."""
+        try:
+            result = self._performer.run(call.action, call)
+            if self._performer.is_async:
+                result = asyncio.run(_awaited(result))
+            answer = Answered(call, result)
+        except BaseException as error:  # noqa: BLE001 - user code
+            answer = answer_to(call, error)
+        self._report(answer)
+
+    def stop(self) -> None:
+        """Nothing to stop."""
+
+
+async def _awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    return await coroutine
+
+
+class LoopExecutor:
+    """Up to `concurrency` coroutines at once on an event loop in a thread of its own."""
+
+    def __init__(self, performer: Performer, report: Report) -> None:
+        self._performer = performer
+        self._report = report
+        self._waiting: deque[RunningCall] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = threading.Lock()
+
+    def submit(self, call: RunningCall) -> None:
+        """Queue it, and wake the loop if it may be asleep."""
+        with self._lock:
+            wake = not self._waiting
+            self._waiting.append(call)
+            loop = self._loop
+            if loop is None:
+                loop = self._loop = asyncio.new_event_loop()
+                name = f"tallystick-{self._performer.action.__name__}-loop"
+                threading.Thread(target=self._run, args=(loop,), name=name, daemon=True).start()
+        if wake:
+            loop.call_soon_threadsafe(self._start_waiting)
+
+    @staticmethod
+    def _run(loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            loop.run_forever()
+        finally:
+            loop.close()
+
+    def _start_waiting(self) -> None:
+        while self._waiting and len(self._running) < self._performer.concurrency:
+            task = asyncio.get_running_loop().create_task(self._answer(self._waiting.popleft()))
+            self._running.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._start_waiting()
+
+    async def _answer(self, call: RunningCall) -> None:
+        if call.cancelled():
+            return
+        try:
+            answer = Answered(call, await self._performer.run(call.action, call))
+        except BaseException as error:  # noqa: BLE001 - user code
+            answer = answer_to(call, error)
+        self._report(answer)
+
+    def stop(self) -> None:
+        """End the loop; what runs on it is cancelled with it."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+
+
+def threaded(performer: Performer, report: Report) -> ThreadExecutor | LoopExecutor:
+    """An executor for runtimes with threads."""
+    return LoopExecutor(performer, report) if performer.is_async else ThreadExecutor(performer, report)
+
+
+def inline(performer: Performer, report: Report) -> InlineExecutor:
+    """An executor for the stepped runtime."""
+    return InlineExecutor(performer, report)

@@ -1,0 +1,153 @@
+"""A system's life: opened, run, rebuilt when its engine fails, stopped. The one place that makes engines and ends them."""
+
+import threading
+
+from tallystick.actors.admission import Admission
+from tallystick.actors.engine import Engine, Program
+from tallystick.actors.recovery import recover
+from tallystick.actors.supervision import RestartPolicy, Restarts, Status
+from tallystick.actors.telling import note, warn
+from tallystick.domain.errors import LogError, NotAccepted
+from tallystick.store.log import EventLog
+
+DRAIN_S = 5.0
+"""How long a stop waits for commands that were let in, and for calls that run."""
+
+
+class Lifecycle:
+    """Owns the present engine and its log; thread-safe."""
+
+    def __init__(self, program: Program, log: EventLog, admission: Admission, policy: RestartPolicy) -> None:
+        self._program = program
+        self._log = log
+        self._admission = admission
+        self._changing = threading.RLock()
+        self._engine: Engine | None = None
+        self.restarts = Restarts(policy, program.runtime.clock)
+        self.status: Status = "new"
+        admission.pressure = self._pressure
+
+    @property
+    def engine(self) -> Engine:
+        """The present generation.
+
+        Raises:
+            NotAccepted: there is none: the system was not started, or has stopped.
+        """
+        engine = self._engine
+        if engine is None:
+            msg = f"The system is {self.status}; use it inside `with system:`."
+            raise NotAccepted(msg)
+        return engine
+
+    @property
+    def log(self) -> EventLog:
+        """The present log."""
+        return self._log
+
+    def _pressure(self) -> tuple[int, int]:
+        engine = self._engine
+        return (0, 0) if engine is None else (engine.undurable, engine.lag)
+
+    # Starting.
+
+    def start(self) -> None:
+        """Open the log, recover, run.
+
+        Raises:
+            LogError: the log cannot be opened or read; nothing runs then.
+        """
+        with self._changing:
+            if self.status != "new":
+                msg = f"This system is {self.status}; make a new one for another start."
+                raise NotAccepted(msg)
+            self.status = "recovering"
+            try:
+                self._run(self._log)
+            except BaseException:
+                self.status = "failed"
+                self._log.close()
+                raise
+
+    def _run(self, log: EventLog) -> None:
+        log.open()
+        engine = Engine(self._program, log, lambda actor, error: self._crashed(engine, actor, error))
+        recover(engine)
+        self._engine = engine
+        engine.begin()
+        self._program.runtime.start()
+        self.status = "running"
+        self._admission.open()
+
+    # Failing.
+
+    def _crashed(self, engine: Engine, actor: str, error: BaseException) -> None:
+        """An actor could not go on. Called in its thread, so the rebuilding, which waits for that thread's end, is done elsewhere."""
+        if engine is not self._engine or self.status in {"stopping", "stopped", "failed", "recovering"}:
+            return
+        self.status = "recovering"
+        self._admission.pause(error)
+        self._program.pool.report_to(None)
+        warn("engine.failed", actor=actor, error=f"{type(error).__name__}: {error}", epoch=engine.log.epoch)
+        self._program.runtime.background("rebuild", lambda: self._rebuild(engine, actor, error))
+
+    def _rebuild(self, engine: Engine, actor: str, error: BaseException) -> None:
+        with self._changing:
+            if engine is not self._engine:
+                return
+            self._throw_away(engine, error)
+            cause = error
+            while self.restarts.allow(actor, cause):
+                self._log = self._log.reopened()
+                try:
+                    self._run(self._log)
+                except LogError as failure:
+                    warn("engine.not_rebuilt", error=str(failure))
+                    self._log.close()
+                    cause = failure
+                else:
+                    return
+            self.status = "failed"
+            self._admission.end(cause)
+            warn("system.failed", error=f"{type(cause).__name__}: {cause}", restarts=self.restarts.total)
+
+    def _throw_away(self, engine: Engine, error: BaseException) -> None:
+        """Drop messages, gated outputs, timers, pending snapshots and caches; futures hear what became of their commands (P18)."""
+        engine.journal.end(error)
+        self._program.runtime.stop()
+        self._engine = None
+        self._admission.withdraw_all(error)
+        self._log.close()
+
+    # Stopping.
+
+    def stop(self) -> None:
+        """Close admission, let accepted commands run, start nothing new, write what there is, close the log (P26). Again: no effect."""
+        self._admission.end()
+        with self._changing:
+            engine, running = self._engine, self.status == "running"
+            self.status = "stopping" if running else "stopped"
+            if engine is not None and running:
+                self._drain(engine)
+            self._engine = None
+            self._admission.withdraw_all(None)
+            self._program.pool.report_to(None)
+            self._program.pool.stop()
+            self._log.close()
+            self.status = "stopped"
+
+    def _drain(self, engine: Engine) -> None:
+        runtime, pool = self._program.runtime, self._program.pool
+        engine.drain()
+        runtime.until(lambda: self._admission.in_flight == 0, DRAIN_S)
+        runtime.until(lambda: pool.running == 0, DRAIN_S)
+        runtime.stop()
+        try:
+            for owner in engine.owners.values():
+                owner.farewell()
+            while engine.journal.commit():
+                pass
+        except (LogError, NotAccepted) as error:
+            engine.journal.end(error)
+            warn("stop.unclean", error=str(error))
+        note("system.stopped", tail=engine.journal.tail, watermark=engine.journal.watermark)

@@ -1,0 +1,213 @@
+"""What actors tell each other. Plain immutable values; a report's context is owner and token and nothing else."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, Protocol
+
+from tallystick.domain.action import Action
+from tallystick.domain.command import Command
+from tallystick.domain.envelope import Recorded
+from tallystick.domain.execution import ExecutionMap
+from tallystick.domain.outcome import Cancelled, Failed
+from tallystick.domain.parking import Parking, Source
+from tallystick.domain.token import Token
+from tallystick.store.journal import Output
+
+
+class Context(NamedTuple):
+    """Where a report belongs."""
+
+    owner: str
+    token: Token
+
+
+class Mailbox(Protocol):
+    """Where messages go: an actor's ref."""
+
+    def tell(self, message: Any) -> None:
+        """Put a message into the mailbox; never blocks."""
+        ...
+
+
+# To the router, and through it to an owner.
+
+
+class QueueCompleted(NamedTuple):
+    """The last action's result; `attempt` is None when a host says so for whatever attempt is current."""
+
+    context: Context
+    attempt: int | None
+    result: Any
+
+
+class QueueFailed(NamedTuple):
+    """An action failed; `final` when the outside world said no for good."""
+
+    context: Context
+    attempt: int | None
+    reason: Failed
+    final: bool = False
+
+
+class QueueRejected(NamedTuple):
+    """The queue did not take the actions."""
+
+    context: Context
+    cause: Literal["busy", "no_actions", "unknown_subject", "superseded"]
+
+
+class TimeoutDecision(NamedTuple):
+    """A timeout is in the log and awaits its owner's decision."""
+
+    context: Context
+    fired: Recorded
+
+
+class RetryDue(NamedTuple):
+    """A scheduled retry's time has come."""
+
+    context: Context
+    attempt: int
+
+
+class ParkedDue(NamedTuple):
+    """A parked source may be tried again."""
+
+    context: Context
+    source: Source
+
+
+# To the queue.
+
+
+class StartQueue(NamedTuple):
+    """Perform these actions in order; their intent event is durable."""
+
+    context: Context
+    attempt: int
+    subject: str
+    actions: tuple[Action[Any], ...]
+    deadline_us: int | None
+
+
+class FinishQueue(NamedTuple):
+    """Nobody waits for this token any more, or for this attempt of it; what still runs is told so."""
+
+    token: Token
+    attempt: int | None = None
+
+
+class AnswerLater(NamedTuple):
+    """The outcome of an action whose performer had said `Later`."""
+
+    context: Context
+    result: Any
+    failure: Failed | None = None
+
+
+# To the timer.
+
+
+class Arm(NamedTuple):
+    """Act on a token at that time, instead of whatever was armed for it before."""
+
+    context: Context
+    due_us: int
+    attempt: int
+    kind: Literal["timeout", "retry"]
+
+
+class ArmParked(NamedTuple):
+    """Try a parked source again at that time."""
+
+    context: Context
+    due_us: int
+    source: Source
+
+
+class Disarm(NamedTuple):
+    """Nothing is due for this token any more."""
+
+    context: Context
+
+
+# To an owner.
+
+
+class Wake(NamedTuple):
+    """There is something new in the event lane."""
+
+
+class Ask(NamedTuple):
+    """A command, and where its reply goes."""
+
+    command: Command[Any]
+    key: str | None
+    reply: "Reply"
+
+
+class SettleByHand(NamedTuple):
+    """A person ends an open execution."""
+
+    token: Token
+    outcome: Cancelled | Failed
+    reply: "Reply"
+
+
+class SettleFromOutside(NamedTuple):
+    """The host gives the outcome of a `Later`, or of an execution without actions; the reply says whether the token was open."""
+
+    token: Token
+    result: Any
+    failure: Failed | None
+    reply: "Reply"
+
+
+class Inspect(NamedTuple):
+    """Say how you stand; the reply is an `Inspected`."""
+
+    reply: "Reply"
+
+
+class Inspected(NamedTuple):
+    """An owner's immutable state at one moment; handed out when it is durable."""
+
+    owner: str
+    seen: int
+    executions: ExecutionMap
+    parking: Parking
+    residents: Mapping[type[Any], Any]
+    aggregates_in_memory: int
+
+
+class Redrive(NamedTuple):
+    """A person lets a dead letter be tried again, or (`discard`) gives it up."""
+
+    source: Source
+    discard: bool
+    who: str
+    why: str
+    reply: "Reply"
+
+
+class TakeSnapshot(NamedTuple):
+    """Offer a snapshot of the state as it is now."""
+
+
+class Reply(Output, Protocol):
+    """Where one answer goes, once, when it is durable."""
+
+    @property
+    def value(self) -> Any:
+        """The answer, None until there is one."""
+        ...
+
+    def answer(self, value: Any) -> None:
+        """What `release` will hand out."""
+        ...
+
+    def refuse(self, error: BaseException) -> None:
+        """What `release` will raise."""
+        ...
+
+
+WAKE = Wake()

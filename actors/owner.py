@@ -1,0 +1,154 @@
+"""The owner actor: one module with its private state. Dispatches messages, and takes events from the log in order of position."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tallystick.actors.acting import Acting, Cause
+from tallystick.actors.actor import Crash, EngineActor, Host
+from tallystick.actors.commands import Commands
+from tallystick.actors.messages import (
+    WAKE,
+    Ask,
+    ParkedDue,
+    Inspect,
+    Inspected,
+    QueueCompleted,
+    QueueFailed,
+    QueueRejected,
+    Redrive,
+    RetryDue,
+    SettleByHand,
+    SettleFromOutside,
+    TakeSnapshot,
+    TimeoutDecision,
+    Wake,
+)
+from tallystick.actors.parked import ParkedSources
+from tallystick.actors.settling import Settling
+from tallystick.actors.snapshots import SnapshotOutput
+from tallystick.domain.envelope import Recorded
+from tallystick.domain.errors import LogError, NotAccepted
+from tallystick.domain.parking import Source
+from tallystick.domain.protocol import OWNER, CursorAdvanced, OwnerJoined
+from tallystick.store.codec import Codec
+from tallystick.store.log import EventLog
+
+LANE_BATCH = 256
+SILENT_LIMIT = 10_000
+"""After so many positions without an append of its own an owner writes its cursor down (P2)."""
+
+
+NO_CAUSE = Cause()
+
+
+class OwnerActor(EngineActor):
+    """One owner. Its event lane is pulled from the journal; its mailbox holds wake-ups, commands, reports and what is due."""
+
+    def __init__(self, host: Host, crash: Crash, acting: Acting, codec: Codec, log: EventLog) -> None:
+        super().__init__(acting.name, host, crash)
+        self.acting = acting
+        self.state = acting.state
+        self._codec = codec
+        self._log = log
+        self._journal = acting.journal
+        self._woken = False
+        behaviour = acting.setting.behaviour
+        self._reactions = {kind.__name__: handler for kind, handler in behaviour.reactions.items()}
+        self.parked = ParkedSources(acting, codec, self._reactions)
+        self.settling = Settling(acting, codec, self.parked)
+        self._commands = Commands(acting, codec)
+        self._silent_reaction = False
+        self._handlers: dict[type[Any], Callable[[Any], None]] = {
+            Wake: self._wake,
+            Ask: self._commands.ask,
+            QueueCompleted: self.settling.completed,
+            QueueFailed: self.settling.failed,
+            QueueRejected: self.settling.rejected,
+            TimeoutDecision: self.settling.timed_out,
+            RetryDue: self.settling.retry_due,
+            ParkedDue: self.parked.due,
+            SettleByHand: self.settling.by_hand,
+            SettleFromOutside: self.settling.from_outside,
+            Inspect: self._inspect,
+            Redrive: self.parked.by_hand,
+            TakeSnapshot: self._take_snapshot,
+        }
+
+    def handle(self, message: Any) -> None:
+        """One turn, or a batch of events."""
+        self._handlers[type(message)](message)
+
+    # The event lane.
+
+    def listen(self) -> None:
+        """Be woken when there are events of interest."""
+        self._journal.listen(self._reactions, self.wake)
+
+    def wake(self) -> None:
+        """Have the lane looked at soon; called by whichever thread appends."""
+        if not self._woken:
+            self._woken = True
+            self.post.tell(WAKE)
+
+    def _wake(self, _message: Wake) -> None:
+        self._woken = False
+        if self.take_events(LANE_BATCH):
+            self.wake()
+
+    def take_events(self, limit: int, until: int | None = None) -> bool:
+        """Take the next events in order, and move the cursor over them (P1); whether there may be more."""
+        state, reactions = self.state, self._reactions
+        records = self._journal.after(state.seen, limit)
+        for recorded in records:
+            if until is not None and recorded.position > until:
+                return False
+            state.seen = recorded.position
+            reaction = reactions.get(recorded.event_type)
+            if reaction is not None:
+                self._react(recorded, reaction)
+        if state.seen - state.logged_seen > SILENT_LIMIT:
+            self._write_cursor()
+        return len(records) == limit
+
+    def _react(self, recorded: Recorded, reaction: Callable[..., Any]) -> None:
+        if self.state.parking and Source(recorded.aggregate_type, recorded.aggregate_id) in self.state.parking:
+            return  # it waits behind the one that failed (P12)
+        try:
+            event = self._codec.decode(recorded)
+            turn = self.acting.take(self.acting.cause_of(recorded), lambda turn: turn.take(reaction(turn, event)))
+        except (NotAccepted, LogError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the program's handler raised
+            self.parked.reaction_failed(recorded, error)
+        else:
+            self._silent_reaction = not turn.drafts
+
+    def _write_cursor(self) -> None:
+        turn = self.acting.turn(NO_CAUSE)
+        turn.note_in((OWNER, self.name), CursorAdvanced())
+        self.acting.append(turn, NO_CAUSE)
+        self._silent_reaction = False
+
+    def join(self, start: int) -> None:
+        """Write down that this owner is new to the log, and from where on it takes events (P3)."""
+        self.state.seen = start
+        turn = self.acting.turn(NO_CAUSE)
+        turn.note_in((OWNER, self.name), OwnerJoined(start=start))
+        self.acting.append(turn, NO_CAUSE)
+
+    # Looking in, snapshots and the end.
+
+    def _inspect(self, message: Inspect) -> None:
+        state = self.state
+        view = Inspected(self.name, state.seen, state.executions, state.parking, state.residents, state.aggregates_in_memory)
+        message.reply.answer(view)
+        self._journal.gate(message.reply)
+
+    def _take_snapshot(self, _message: TakeSnapshot) -> None:
+        self._journal.gate(SnapshotOutput(self._log, self.name, self.state, self._codec))
+
+    def farewell(self) -> None:
+        """On a clean stop: write the cursor down where it is not, and a snapshot, so that the next opening has little to read (P2, P21)."""
+        if self._silent_reaction or self.state.seen - self.state.logged_seen > SILENT_LIMIT // 10:
+            self._write_cursor()
+        self._take_snapshot(TakeSnapshot())

@@ -1,0 +1,174 @@
+"""Performers at work: user code on threads or an event loop of its own, so that it holds up no actor. Outlives the engine's generations.
+
+A pool remembers each call, and its answer, until the owner's decision on it is durable: an engine that is rebuilt in the same process
+takes up running calls instead of making them twice, and is given again the answers that it had not yet made durable (P18).
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+
+from tallystick.actors.messages import Mailbox, StartQueue
+from tallystick.domain.action import Performer
+from tallystick.domain.envelope import from_micros
+from tallystick.domain.errors import DefinitionError, Rejected
+from tallystick.domain.outcome import Failed
+from tallystick.domain.token import Token
+
+ERROR_LIMIT_CHARS = 500
+
+
+class RunningCall:
+    """One call of a performer, as it sees it (`Call`) and as the queue follows it."""
+
+    __slots__ = ("_cancelled", "index", "key", "start")
+
+    def __init__(self, start: StartQueue, index: int, *, several: bool) -> None:
+        self.start = start
+        self.index = index
+        self.key: str = f"{start.context.token}/{index}" if several else start.context.token
+        self._cancelled = False
+
+    @property
+    def token(self) -> Token:
+        """The execution's id."""
+        return self.start.context.token
+
+    @property
+    def attempt(self) -> int:
+        """The attempt's number."""
+        return self.start.attempt
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When the attempt times out."""
+        return None if self.start.deadline_us is None else from_micros(self.start.deadline_us)
+
+    @property
+    def action(self) -> Any:
+        """What to perform."""
+        return self.start.actions[self.index]
+
+    @property
+    def identity(self) -> tuple[Token, int, int]:
+        """Which call it is."""
+        return (self.token, self.attempt, self.index)
+
+    def cancelled(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self._cancelled
+
+    def cancel(self) -> None:
+        """Say so; running code may look."""
+        self._cancelled = True
+
+
+class Answered(NamedTuple):
+    """What a performer returned or raised; `final` when it raised `Rejected`."""
+
+    call: RunningCall
+    result: Any = None
+    failure: Failed | None = None
+    final: bool = False
+
+
+def answer_to(call: RunningCall, error: BaseException) -> Answered:
+    """The answer that an exception makes."""
+    if isinstance(error, Rejected):
+        return Answered(call, failure=Failed(code=error.code, message=error.message), final=True)
+    message = str(error)[:ERROR_LIMIT_CHARS]
+    return Answered(call, failure=Failed(code=type(error).__name__, message=message))
+
+
+Report = Callable[[Answered], None]
+
+
+class Executor(Protocol):
+    """Where calls of one performer run."""
+
+    def submit(self, call: RunningCall) -> None:
+        """Run it, now or when there is room; never blocks. Its answer goes to the pool."""
+        ...
+
+    def stop(self) -> None:
+        """Take no more; what runs is left alone."""
+        ...
+
+
+class PerformerPool:
+    """All performers of a system. Thread-safe."""
+
+    def __init__(self, performers: Iterable[Performer], executor: Callable[[Performer, Report], Executor]) -> None:
+        self.performers: dict[type[Any], Performer] = {}
+        for performer in performers:
+            if performer.action in self.performers:
+                msg = f"Two performers for {performer.action.__name__}; give the system one."
+                raise DefinitionError(msg)
+            self.performers[performer.action] = performer
+        self._executors: Mapping[type[Any], Executor] = {
+            action: executor(performer, self._answered) for action, performer in self.performers.items()
+        }
+        self._lock = threading.Lock()
+        self._calls: dict[tuple[Token, int, int], RunningCall] = {}
+        self._answers: dict[tuple[Token, int, int], Answered] = {}
+        self._queue: Mailbox | None = None
+
+    def report_to(self, queue: Mailbox | None) -> None:
+        """Answers go to this generation's queue from now on; to nobody, and are kept, while there is none."""
+        with self._lock:
+            self._queue = queue
+
+    def call(self, call: RunningCall) -> RunningCall:
+        """Make a call, unless it is running or answered already: then that one is taken up, and its answer given again."""
+        with self._lock:
+            known = self._calls.get(call.identity)
+            answer = self._answers.get(call.identity)
+            if known is None:
+                self._calls[call.identity] = call
+        if known is None:
+            self._executors[type(call.action)].submit(call)
+            return call
+        if answer is not None:
+            self._tell(answer)
+        return known
+
+    def holds(self, token: Token, attempt: int) -> bool:
+        """Whether a call of that attempt was made in this process, and its end is not yet durable."""
+        with self._lock:
+            return (token, attempt, 0) in self._calls
+
+    def hold(self, answered: Answered) -> None:
+        """Keep an answer that a probe found, for the queue to take up as if the call had been made in this process."""
+        with self._lock:
+            self._calls[answered.call.identity] = answered.call
+            self._answers[answered.call.identity] = answered
+
+    def forget(self, call: RunningCall) -> None:
+        """The owner's decision on this attempt is durable."""
+        with self._lock:
+            for index in range(call.index + 1):
+                self._calls.pop((call.token, call.attempt, index), None)
+                self._answers.pop((call.token, call.attempt, index), None)
+
+    def _answered(self, answered: Answered) -> None:
+        with self._lock:
+            if answered.call.identity in self._calls:
+                self._answers[answered.call.identity] = answered
+        self._tell(answered)
+
+    def _tell(self, answered: Answered) -> None:
+        queue = self._queue
+        if queue is not None:
+            queue.tell(answered)
+
+    @property
+    def running(self) -> int:
+        """How many calls have not answered yet."""
+        with self._lock:
+            return len(self._calls) - len(self._answers)
+
+    def stop(self) -> None:
+        """Start nothing more."""
+        for executor in self._executors.values():
+            executor.stop()

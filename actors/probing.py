@@ -1,0 +1,99 @@
+"""Probing: asking the outside world, after a crash, whether calls in doubt had their effect. Bounded in time; silence is no answer."""
+
+import threading
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple
+
+from tallystick.actors.engine import Program
+from tallystick.actors.messages import Context, StartQueue
+from tallystick.actors.performer import Answered, RunningCall
+from tallystick.actors.telling import warn
+from tallystick.domain.action import Action, Done, NotDone, Unknown
+from tallystick.domain.token import Token
+
+PROBES_AT_ONCE = 16
+PROBING_LIMIT_S = 30.0
+
+
+class Doubt(NamedTuple):
+    """One execution whose actions may have had their effect; `attempt` is 0 for an abandoned one, which performs nothing more."""
+
+    owner: str
+    token: Token
+    attempt: int
+    deadline_us: int | None
+    actions: tuple[Action[Any], ...]
+
+    @property
+    def context(self) -> Context:
+        """Where its report belongs."""
+        return Context(self.owner, self.token)
+
+
+class Verdict(NamedTuple):
+    """What the probes said: all done, with the last result; or unknown; or neither, and it must be performed again."""
+
+    done: bool = False
+    unknown: bool = False
+    result: Any = None
+
+
+AGAIN = Verdict()
+
+
+def probe_all(program: Program, doubts: list[Doubt]) -> list[Verdict]:
+    """Probe every doubt, several at once; those whose probes do not answer within the limit are to be performed again."""
+    verdicts: list[Verdict] = [AGAIN] * len(doubts)
+    if program.runtime.inline:
+        return [_probe(program, doubt) for doubt in doubts]
+    waiting: SimpleQueue[int] = SimpleQueue()
+    answered: SimpleQueue[tuple[int, Verdict]] = SimpleQueue()
+    for index in range(len(doubts)):
+        waiting.put(index)
+
+    def work() -> None:
+        while True:
+            try:
+                index = waiting.get_nowait()
+            except Empty:
+                return
+            answered.put((index, _probe(program, doubts[index])))
+
+    for number in range(min(PROBES_AT_ONCE, len(doubts))):
+        threading.Thread(target=work, name=f"tallystick-probe-{number + 1}", daemon=True).start()
+    clock = program.runtime.clock
+    end_us = clock.now_us() + int(PROBING_LIMIT_S * 1e6)
+    for done in range(len(doubts)):
+        try:
+            index, verdict = answered.get(timeout=max(clock.sleeping_us(end_us), 0.001))
+        except Empty:
+            warn("probing.gave_up", unanswered=len(doubts) - done)
+            break
+        verdicts[index] = verdict
+    return verdicts
+
+
+def _probe(program: Program, doubt: Doubt) -> Verdict:
+    """Ask for each action in order. What is done is held as its call's answer, so that performing goes on behind it."""
+    start = StartQueue(doubt.context, doubt.attempt, "", doubt.actions, doubt.deadline_us)
+    result: Any = None
+    for index, action in enumerate(doubt.actions):
+        call = RunningCall(start, index, several=len(doubt.actions) > 1)
+        performer = program.pool.performers.get(type(action))
+        if performer is None or performer.probe is None:
+            return AGAIN
+        try:
+            answer = performer.probe(action, call)
+        except Exception as error:  # noqa: BLE001 - user code; without an answer the call is made again, with the same key
+            warn("probe.failed", token=doubt.token, action=type(action).__name__, error=repr(error))
+            return AGAIN
+        if isinstance(answer, Unknown):
+            return Verdict(unknown=True)
+        if not isinstance(answer, Done):
+            if not isinstance(answer, NotDone):
+                warn("probe.odd_answer", token=doubt.token, action=type(action).__name__, answer=type(answer).__name__)
+            return AGAIN
+        result = answer.result
+        if doubt.attempt:
+            program.pool.hold(Answered(call, result))
+    return Verdict(done=True, result=result)

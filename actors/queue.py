@@ -1,0 +1,129 @@
+"""The queue: performs the actions of each subject in order, and reports by owner and token. It decides nothing about what follows."""
+
+from collections import deque
+from typing import Any
+
+from tallystick.actors.actor import Crash, EngineActor, Host
+from tallystick.actors.messages import (
+    AnswerLater,
+    FinishQueue,
+    Mailbox,
+    QueueCompleted,
+    QueueFailed,
+    QueueRejected,
+    StartQueue,
+)
+from tallystick.actors.performer import Answered, PerformerPool, RunningCall
+from tallystick.domain.action import Later
+from tallystick.domain.token import Token
+
+WAITING_LIMIT = 1000
+"""How many queues may wait for one subject; one more is rejected as busy."""
+
+
+class Running:
+    """One attempt of one token's actions."""
+
+    __slots__ = ("call", "index", "start", "waiting_for_answer")
+
+    def __init__(self, start: StartQueue) -> None:
+        self.start = start
+        self.index = 0
+        self.call: RunningCall | None = None
+        self.waiting_for_answer = False
+
+    @property
+    def lane(self) -> tuple[str, str]:
+        """Queues of one lane run one after another; without a subject there is nobody to wait for."""
+        context = self.start.context
+        return (context.owner, self.start.subject or f"\0{context.token}")
+
+
+class QueueActor(EngineActor):
+    """One actor for all subjects. Starts and cancels reach it when they are durable, in log order, so it decides in log order (P11)."""
+
+    def __init__(self, host: Host, crash: Crash, pool: PerformerPool, router: Mailbox) -> None:
+        super().__init__("queue", host, crash)
+        self._pool = pool
+        self._router = router
+        self._running: dict[Token, Running] = {}
+        self._lanes: dict[tuple[str, str], deque[Running]] = {}
+        self.draining = False
+
+    def handle(self, message: Any) -> None:
+        """Start, go on, or finish a queue."""
+        if isinstance(message, Answered):
+            self._answered(message)
+        elif isinstance(message, StartQueue):
+            self._start(message)
+        elif isinstance(message, FinishQueue):
+            self._finish(message)
+        elif isinstance(message, AnswerLater):
+            self._answer_later(message)
+
+    def _start(self, start: StartQueue) -> None:
+        if self.draining:
+            return
+        self._finish(FinishQueue(start.context.token))
+        running = Running(start)
+        lane = self._lanes.setdefault(running.lane, deque())
+        if len(lane) > WAITING_LIMIT:
+            self._router.tell(QueueRejected(start.context, "busy"))
+            return
+        lane.append(running)
+        self._running[start.context.token] = running
+        if len(lane) == 1:
+            self._perform(running)
+
+    def _perform(self, running: Running) -> None:
+        start = running.start
+        several = len(start.actions) > 1
+        running.waiting_for_answer = False
+        running.call = self._pool.call(RunningCall(start, running.index, several=several))
+
+    def _answered(self, answered: Answered) -> None:
+        """Go on with the next action, or report. An attempt that nobody waits for any more can still report a success (P4)."""
+        call = answered.call
+        running = self._running.get(call.token)
+        current = running is not None and running.call is call
+        last = call.index + 1 == len(call.start.actions)
+        context, attempt = call.start.context, call.start.attempt
+        if answered.failure is not None:
+            if current:
+                self._router.tell(QueueFailed(context, attempt, answered.failure, answered.final))
+        elif isinstance(answered.result, Later):
+            if current and running is not None:
+                running.waiting_for_answer = True
+        elif last:
+            self._router.tell(QueueCompleted(context, attempt, answered.result))
+        elif current and running is not None:
+            running.index += 1
+            self._perform(running)
+
+    def _answer_later(self, answer: AnswerLater) -> None:
+        """The outcome of a performer's `Later`, or of an execution that has no actions; the owner tells stale ones apart."""
+        running = self._running.get(answer.context.token)
+        attempt = running.start.attempt if running is not None else None
+        if answer.failure is not None:
+            self._router.tell(QueueFailed(answer.context, attempt, answer.failure, final=True))
+        elif running is not None and running.index + 1 < len(running.start.actions):
+            running.index += 1
+            self._perform(running)
+        else:
+            self._router.tell(QueueCompleted(answer.context, attempt, answer.result))
+
+    def _finish(self, finish: FinishQueue) -> None:
+        running = self._running.get(finish.token)
+        if running is None or finish.attempt not in {None, running.start.attempt}:
+            return
+        del self._running[finish.token]
+        if running.call is not None:
+            running.call.cancel()
+            self._pool.forget(running.call)
+        lane = self._lanes[running.lane]
+        first = lane[0] is running
+        lane.remove(running)
+        if not lane:
+            del self._lanes[running.lane]
+        elif first:
+            self._perform(lane[0])

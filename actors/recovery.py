@@ -1,0 +1,177 @@
+"""Recovery: from a log to an engine that stands where it stood. No performer, clock or id source takes part in the folding (S8).
+
+Fold; each owner takes the events that it had not yet seen (P2); held reports; probes of calls in doubt (P9); due timers; starts. The host's
+calls come last, when the system opens.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tallystick.actors.engine import Engine
+from tallystick.actors.messages import QueueCompleted
+from tallystick.actors.owner import LANE_BATCH, OwnerActor
+from tallystick.actors.probing import Doubt, Verdict, probe_all
+from tallystick.actors.snapshots import restore
+from tallystick.actors.telling import note, warn
+from tallystick.domain.envelope import Recorded
+from tallystick.domain.errors import LogError, SnapshotError, UnknownEventType
+from tallystick.domain.execution import ExecutionRecord
+from tallystick.domain.protocol import ENGINE_EVENTS, IntentStarted
+from tallystick.domain.token import Token
+from tallystick.store.log import Query
+
+ENGINE_TYPES = frozenset(kind.__name__ for kind in ENGINE_EVENTS)
+
+
+class Recovered(NamedTuple):
+    """What a recovery found and did."""
+
+    records_folded: int
+    open_executions: int
+    probed: int
+
+
+def recover(engine: Engine) -> Recovered:
+    """Bring a new engine to where the log says it stands; called before its actors run, by one thread.
+
+    Raises:
+        UnknownEventType, UnknownEventVersion, MalformedPayload: the log holds what this program cannot read.
+        LogError: the log failed, or belongs to modules that this system does not have.
+    """
+    end = engine.journal.tail
+    records = fold(engine)
+    for owner in engine.owners.values():
+        owner.listen()
+        if not owner.state.joined:
+            owner.join(end)
+    doubtful = [(owner, record) for owner in engine.owners.values() for record in _in_doubt(owner)]
+    for owner in engine.owners.values():
+        while owner.state.seen < end:
+            owner.take_events(LANE_BATCH, until=end)
+            engine.journal.commit()
+    engine.journal.commit()
+    still = [(owner, record) for owner, record in doubtful if owner.state.executions.get(record.token) == record]
+    probed = _take_up(engine, still) + _find_late_successes(engine)
+    _set_timers(engine)
+    engine.journal.commit()
+    found = Recovered(records, sum(len(owner.state.executions) for owner in engine.owners.values()), probed)
+    note("system.recovered", log=engine.log.identity, epoch=engine.log.epoch, tail=end, **found._asdict())
+    return found
+
+
+# Folding.
+
+
+def fold(engine: Engine) -> int:
+    """Fold the log into the owners' states, from their snapshots on; how many records that took."""
+    for owner in engine.owners.values():
+        _from_snapshot(engine, owner)
+    states = {name: owner.state for name, owner in engine.owners.items()}
+    start = min((state.position for state in states.values()), default=0)
+    codec = engine.program.codec
+    folded = 0
+    resident_types = {name: {kind.__name__ for kind in state.resident_folds} for name, state in states.items()}
+    for recorded in engine.log.read(Query(after=start)):
+        folded += 1
+        state = states.get(recorded.owner)
+        if state is None:
+            msg = f"Event {recorded.position} belongs to owner {recorded.owner!r}, which this system lacks: add its module, or rename it back."
+            raise LogError(msg)
+        if not codec.knows(recorded.event_type):
+            raise UnknownEventType(recorded.position, recorded.event_type, "no module of this system declares it; restore its class.")
+        if recorded.position <= state.position:
+            continue
+        resident = recorded.event_type in resident_types[recorded.owner]
+        needed = resident or recorded.token is not None or recorded.event_type in ENGINE_TYPES
+        event = codec.decode(recorded) if needed else None
+        state.fold_bookkeeping(recorded, event)
+        state.joined = True
+        if resident:
+            state.fold_residents(event)
+    return folded
+
+
+def _from_snapshot(engine: Engine, owner: OwnerActor) -> None:
+    """Start from the newest snapshot that fits; one that does not costs time only (P21)."""
+    tail = engine.journal.tail
+    for snapshot in engine.log.snapshots(owner.name):
+        if snapshot.position > tail:
+            msg = f"A snapshot of {owner.name} is of position {snapshot.position}, but the log ends at {tail}: it is of another log, or events are missing."
+            raise SnapshotError(msg)
+        recorded = next(iter(engine.log.read(Query(after=snapshot.position - 1, limit=1))))
+        if recorded.hash != snapshot.hash:
+            msg = f"A snapshot of {owner.name} at {snapshot.position} is not of this log: the record there has another hash."
+            raise SnapshotError(msg)
+        try:
+            restore(snapshot, owner.state, engine.behaviour(owner.name), engine.program.codec)
+        except SnapshotError as error:
+            warn("snapshot.left_out", owner=owner.name, position=snapshot.position, error=str(error))
+        else:
+            return
+
+
+# What was under way.
+
+
+def _in_doubt(owner: OwnerActor) -> Iterator[ExecutionRecord]:
+    """Executions whose call may have been made: nobody knows how far it came."""
+    for record in sorted(owner.state.executions.values(), key=lambda record: record.position):
+        if record.status == "running" and record.started.actions:
+            yield record
+
+
+def _take_up(engine: Engine, doubtful: list[tuple[OwnerActor, ExecutionRecord]]) -> int:
+    """Take up calls that still run in this process; ask the outside world about the others, before any timer fires (P9)."""
+    pool = engine.program.pool
+    held = [(owner, record) for owner, record in doubtful if pool.holds(record.token, record.attempt)]
+    for owner, record in held:
+        owner.acting.journal.gate(owner.acting.start_of(record, record.attempt, record.deadline_us))
+    asked = [(owner, record) for owner, record in doubtful if not pool.holds(record.token, record.attempt)]
+    doubts = [Doubt(owner.name, record.token, record.attempt, record.deadline_us, record.started.actions) for owner, record in asked]
+    for (owner, record), verdict in zip(asked, probe_all(engine.program, doubts), strict=True):
+        _resume(owner, record, verdict)
+    return len(doubts)
+
+
+def _resume(owner: OwnerActor, record: ExecutionRecord, verdict: Verdict) -> None:
+    if verdict.unknown:
+        owner.settling.leave_to_person(record, "after a crash its provider cannot tell whether the call had its effect")
+    elif verdict.done:
+        owner.acting.journal.gate(owner.acting.start_of(record, record.attempt, record.deadline_us))
+    else:
+        owner.settling.start_again(record, again=True)
+
+
+def _find_late_successes(engine: Engine) -> int:
+    """Probe what was abandoned while a call was out: its success may have come while nobody listened."""
+    doubts: list[tuple[OwnerActor, Doubt]] = []
+    for owner in engine.owners.values():
+        for token in sorted(owner.state.abandoned, key=owner.state.abandoned.__getitem__):
+            started = _started(engine, token)
+            if started is not None and all(engine.program.pool.performers[type(a)].probe for a in started.actions):
+                doubts.append((owner, Doubt(owner.name, token, 0, None, started.actions)))
+    for (owner, doubt), verdict in zip(doubts, probe_all(engine.program, [doubt for _, doubt in doubts]), strict=True):
+        if verdict.done:
+            owner.settling.completed(QueueCompleted(doubt.context, None, verdict.result))
+    return len(doubts)
+
+
+def _started(engine: Engine, token: Token) -> IntentStarted[object, object] | None:
+    first: Recorded | None = next(iter(engine.journal.of_token(token)), None)
+    event = None if first is None else engine.program.codec.decode(first)
+    return event if isinstance(event, IntentStarted) else None
+
+
+def _set_timers(engine: Engine) -> None:
+    """Hand undecided timeouts to their owners again (P8), and arm what is due later."""
+    for owner in engine.owners.values():
+        for token in list(owner.state.executions):
+            record = owner.state.executions[token]
+            if record.status == "fired":
+                owner.settling.decide_timeout(record)
+            else:
+                owner.acting.arm(token)
+        for source in owner.state.parking:
+            owner.acting.arm_parked(source)
+
+

@@ -1,0 +1,1 @@
+"""How actors get to run: one actor class, several runtimes."""

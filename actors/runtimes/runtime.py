@@ -1,0 +1,60 @@
+"""What a runtime is: who runs the actors, what time it is, and how a caller waits for a reply."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Protocol, TypeVar
+
+from tallystick.actors.actor import EngineActor, Inbox
+from tallystick.actors.performer import Executor, Report
+from tallystick.domain.action import Performer
+from tallystick.domain.clock import Clock, Identity
+
+R = TypeVar("R")
+
+
+class Runtime(Protocol):
+    """One runtime serves one system at a time."""
+
+    clock: Clock
+    inline: bool
+    """Whether everything, performers included, runs in the one thread that drives it."""
+
+    def identity(self, epoch: int) -> Identity:
+        """The source of ids and randomness for one generation (P25)."""
+        ...
+
+    def executor(self, performer: Performer, report: Report) -> Executor:
+        """Where that performer's calls run."""
+        ...
+
+    def start(self) -> None:
+        """Begin to run actors."""
+        ...
+
+    def adopt(self, actor: EngineActor) -> None:
+        """Run this actor from now on."""
+        ...
+
+    def set_alarm(self, inbox: Inbox, due_us: int | None) -> None:
+        """Put an `Alarm` into the inbox at that time; None takes it back."""
+        ...
+
+    def result(self, future: "Future[R]", timeout_s: float | None) -> R:
+        """Wait for a reply.
+
+        Raises:
+            TimeoutError: it did not come in that (real) time.
+        """
+        ...
+
+    def until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """Let the actors run until the condition holds; False when the time ran out or, stepped, when nothing is left to run."""
+        ...
+
+    def background(self, name: str, task: Callable[[], Any]) -> None:
+        """Run a task outside the actors: on a thread of its own, or at once in the stepped runtime."""
+        ...
+
+    def stop(self) -> None:
+        """Let the actors take what is in their mailboxes, then run them no more; returns when they stand still."""
+        ...

@@ -1,0 +1,142 @@
+"""The stepped runtime: nothing runs but when the host says so, in one thread and in virtual time; the same steps give the same log."""
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from tallystick.actors.actor import ALARM, EngineActor, Inbox
+from tallystick.actors.clock import ManualClock, SeededIdentity
+from tallystick.actors.executors import inline
+from tallystick.actors.performer import Executor, Report
+from tallystick.domain.action import Performer
+from tallystick.domain.clock import Identity
+from tallystick.domain.envelope import from_micros, to_micros
+from tallystick.domain.errors import TallystickError
+
+R = TypeVar("R")
+
+STEPS_LIMIT = 10_000_000
+"""How many messages `run_until_idle` takes before it says that the actors never come to rest."""
+
+
+class NeverIdle(TallystickError):
+    """The actors keep sending each other messages without end; look for two reactions that answer each other."""
+
+
+class SteppedRuntime:
+    """Actors take turns in the order in which their messages came. Not thread-safe: one thread drives it."""
+
+    inline = True
+
+    def __init__(self, clock: ManualClock | None = None, *, seed: int = 0) -> None:
+        self.clock = clock or ManualClock()
+        self._seed = seed
+        self._ready: deque[Inbox] = deque()
+        self._alarms: dict[Inbox, int] = {}
+
+    def identity(self, epoch: int) -> Identity:
+        """Ids that repeat from seed and epoch (P25)."""
+        return SeededIdentity(self._seed, epoch)
+
+    def executor(self, performer: Performer, report: Report) -> Executor:
+        """Performers run inline."""
+        return inline(performer, report)
+
+    def start(self) -> None:
+        """Nothing to start."""
+
+    def adopt(self, actor: EngineActor) -> None:
+        """Serve the actor."""
+        actor.actor_inbox.serve(self._ready.append)
+
+    def set_alarm(self, inbox: Inbox, due_us: int | None) -> None:
+        """Rung by `advance`, when the clock gets there."""
+        if due_us is None:
+            self._alarms.pop(inbox, None)
+        else:
+            self._alarms[inbox] = due_us
+
+    # Driving.
+
+    def step(self) -> bool:
+        """Let one actor take one message; False when none has one."""
+        while self._ready:
+            inbox = self._ready.popleft()
+            envelope = inbox.take()
+            if envelope is None:
+                continue
+            inbox.reschedule()
+            actor: Any = inbox.actor
+            if not actor.actor_stopped.is_set():
+                actor._handle_receive(envelope.message)  # noqa: SLF001 - pykka's hook
+            return True
+        return self._ring()
+
+    def run_until_idle(self) -> int:
+        """Let the actors run, and what is due by now, until nothing is left; how many messages that took.
+
+        Raises:
+            NeverIdle: there is no end to it.
+        """
+        for steps in range(STEPS_LIMIT):
+            if not self.step():
+                return steps
+        raise NeverIdle
+
+    def next_due(self) -> datetime | None:
+        """When a timer is due next; None when none is."""
+        return from_micros(min(self._alarms.values())) if self._alarms else None
+
+    def advance(self, duration: timedelta) -> None:
+        """Let that much virtual time pass, stopping at every timer on the way."""
+        self.advance_to(self.clock.now + duration)
+
+    def advance_to(self, moment: datetime) -> None:
+        """Let virtual time pass up to a moment, stopping at every timer on the way."""
+        end_us = to_micros(moment)
+        self.run_until_idle()
+        while self._alarms and (due_us := min(self._alarms.values())) <= end_us:
+            self.clock.advance_to_us(max(due_us, self.clock.now_us()))
+            self.run_until_idle()
+        self.clock.advance_to_us(end_us)
+        self.run_until_idle()
+
+    def _ring(self) -> bool:
+        now_us = self.clock.now_us()
+        due = [inbox for inbox, due_us in self._alarms.items() if due_us <= now_us]
+        for inbox in due:
+            del self._alarms[inbox]
+            inbox.put(ALARM)
+        return bool(due)
+
+    # For the system.
+
+    def result(self, future: "Future[R]", timeout_s: float | None) -> R:
+        """Run until it is there."""
+        del timeout_s
+        while not future.done():
+            if not self.step():
+                msg = "Nothing is left to run, and the reply has not come: only time or an answer from outside can bring it."
+                raise TimeoutError(msg)
+        return future.result()
+
+    def until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """Run until it holds, or nothing is left to run."""
+        del timeout_s
+        while not condition():
+            if not self.step():
+                return condition()
+        return True
+
+    def background(self, name: str, task: Callable[[], Any]) -> None:
+        """At once."""
+        del name
+        task()
+
+    def stop(self) -> None:
+        """Run what is in the mailboxes, but no timer."""
+        self._alarms.clear()
+        self.run_until_idle()
+        self._ready.clear()

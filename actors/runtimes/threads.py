@@ -1,0 +1,84 @@
+"""A thread for each actor: pykka's own way to run them, and how the dispatcher runs those that block."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from tallystick.actors.actor import EngineActor, Inbox
+from tallystick.actors.clock import SystemClock, SystemIdentity
+from tallystick.actors.executors import threaded
+from tallystick.actors.performer import Executor, Report
+from tallystick.domain.action import Performer
+from tallystick.domain.clock import Clock, Identity
+
+R = TypeVar("R")
+
+POLL_S = 0.01
+
+
+class ThreadsRuntime:
+    """Every actor on a daemon thread of its own, in real time."""
+
+    inline = False
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock: Clock = clock or SystemClock()
+        self._actors: list[tuple[EngineActor, threading.Thread]] = []
+
+    def identity(self, epoch: int) -> Identity:
+        """Real randomness."""
+        del epoch
+        return SystemIdentity()
+
+    def executor(self, performer: Performer, report: Report) -> Executor:
+        """Threads, or a loop for coroutines."""
+        return threaded(performer, report)
+
+    def start(self) -> None:
+        """Nothing to start: threads come with their actors."""
+
+    def adopt(self, actor: EngineActor) -> None:
+        """Start the actor's thread."""
+        actor.actor_inbox.wait_by(self.clock)
+        thread = threading.Thread(target=actor._actor_loop, name=f"tallystick-{actor.name}", daemon=True)  # noqa: SLF001 - pykka's hook
+        self._actors.append((actor, thread))
+        thread.start()
+
+    def set_alarm(self, inbox: Inbox, due_us: int | None) -> None:
+        """The actor's thread waits no longer than that."""
+        inbox.alarm_us = due_us
+
+    def result(self, future: "Future[R]", timeout_s: float | None) -> R:
+        """Block for it."""
+        return future.result(timeout_s)
+
+    def until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """Poll: only a stop waits like this, and what it waits for has no one place to signal."""
+        return _polled(self.clock, condition, timeout_s)
+
+    def background(self, name: str, task: Callable[[], Any]) -> None:
+        """A daemon thread."""
+        threading.Thread(target=task, name=f"tallystick-{name}", daemon=True).start()
+
+    def stop(self) -> None:
+        """A stop message behind what is in each mailbox, and the ends of the threads; the writer last, for all others append."""
+        actors, self._actors = self._actors, []
+        for blocking in (False, True):
+            stopping = [(actor, thread) for actor, thread in actors if actor.own_thread == blocking]
+            for actor, _ in stopping:
+                if actor.actor_ref.is_alive():
+                    actor.actor_ref.stop(block=False)
+            for _, thread in stopping:
+                if thread is not threading.current_thread():
+                    thread.join()
+
+
+def _polled(clock: Clock, condition: Callable[[], bool], timeout_s: float) -> bool:
+    deadline_us = clock.now_us() + int(timeout_s * 1e6)
+    pause = threading.Event()
+    while not condition():
+        if clock.now_us() >= deadline_us:
+            return False
+        pause.wait(POLL_S)
+    return True

@@ -1,0 +1,345 @@
+"""The system: what a host holds in its hands, and the one place where everything is put together."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from os import PathLike
+from types import TracebackType
+from typing import Any, NamedTuple, Self, TypeVar, cast
+
+from tallystick.actors.admission import Admission, Limits, WhenFull
+from tallystick.actors.counters import Counters
+from tallystick.actors.engine import Program, ownership
+from tallystick.actors.lifecycle import Lifecycle
+from tallystick.actors.messages import Ask, Inspect, Inspected, Redrive, SettleByHand, SettleFromOutside
+from tallystick.actors.performer import PerformerPool
+from tallystick.actors.replies import HostReply, Resolver
+from tallystick.actors.runtimes.dispatcher import DispatcherRuntime
+from tallystick.actors.runtimes.runtime import Runtime
+from tallystick.actors.state import folded
+from tallystick.actors.supervision import Health, OwnerHealth, RestartPolicy
+from tallystick.domain.action import Performer
+from tallystick.domain.behaviour import Behaviour
+from tallystick.domain.command import Command
+from tallystick.domain.errors import DefinitionError, NotAccepted, TimedOutWaiting, UnknownCommand
+from tallystick.domain.event import Aggregate, Resident
+from tallystick.domain.execution import ExecutionRecord
+from tallystick.domain.module import Module
+from tallystick.domain.outcome import Cancelled, Failed
+from tallystick.domain.parking import Source
+from tallystick.domain.protocol import EXECUTION
+from tallystick.domain.envelope import Recorded
+from tallystick.domain.token import Token
+from tallystick.store.codec import Codec
+from tallystick.store.log import EventLog, Query
+
+R = TypeVar("R")
+G = TypeVar("G", bound=Aggregate)
+Re = TypeVar("Re", bound=Resident)
+
+
+class OpenExecution(NamedTuple):
+    """An execution that was begun and has not ended."""
+
+    owner: str
+    execution: ExecutionRecord
+
+
+class DeadLetter(NamedTuple):
+    """An event that a handler could not take, or an outcome that it could not settle; its aggregate waits in that owner."""
+
+    owner: str
+    source: Source
+    position: int
+    attempts: int
+    error: str
+    role: str
+
+
+class System:
+    """Modules, performers and a log, running.
+
+    A context manager, for `with` and `async with`: entering opens the log and recovers, leaving stops cleanly. All methods may be called
+    from any thread (in the stepped runtime: from the one that drives it).
+    """
+
+    def __init__(
+        self,
+        modules: Sequence[Module] = (),
+        *,
+        performers: Sequence[Performer] = (),
+        log: str | PathLike[str] | EventLog | None = None,
+        runtime: Runtime | None = None,
+        limits: Limits | None = None,
+        restarts: RestartPolicy | None = None,
+    ) -> None:
+        """Compose a system; nothing is opened or started yet. `log`: a path for SQLite, None for memory.
+
+        Raises:
+            DefinitionError: modules, events or performers do not fit together; the message names them and the mend.
+        """
+        behaviours = [Behaviour(module) for module in modules]
+        self._runtime: Runtime = runtime if runtime is not None else DispatcherRuntime()
+        self._pool = PerformerPool(performers, self._runtime.executor)
+        self._behaviours = {behaviour.name: behaviour for behaviour in behaviours}
+        self._codec = Codec(behaviours, self._pool.performers)
+        self._counters = Counters()
+        program = Program(behaviours, self._codec, self._pool, self._runtime, self._counters, ownership(behaviours))
+        self._admission = Admission(limits or Limits())
+        self._life = Lifecycle(program, _opened_log(log), self._admission, restarts or RestartPolicy())
+        self._resolver = Resolver()
+        self._handler_of: dict[type[Any], str] = {}
+        for behaviour in behaviours:
+            for command in behaviour.commands:
+                other = self._handler_of.setdefault(command, behaviour.name)
+                if other != behaviour.name:
+                    msg = f"{command.__name__} is handled by {other} and by {behaviour.name}; one module handles a command."
+                    raise DefinitionError(msg)
+
+    # Life.
+
+    def __enter__(self) -> Self:
+        """Open the log, recover, run.
+
+        Raises:
+            LogLocked: another process writes it.
+            UnreadableEvent: it holds what these modules cannot read.
+            LogError: it cannot be opened.
+        """
+        self._life.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Stop: accepted commands run and are answered, nothing new begins, what is open stays open in the log."""
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        """As `__enter__`, without holding up the event loop."""
+        await asyncio.to_thread(self._life.start)
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """As `__exit__`, without holding up the event loop."""
+        await asyncio.to_thread(self.stop)
+
+    def stop(self) -> None:
+        """Stop; calling it again does nothing."""
+        self._life.stop()
+        self._resolver.stop()
+
+    # Commands.
+
+    def ask(
+        self, command: Command[R], *, idempotency_key: str | None = None, timeout_s: float | None = None, when_full: WhenFull = "wait"
+    ) -> R:
+        """Have a command carried out and wait for the reply; when it returns, all that it did is durable.
+
+        With an `idempotency_key` it is carried out once, however often it is asked within 30 days (P15).
+
+        Raises:
+            Rejected: the module refused, in the words of the business.
+            IdempotencyConflict: the key was used with other content.
+            Overloaded: no room within the time.
+            TimedOutWaiting: no reply in `timeout_s`; the command may still be carried out.
+            NotAccepted, NotCommitted, CommitUnknown: the system stopped, or its log failed.
+            UnknownCommand: no module handles it.
+            Exception: whatever else the handler raised; it wrote nothing.
+        """
+        reply = self._submit(command, idempotency_key, when_full, timeout_s, HostReply.resolve)
+        return cast("R", self._wait(reply, timeout_s))
+
+    def submit(self, command: Command[R], *, idempotency_key: str | None = None, when_full: WhenFull = "raise") -> "Future[R]":
+        """As `ask`, without waiting for the reply. The future's callbacks run on a thread of their own."""
+        deliver = HostReply.resolve if self._runtime.inline else self._resolver.resolve
+        return self._submit(command, idempotency_key, when_full, None, deliver).future
+
+    async def ask_async(self, command: Command[R], *, idempotency_key: str | None = None) -> R:
+        """As `ask`, for an event loop, which it never holds up; raises `Overloaded` at once when there is no room."""
+        reply = self._submit(command, idempotency_key, "raise", None, HostReply.resolve)
+        if self._runtime.inline:
+            return cast("R", self._wait(reply, None))
+        return cast("R", await asyncio.wrap_future(reply.future))
+
+    def _submit(
+        self, command: Command[Any], key: str | None, when_full: WhenFull, timeout_s: float | None, deliver: Any
+    ) -> HostReply:
+        owner = self._handler_of.get(type(command))
+        if owner is None:
+            msg = f"No module of this system handles {type(command).__name__}; it has {sorted(k.__name__ for k in self._handler_of)}."
+            raise UnknownCommand(msg)
+        return self._send(owner, lambda reply: Ask(command, key, reply), when_full, timeout_s, deliver)
+
+    def _send(self, owner: str, message: Any, when_full: WhenFull = "wait", timeout_s: float | None = None, deliver: Any = None) -> HostReply:
+        """Let a message in and send it; its reply leaves admission when it is given."""
+        resolve = deliver or HostReply.resolve
+        reply = HostReply(Future(), lambda given: (self._admission.leave(given), resolve(given)))
+        self._admission.enter(reply, when_full, timeout_s)
+        try:
+            self._life.engine.owners[owner].post.tell(message(reply))
+        except NotAccepted as error:
+            reply.withdraw(error)
+        return reply
+
+    def _wait(self, reply: HostReply, timeout_s: float | None = None) -> Any:
+        try:
+            return self._runtime.result(reply.future, timeout_s)
+        except TimeoutError as error:
+            if reply.future.done():
+                raise
+            raise TimedOutWaiting from error
+
+    # What the outside world answers.
+
+    def complete(self, token: Token, result: object) -> bool:
+        """Give the result that a performer had promised with `Later`, or that an execution without actions waits for.
+
+        Durable when it returns. False when the token is not open (any more); a success is then kept as evidence and given to `late`.
+        """
+        return self._settle_from_outside(token, result, None)
+
+    def fail(self, token: Token, reason: Failed) -> bool:
+        """As `complete`, for the outside world's final no."""
+        return self._settle_from_outside(token, None, reason)
+
+    def _settle_from_outside(self, token: Token, result: object, failure: Failed | None) -> bool:
+        begun = self._life.engine.journal.last(EXECUTION, token)
+        if begun is None or begun.owner not in self._behaviours:
+            self._counters.count("unknown_tokens")
+            return False
+        return bool(self._wait(self._send(begun.owner, lambda reply: SettleFromOutside(token, result, failure, reply))))
+
+    # Reading.
+
+    def get(self, kind: type[G], key: str) -> G | None:
+        """An aggregate as far as it is durable, folded from the log in the calling thread; None when it has no events."""
+        behaviour = next((b for b in self._behaviours.values() if kind in b.streams), None)
+        if behaviour is None:
+            msg = f"No module of this system folds events into {kind.__name__}."
+            raise DefinitionError(msg)
+        states: Mapping[type[Aggregate], Aggregate] = {}
+        for recorded in self._life.log.read(Query(aggregate_type=behaviour.streams[kind], aggregate_id=key)):
+            event = self._codec.decode(recorded)
+            folds = [fold for fold in behaviour.folds.get(type(event), ()) if fold.into is kind]
+            states = folded(states, folds, event)
+        return cast("G | None", states.get(kind))
+
+    def resident(self, kind: type[Re]) -> Re:
+        """A resident state of whatever module has it, as it is now, given out when it is durable."""
+        owner = next((b.name for b in self._behaviours.values() if kind in b.residents), None)
+        if owner is None:
+            msg = f"No module of this system folds events into {kind.__name__}."
+            raise DefinitionError(msg)
+        return cast("Re", self._inspect(owner).residents[kind])
+
+    def events(self, **filters: Any) -> Iterator[Recorded]:
+        """Durable records by the fields of `Query`: `events(aggregate_id=…)`, `events(event_types=("OrderPlaced",), newest_first=True)`."""
+        return self._life.log.read(Query(**filters))
+
+    def subscribe(self, after: int = 0) -> Iterator[Recorded]:
+        """Durable records after a position, and then each further one as it becomes durable; ends when the system stops."""
+        while True:
+            for recorded in self._life.log.read(Query(after=after)):
+                after = recorded.position
+                yield recorded
+            try:
+                journal = self._life.engine.journal
+            except NotAccepted:
+                return
+            if self._runtime.inline:
+                if journal.watermark <= after:
+                    return
+            else:
+                journal.wait_durable(after + 1, 0.5)
+
+    # Operating.
+
+    def _inspect(self, owner: str) -> Inspected:
+        return cast("Inspected", self._wait(self._send(owner, Inspect)))
+
+    def open_executions(self) -> tuple[OpenExecution, ...]:
+        """All that was begun and has not ended, oldest first within an owner."""
+        views = [self._inspect(owner) for owner in self._behaviours]
+        return tuple(
+            OpenExecution(view.owner, record)
+            for view in views
+            for record in sorted(view.executions.values(), key=lambda record: record.position)
+        )
+
+    def dead_letters(self) -> tuple[DeadLetter, ...]:
+        """What waits for a person because its handler kept failing."""
+        return tuple(
+            DeadLetter(view.owner, source, parked.position, parked.attempt, parked.error, parked.role)
+            for view in [self._inspect(owner) for owner in self._behaviours]
+            for source, parked in sorted(view.parking.items())
+            if parked.dead
+        )
+
+    def redrive(self, letter: DeadLetter, *, who: str = "", why: str = "") -> None:
+        """Let a dead letter be tried again, with its attempts reset; recorded.
+
+        Raises:
+            Rejected: it is no dead letter any more.
+        """
+        self._wait(self._send(letter.owner, lambda reply: Redrive(letter.source, False, who, why, reply)))
+
+    def discard(self, letter: DeadLetter, *, who: str = "", why: str = "") -> None:
+        """Give a dead letter up; the events of its aggregate that wait behind it go on; recorded.
+
+        Raises:
+            Rejected: it is no dead letter any more.
+        """
+        self._wait(self._send(letter.owner, lambda reply: Redrive(letter.source, True, who, why, reply)))
+
+    def abandon(self, execution: OpenExecution, reason: str) -> None:
+        """End an open execution by hand: its owner hears `Cancelled(reason)`.
+
+        Raises:
+            Rejected: it is not open any more.
+        """
+        outcome = Cancelled(reason=reason)
+        self._wait(self._send(execution.owner, lambda reply: SettleByHand(execution.execution.token, outcome, reply)))
+
+    def health(self) -> Health:
+        """How the system stands; never waits for an actor."""
+        engine = self._life.engine if self._life.status == "running" else None
+        owners = {} if engine is None else {name: _owner_health(engine.journal.tail, owner.state) for name, owner in engine.owners.items()}
+        return Health(
+            status=self._life.status,
+            epoch=self._life.log.epoch,
+            restarts=self._life.restarts.total,
+            last_failure=self._life.restarts.last_failure,
+            tail=0 if engine is None else engine.journal.tail,
+            watermark=0 if engine is None else engine.journal.watermark,
+            commits=0 if engine is None else engine.journal.commits,
+            commands_in_flight=self._admission.in_flight,
+            calls_running=self._pool.running,
+            timers=0 if engine is None else len(engine.timer.deadlines),
+            slow_turns=getattr(self._runtime, "slow_turns", 0),
+            owners=owners,
+            counters=self._counters.snapshot(),
+        )
+
+
+def _owner_health(tail: int, state: Any) -> OwnerHealth:
+    executions = state.executions
+    return OwnerHealth(
+        lag=tail - state.seen,
+        open_executions=len(executions),
+        waiting_for_person=sum(1 for record in executions.values() if record.status == "person"),
+        parked=len(state.parking),
+        dead_letters=sum(1 for parked in state.parking.values() if parked.dead),
+        aggregates_in_memory=state.aggregates_in_memory,
+    )
+
+
+def _opened_log(log: str | PathLike[str] | EventLog | None) -> EventLog:
+    """The log that `System(log=…)` means; drivers are imported when they are needed."""
+    if log is None:
+        from tallystick.store.memory import MemoryLog  # noqa: PLC0415
+
+        return MemoryLog()
+    if isinstance(log, str | PathLike):
+        from tallystick.store.sqlite import SqliteLog  # noqa: PLC0415
+
+        return SqliteLog(log)
+    return log

@@ -1,0 +1,38 @@
+"""The writer: the one actor that blocks on the disk. It commits what has gathered, again and again, until nothing has."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+from tallystick.actors.actor import Crash, EngineActor, Host
+from tallystick.actors.messages import Mailbox, TakeSnapshot
+from tallystick.store.journal import Journal
+
+SNAPSHOT_EVERY_RECORDS = 200_000
+
+
+class Gathered:
+    """The message that something waits to be committed."""
+
+
+GATHERED = Gathered()
+
+
+class WriterActor(EngineActor):
+    """Group commit: while one batch is being written the next gathers."""
+
+    own_thread: ClassVar[bool] = True
+
+    def __init__(self, host: Host, crash: Crash, journal: Journal, owners: Callable[[], Iterable[Mailbox]]) -> None:
+        super().__init__("writer", host, crash)
+        self._journal = journal
+        self._owners = owners
+        self._snapshot_at = journal.watermark + SNAPSHOT_EVERY_RECORDS
+
+    def handle(self, message: Any) -> None:
+        """Commit all there is."""
+        del message
+        while self._journal.commit():
+            if self._journal.watermark >= self._snapshot_at:
+                self._snapshot_at = self._journal.watermark + SNAPSHOT_EVERY_RECORDS
+                for owner in self._owners():
+                    owner.tell(TakeSnapshot())
