@@ -1,7 +1,7 @@
 """The system: what a host holds in its hands, and the one place where everything is put together."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from os import PathLike
 from types import TracebackType
@@ -36,6 +36,10 @@ from tallystick.store.log import EventLog, Query
 R = TypeVar("R")
 G = TypeVar("G", bound=Aggregate)
 Re = TypeVar("Re", bound=Resident)
+
+SUBSCRIBED_AT_ONCE = 1000
+SUBSCRIPTION_CHECK_S = 0.5
+"""How long a subscription waits at most before it looks whether the system still runs."""
 
 
 class OpenExecution(NamedTuple):
@@ -235,21 +239,25 @@ class System:
         """Durable records by the fields of `Query`: `events(aggregate_id=…)`, `events(event_types=("OrderPlaced",), newest_first=True)`."""
         return self._life.log.read(Query(**filters))
 
-    def subscribe(self, after: int = 0) -> Iterator[Recorded]:
-        """Durable records after a position, and then each further one as it becomes durable; ends when the system stops."""
+    def subscribe(self, after: int = 0, *, event_types: Collection[str] = ()) -> Iterator[Recorded]:
+        """Durable records after a position, and then each further one as it becomes durable; of these types, or of all.
+
+        Ends when the system stops; in the stepped runtime, when there is nothing further by now.
+        """
         while True:
-            for recorded in self._life.log.read(Query(after=after)):
-                after = recorded.position
-                yield recorded
             try:
                 journal = self._life.engine.journal
             except NotAccepted:
                 return
-            if self._runtime.inline:
-                if journal.watermark <= after:
+            records = journal.durable_after(after, SUBSCRIBED_AT_ONCE)
+            for recorded in records:
+                after = recorded.position
+                if not event_types or recorded.event_type in event_types:
+                    yield recorded
+            if not records:
+                if self._runtime.inline:
                     return
-            else:
-                journal.wait_durable(after + 1, 0.5)
+                journal.wait_durable(after + 1, SUBSCRIPTION_CHECK_S)
 
     # Operating.
 

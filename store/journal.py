@@ -279,6 +279,11 @@ class Journal:
             until = self._base - 1
         return list(self._log.read(Query(after=position, until=until, limit=limit)))
 
+    def durable_after(self, position: int, limit: int) -> Sequence[Recorded]:
+        """The next records after a position that are durable by now; from memory where they are still there (S14)."""
+        watermark = self.watermark
+        return self.after(position, min(limit, watermark - position)) if watermark > position else ()
+
     def version(self, aggregate_type: str, aggregate_id: str) -> int:
         """An aggregate's last version, speculation included; 0 when there is no event of it."""
         known = self._ends.get((aggregate_type, aggregate_id))

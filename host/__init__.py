@@ -1,0 +1,1 @@
+"""Edges: what faces people and other programs. Nothing imports it."""

@@ -1,0 +1,140 @@
+"""A file of orders to be replayed, one JSON object a line: read as a stream, each line checked. What is done with them is the replay's."""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Final, Literal, Self
+
+import msgspec
+
+LINE_LIMIT_BYTES: Final = 1 << 20
+YEARS: Final = range(1970, 9000)
+"""What a clock of microseconds since 1970 can show, with room for timeouts."""
+
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+Cents = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
+Quantity = Annotated[int, msgspec.Meta(ge=1, le=10**6)]
+FinalStatus = Literal["delivered", "shipped", "canceled", "unavailable", "invoiced", "processing", "approved", "created"]
+
+_WHOLE_LINE: Final = ""
+_ORDER_ID: Final = "order_id"
+_PLACED_AT: Final = "placed_at"
+
+
+class OrderedItem(msgspec.Struct, frozen=True):
+    """A line of an order; `freight_cents` is for all of its units."""
+
+    sku: Id
+    quantity: Quantity
+    unit_price_cents: Cents
+    freight_cents: Cents
+
+
+class PaidBy(msgspec.Struct, frozen=True):
+    """How a part of an order was paid."""
+
+    type: str
+    installments: int
+    cents: int
+
+
+class RecordedOrder(msgspec.Struct, frozen=True):
+    """What a marketplace recorded of an order; a moment is null where the thing never happened."""
+
+    order_id: Id
+    customer_id: Id
+    placed_at: Moment
+    final_status: FinalStatus
+    approved_at: Moment | None
+    handed_to_carrier_at: Moment | None
+    delivered_at: Moment | None
+    items: tuple[OrderedItem, ...]
+    estimated_delivery_at: Moment | None = None
+    payments: tuple[PaidBy, ...] = ()
+
+
+class MalformedLine(Exception):  # noqa: N818 - named as what was found
+    """A line of the file is not an order; the message names line and field."""
+
+    def __init__(self, path: Path, line: int, field: str, problem: str) -> None:
+        where = f"line {line}, field {field}" if field else f"line {line}"
+        super().__init__(f"{path}, {where}: {problem}")
+        self.line = line
+        self.field = field
+
+
+class OrdersFile:
+    """The orders in a file, in order. `line` is the number of the last line read, `position` the bytes read so far.
+
+    Lines must be sorted by `placed_at`, and no order stands in the file twice; blank lines do not count as orders.
+    """
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self.path = Path(path)
+        self.line = 0
+        self._decoder = msgspec.json.Decoder(RecordedOrder, strict=True)
+        self._file = self.path.open("rb")
+        self._known: set[str] = set()
+        self._last: datetime | None = None
+
+    @property
+    def position(self) -> int:
+        """Bytes read so far."""
+        return self._file.tell()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+
+    def __iter__(self) -> Iterator[RecordedOrder]:
+        """The orders that have not been read yet.
+
+        Raises:
+            MalformedLine: a line is no order, or not in its place.
+        """
+        while line := self._file.readline(LINE_LIMIT_BYTES + 1):
+            self.line += 1
+            if len(line) > LINE_LIMIT_BYTES:
+                raise self._malformed(_WHOLE_LINE, f"longer than {LINE_LIMIT_BYTES} bytes")
+            if line.strip():
+                yield self._order(line)
+
+    def _order(self, line: bytes) -> RecordedOrder:
+        try:
+            order = self._decoder.decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise self._malformed(*field_and_problem(str(error))) from error
+        for field in (_PLACED_AT, "approved_at", "handed_to_carrier_at", "delivered_at"):
+            moment: datetime | None = getattr(order, field)
+            if moment is not None and moment.year not in YEARS:
+                raise self._malformed(field, f"the year is from {YEARS[0]} to {YEARS[-1]}, not {moment.year}")
+        if order.order_id in self._known:
+            raise self._malformed(_ORDER_ID, f"order {order.order_id} stands in an earlier line already")
+        if self._last is not None and order.placed_at < self._last:
+            raise self._malformed(_PLACED_AT, f"{order.placed_at.isoformat()} is before the line above; sort the file by placed_at")
+        self._known.add(order.order_id)
+        self._last = order.placed_at
+        return order
+
+    def _malformed(self, field: str, problem: str) -> MalformedLine:
+        return MalformedLine(self.path, self.line, field, problem)
+
+
+_AT: Final = re.compile(r"^(?P<problem>.*) - at `\$\.?(?P<path>.*)`$", re.DOTALL)
+_MISSING: Final = re.compile(r"^Object missing required field `(?P<name>.*)`$")
+
+
+def field_and_problem(message: str) -> tuple[str, str]:
+    """The field that a decoder's message is about, empty when it is about the whole line, and what is wrong."""
+    found = _AT.match(message)
+    problem, path = (found["problem"], found["path"]) if found else (message, "")
+    missing = _MISSING.match(problem)
+    if missing:
+        return (f"{path}.{missing['name']}" if path else missing["name"]), "missing"
+    return path, problem if problem[1:2].isupper() else problem[:1].lower() + problem[1:]

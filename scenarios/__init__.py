@@ -1,0 +1,1 @@
+"""Complete example systems on Tallystick, on its public face alone."""
