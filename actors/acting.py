@@ -3,12 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from tallystick.actors.counters import Counters
-from tallystick.actors.messages import Arm, ArmParked, Context, Disarm, FinishQueue, Mailbox, StartQueue
+from tallystick.actors.messages import Context, FinishQueue, Mailbox, ParkedDue, RetryDue, StartQueue, TimeoutDue
 from tallystick.actors.state import OwnerState
+from tallystick.actors.timer import Deadlines
 from tallystick.actors.turn import NO_TAGS, Setting, TurnInProgress
 from tallystick.domain.clock import Clock
-from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import EffectError
 from tallystick.domain.execution import ExecutionRecord
 from tallystick.domain.parking import Source
@@ -18,13 +20,13 @@ from tallystick.store.journal import Fate, Journal, Origin, Output
 
 
 class Ports(NamedTuple):
-    """The other actors that an owner tells something."""
+    """What an owner reaches of the others: the queue's mailbox, and the timer's deadlines."""
 
     queue: Mailbox
-    timer: Mailbox
+    deadlines: Deadlines
 
 
-class Cause(NamedTuple):
+class Cause(msgspec.Struct, frozen=True, eq=False, gc=False):
     """Why a turn is taken: whose correlation it continues, which record it answers, whose tags it carries."""
 
     correlation: str | None = None
@@ -66,28 +68,24 @@ class Acting:
 
     def turn(self, cause: Cause) -> TurnInProgress:
         """A fresh turn on the present state."""
-        return TurnInProgress(self.setting, self.state, self.clock.now_us(), cause.tags)
+        return TurnInProgress(self.setting, self.state, self.clock, cause.tags)
 
-    def take(self, cause: Cause, run: Callable[[TurnInProgress], None], outputs: Sequence[Output] = ()) -> TurnInProgress:
-        """Run a handler and carry out its effects, all or nothing.
+    def take(self, cause: Cause, run: Callable[..., None], *arguments: Any, outputs: Sequence[Output] = ()) -> TurnInProgress:
+        """Run a handler by `run(turn, *arguments)` and carry out its effects, all or nothing.
 
         Raises:
             Exception: whatever the handler, its effects or the journal raised; nothing was changed.
         """
-        turn = self.turn(cause)
-        self.guarded(lambda: run(turn))
-        self.append(turn, cause, outputs)
-        return turn
-
-    def guarded(self, run: Callable[[], None]) -> None:
-        """Run a handler; a `BaseException` of the program's is its failure like any other, but for the keyboard's interrupt."""
+        turn = TurnInProgress(self.setting, self.state, self.clock, cause.tags)
         try:
-            run()
+            run(turn, *arguments)
         except (Exception, KeyboardInterrupt):
             raise
         except BaseException as error:
-            msg = f"A handler of {self.name} raised {error!r}, which is no Exception."
+            msg = f"A handler of {self.name} raised {error!r}, which is no Exception; it is taken as its failure."
             raise EffectError(msg) from error
+        self.append(turn, cause, outputs)
+        return turn
 
     def append(self, turn: TurnInProgress, cause: Cause, outputs: Sequence[Output] = ()) -> None:
         """Append what the turn has gathered, and adopt it. Every append carries `seen` (P1); outputs hang on it (P16)."""
@@ -96,31 +94,27 @@ class Acting:
             for output in outputs:
                 self.journal.gate(output)
             return
-        gated = self._gated(turn, outputs) if turn.begun or turn.settled else outputs
-        records = self.journal.append(Origin(self.name, state.seen, cause.correlation, cause.causation), turn.drafts, gated)
-        for recorded in records:
-            state.fold_bookkeeping(recorded, recorded.event)
-        if turn.entries:
-            last = records[-1].position
-            for stream, entry in turn.entries.items():
-                state.adopt_entry(stream, entry, last)
-        state.residents = turn.residents
-        state.evict(self.journal.watermark)
-        for begun in turn.begun:
-            self.arm(begun.token)
+        if turn.begun or turn.settled:
+            outputs = self._gated(turn, outputs)
+        origin = Origin(self.name, state.seen, cause.correlation, cause.causation)
+        state.adopt(self.journal.append(origin, turn.drafts, outputs), turn.entries, turn.residents)
+        if state.closing:
+            state.evict(self.journal.watermark)
+        deadlines = self.ports.deadlines
+        for token, _, deadline_us in turn.begun:
+            if deadline_us is not None:
+                context = Context(self.name, token)
+                deadlines.arm(context, deadline_us, TimeoutDue(context, 1))
         for settled in turn.settled:
-            self.ports.timer.tell(Disarm(Context(self.name, settled.token)))
+            deadlines.disarm(Context(self.name, settled.token))
 
     def _gated(self, turn: TurnInProgress, outputs: Sequence[Output]) -> list[Output]:
         gated = list(outputs)
-        for token, started in turn.begun:
+        for token, started, deadline_us in turn.begun:
             if started.actions:
-                deadline_us = turn.deadline_us(started)
                 start = StartQueue(Context(self.name, token), 1, started.intent.subject, started.actions, deadline_us)
                 gated.append(self.start_output(start))
-        for record in turn.settled:
-            if record.started.actions:
-                gated.append(self.finish_output(record.token))
+        gated.extend(self.finish_output(record.token) for record in turn.settled if record.started.actions)
         return gated
 
     def start_output(self, start: StartQueue) -> Output:
@@ -143,9 +137,7 @@ class Acting:
     def start_of(self, record: ExecutionRecord, attempt: int, deadline_us: int | None) -> Output:
         """An output that starts an attempt of an open execution."""
         started = record.started
-        return self.start_output(
-            StartQueue(Context(self.name, record.token), attempt, record.intent.subject, started.actions, deadline_us)
-        )
+        return self.start_output(StartQueue(Context(self.name, record.token), attempt, record.intent.subject, started.actions, deadline_us))
 
     def note(self, record: ExecutionRecord, event: Any, outputs: Sequence[Output] = (), causation: int | None = None) -> None:
         """Append an engine event of an open execution, and set its timer anew."""
@@ -161,17 +153,14 @@ class Acting:
         due_us = None if record is None else record.due_us
         context = Context(self.name, token)
         if record is None or due_us is None or (self.state.parking and Source(EXECUTION, token) in self.state.parking):
-            self.ports.timer.tell(Disarm(context))
+            self.ports.deadlines.disarm(context)
         else:
-            kind = "retry" if record.status == "retrying" else "timeout"
-            self.ports.timer.tell(Arm(context, due_us, record.attempt, kind))
+            due = RetryDue if record.status == "retrying" else TimeoutDue
+            self.ports.deadlines.arm(context, due_us, due(context, record.attempt))
 
     def arm_parked(self, source: Source) -> None:
         """Tell the timer when a parked source may be tried again; a dead letter waits for a person."""
         parked = self.state.parking.get(source)
         if parked is not None and parked.retry_at_us is not None:
-            self.ports.timer.tell(ArmParked(Context(self.name, Token("")), parked.retry_at_us, source))
-
-    def cause_of(self, recorded: Recorded) -> Cause:
-        """The cause of a turn that answers a record."""
-        return Cause(recorded.correlation, recorded.position)
+            due = ParkedDue(Context(self.name, Token("")), source)
+            self.ports.deadlines.arm((self.name, source), parked.retry_at_us, due)

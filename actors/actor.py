@@ -1,6 +1,6 @@
 """What all actors here share: a pykka actor whose inbox can be served by any runtime, and whose errors stop nothing but its own engine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 from typing import Any, ClassVar, Protocol
 
@@ -18,19 +18,24 @@ class Alarm:
     """The message an actor gets when the time has come that it had set."""
 
 
-ALARM = Envelope(Alarm())
+ALARM = Alarm()
+NOTHING = object()
+"""What an inbox gives when it is empty."""
 
 
 class Inbox:
     """Messages for one actor. With a `schedule` it tells a dispatcher that there are some; without, a thread waits in `get`."""
 
+    __slots__ = ("_clock", "_items", "_schedule", "_scheduled", "actor", "alarm_us", "closed")
+
     def __init__(self) -> None:
-        self._items: SimpleQueue[Envelope[Any]] = SimpleQueue()
+        self._items: SimpleQueue[Any] = SimpleQueue()
         self._schedule: Callable[[Inbox], None] | None = None
         self._scheduled = False
         self._clock: Clock | None = None
         self.alarm_us: int | None = None
         self.actor: EngineActor | None = None
+        self.closed = False
 
     def serve(self, schedule: Callable[["Inbox"], None]) -> None:
         """Have a dispatcher take the messages."""
@@ -42,15 +47,22 @@ class Inbox:
         """Have a thread wait for the messages and the alarm."""
         self._clock = clock
 
-    def put(self, envelope: Envelope[Any]) -> None:
-        """Add a message; any thread. Being scheduled twice does no harm, a dispatcher finds it empty then."""
-        self._items.put(envelope)
+    def tell(self, message: Any) -> None:
+        """Add a message; any thread; never blocks. Being scheduled twice does no harm, a dispatcher finds the inbox empty then.
+
+        What is sent to an actor that has stopped is dropped with its generation: no error, as pykka's own tell would make it.
+        """
+        self._items.put(message)
         if not self._scheduled and self._schedule is not None:
             self._scheduled = True
             self._schedule(self)
 
-    def take(self) -> Envelope[Any] | None:
-        """The next message for a dispatcher, None when there is none; from then on the next `put` schedules again."""
+    def put(self, envelope: Envelope[Any]) -> None:
+        """Add a message in pykka's own way, which wraps it."""
+        self.tell(envelope)
+
+    def take(self) -> Any:
+        """The next message for a dispatcher, `NOTHING` when there is none; from then on the next `tell` schedules again."""
         try:
             return self._items.get_nowait()
         except Empty:
@@ -58,7 +70,7 @@ class Inbox:
         try:  # a message may have come between the two steps, while its sender still saw the inbox as scheduled
             return self._items.get_nowait()
         except Empty:
-            return None
+            return NOTHING
 
     def reschedule(self) -> None:
         """Go to the end of the dispatcher's line, with what is left."""
@@ -66,7 +78,11 @@ class Inbox:
             self._schedule(self)
 
     def get(self) -> Envelope[Any]:
-        """The next message or alarm for a thread; waits."""
+        """The next message or alarm for a thread, wrapped as pykka's loop wants it; waits."""
+        message = self._next()
+        return message if isinstance(message, Envelope) else Envelope(message)
+
+    def _next(self) -> Any:
         while True:
             if self.alarm_us is None or self._clock is None:
                 return self._items.get()
@@ -95,19 +111,6 @@ class Host(Protocol):
         ...
 
 
-class Post:
-    """An actor's address inside the engine. What is sent to an actor that has stopped is dropped with its generation, not an error."""
-
-    __slots__ = ("_put",)
-
-    def __init__(self, inbox: Inbox) -> None:
-        self._put = inbox.put
-
-    def tell(self, message: Any) -> None:
-        """Put a message into the mailbox; any thread; never blocks."""
-        self._put(Envelope(message))
-
-
 class EngineActor(pykka.Actor):
     """An actor of one engine generation.
 
@@ -120,11 +123,14 @@ class EngineActor(pykka.Actor):
 
     actor_inbox: Inbox
 
+    handlers: Mapping[type[Any], Callable[[Any], None]]
+    """What to do with each type of message; only ever called by one thread at a time."""
+
     def __init__(self, name: str, host: Host, crash: Crash) -> None:
         super().__init__()
         self.name = name
         self.actor_inbox.actor = self
-        self.post = Post(self.actor_inbox)
+        self.post = self.actor_inbox
         self._host = host
         self._crash = crash
 
@@ -146,16 +152,21 @@ class EngineActor(pykka.Actor):
     def __str__(self) -> str:
         return self.name
 
-    def handle(self, message: Any) -> None:
-        """Do what the message asks for; only ever called by one thread at a time."""
-        raise NotImplementedError
-
-    def on_receive(self, message: Any) -> Any:
-        """Handle a message and keep errors from pykka."""
+    def _handle_receive(self, message: Any) -> Any:
+        """Handle one message; every runtime comes through here. Errors are kept from pykka."""
+        handler = self.handlers.get(type(message))
+        if handler is None:
+            return super()._handle_receive(message.message if isinstance(message, Envelope) else message)
         try:
-            self.handle(message)
+            handler(message)
         except NotAccepted:
-            return  # this generation of the log has ended, and its messages with it (P18); the supervisor knows
+            pass  # this generation of the log has ended, and its messages with it (P18); the supervisor knows
         except BaseException as error:  # noqa: BLE001 - whatever it was, it ends this engine and not the process's other actors
+            self.actor_inbox.closed = True
             self.actor_stopped.set()
             self._crash(self.name, error)
+        return None
+
+    def on_stop(self) -> None:
+        """Take no further message."""
+        self.actor_inbox.closed = True

@@ -40,33 +40,29 @@ class Commands:
             self._refuse(message, error)
 
     def _decide(self, message: Ask) -> None:
-        command, key, reply = message.command, message.key, message.reply
-        turn = self._acting.turn(NO_CAUSE)
         try:
-            self._acting.guarded(lambda: reply.answer(self._run(turn, command)))
-            settled = None if key is None else self._settled(command, self._codec.value_bytes(reply.value))
+            self._acting.take(NO_CAUSE, self._run, message, outputs=(message.reply,))
         except Rejected as refusal:
-            if key is None:
+            if message.key is None:
                 raise
-            turn = self._acting.turn(NO_CAUSE)
-            reply.refuse(refusal)
-            settled = self._settled(command, None, refusal)
-        if settled is not None:
-            turn.note_in((COMMAND, key or ""), settled)
-        self._acting.append(turn, NO_CAUSE, (reply,))
+            message.reply.refuse(refusal)
+            settled = self._settled(message.command, None, refusal)
+            self._acting.take(NO_CAUSE, TurnInProgress.note_in, (COMMAND, message.key), settled, outputs=(message.reply,))
 
-    def _run(self, turn: TurnInProgress, command: Command[Any]) -> Any:
+    def _run(self, turn: TurnInProgress, message: Ask) -> None:
+        command = message.command
         handler = self._acting.setting.behaviour.commands[type(command)]
         decision = handler(turn, command)
         if not isinstance(decision, Generator):
             msg = f"{handler.__qualname__} is no generator; a command's handler yields effects and returns the reply."
             raise EffectError(msg)
-        while True:
-            try:
-                effect = next(decision)
-            except StopIteration as stop:
-                return stop.value
-            turn.carry_out(effect)
+        try:
+            while True:
+                turn.carry_out(next(decision))
+        except StopIteration as stop:
+            message.reply.answer(stop.value)
+        if message.key is not None:
+            turn.note_in((COMMAND, message.key), self._settled(command, self._codec.value_bytes(message.reply.value)))
 
     def _refuse(self, message: Ask, error: Exception) -> None:
         message.reply.refuse(error)

@@ -1,4 +1,4 @@
-"""The engine: one generation of actors on one journal. It is thrown away as a whole when something in it fails, and built anew (P14, P18)."""
+"""The engine: one generation of actors on one journal. When something in it fails it is thrown away whole, and built anew (P14, P18)."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -52,7 +52,9 @@ def ownership(behaviours: Sequence[Behaviour]) -> Mapping[str, frozenset[str]]:
         for event in behaviour.published:
             other = owner_of.setdefault(event.aggregate_type, behaviour.name)
             if other != behaviour.name:
-                msg = f"{event.aggregate_type} belongs to {other}, but {behaviour.name} declares {event.__name__}, which happens to it (P20)."
+                msg = (
+                    f"{event.aggregate_type} belongs to {other}, but {behaviour.name} declares {event.__name__}, which happens to it (P20)."
+                )
                 raise DefinitionError(msg)
             owned[behaviour.name].add(event.aggregate_type)
     return {name: frozenset(types) for name, types in owned.items()}
@@ -67,15 +69,15 @@ class Engine:
         self.log = log
         self.clock: Clock = runtime.clock
         self.identity: Identity = runtime.identity(log.epoch)
-        self.journal = Journal(log, self.clock, self.identity)
+        self.journal = Journal(log, self.clock)
         self.owners: dict[str, OwnerActor] = {}
         self._posts: dict[str, Mailbox] = {}
         self.router = RouterActor(runtime, crash, self._posts, program.counters)
         self.queue = QueueActor(runtime, crash, program.pool, self.router.post)
         self.timer = TimerActor(runtime, crash, self.journal, program.codec, self.clock, self.router.post)
-        self.writer = WriterActor(runtime, crash, self.journal, self._posts.values)
+        self.writer = WriterActor(runtime, crash, self.journal, log, self._posts.values)
         self.journal.on_pending = lambda: self.writer.post.tell(GATHERED)
-        ports = Ports(self.queue.post, self.timer.post)
+        ports = Ports(self.queue.post, self.timer.deadlines)
         performed = frozenset(program.pool.performers)
         for behaviour in program.behaviours:
             owned = program.ownership[behaviour.name]

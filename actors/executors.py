@@ -63,12 +63,13 @@ class InlineExecutor:
     def __init__(self, performer: Performer, report: Report) -> None:
         self._performer = performer
         self._report = report
+        self._is_async = performer.is_async
 
     def submit(self, call: RunningCall) -> None:
         """Run it now."""
         try:
             result = self._performer.run(call.action, call)
-            if self._performer.is_async:
+            if self._is_async:
                 result = asyncio.run(_awaited(result))
             answer = Answered(call, result)
         except BaseException as error:  # noqa: BLE001 - user code

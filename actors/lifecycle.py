@@ -5,6 +5,7 @@ import threading
 from tallystick.actors.admission import Admission
 from tallystick.actors.engine import Engine, Program
 from tallystick.actors.recovery import recover
+from tallystick.actors.snapshots import KnownStreamsOutput
 from tallystick.actors.supervision import RestartPolicy, Restarts, Status
 from tallystick.actors.telling import note, warn
 from tallystick.domain.errors import LogError, NotAccepted
@@ -145,6 +146,7 @@ class Lifecycle:
         try:
             for owner in engine.owners.values():
                 owner.farewell()
+            engine.journal.gate(KnownStreamsOutput(engine.log, engine.journal))
             while engine.journal.commit():
                 pass
         except (LogError, NotAccepted) as error:

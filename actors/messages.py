@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Protocol
 
+import msgspec
+
 from tallystick.domain.action import Action
 from tallystick.domain.command import Command
 from tallystick.domain.envelope import Recorded
@@ -31,7 +33,7 @@ class Mailbox(Protocol):
 # To the router, and through it to an owner.
 
 
-class QueueCompleted(NamedTuple):
+class QueueCompleted(msgspec.Struct, frozen=True, eq=False, gc=False):
     """The last action's result; `attempt` is None when a host says so for whatever attempt is current."""
 
     context: Context
@@ -39,7 +41,7 @@ class QueueCompleted(NamedTuple):
     result: Any
 
 
-class QueueFailed(NamedTuple):
+class QueueFailed(msgspec.Struct, frozen=True, eq=False, gc=False):
     """An action failed; `final` when the outside world said no for good."""
 
     context: Context
@@ -62,6 +64,13 @@ class TimeoutDecision(NamedTuple):
     fired: Recorded
 
 
+class TimeoutDue(NamedTuple):
+    """An attempt's deadline has come; for the timer itself, which writes it down before the owner hears of it."""
+
+    context: Context
+    attempt: int
+
+
 class RetryDue(NamedTuple):
     """A scheduled retry's time has come."""
 
@@ -76,10 +85,14 @@ class ParkedDue(NamedTuple):
     source: Source
 
 
+REPORTS: tuple[type[Any], ...] = (QueueCompleted, QueueFailed, QueueRejected, TimeoutDecision, RetryDue, ParkedDue)
+"""What a router hands on."""
+
+
 # To the queue.
 
 
-class StartQueue(NamedTuple):
+class StartQueue(msgspec.Struct, frozen=True, eq=False, gc=False):
     """Perform these actions in order; their intent event is durable."""
 
     context: Context
@@ -89,45 +102,19 @@ class StartQueue(NamedTuple):
     deadline_us: int | None
 
 
-class FinishQueue(NamedTuple):
+class FinishQueue(msgspec.Struct, frozen=True, eq=False, gc=False):
     """Nobody waits for this token any more, or for this attempt of it; what still runs is told so."""
 
     token: Token
     attempt: int | None = None
 
 
-class AnswerLater(NamedTuple):
+class AnswerLater(msgspec.Struct, frozen=True, eq=False, gc=False):
     """The outcome of an action whose performer had said `Later`."""
 
     context: Context
     result: Any
     failure: Failed | None = None
-
-
-# To the timer.
-
-
-class Arm(NamedTuple):
-    """Act on a token at that time, instead of whatever was armed for it before."""
-
-    context: Context
-    due_us: int
-    attempt: int
-    kind: Literal["timeout", "retry"]
-
-
-class ArmParked(NamedTuple):
-    """Try a parked source again at that time."""
-
-    context: Context
-    due_us: int
-    source: Source
-
-
-class Disarm(NamedTuple):
-    """Nothing is due for this token any more."""
-
-    context: Context
 
 
 # To an owner.
@@ -137,7 +124,7 @@ class Wake(NamedTuple):
     """There is something new in the event lane."""
 
 
-class Ask(NamedTuple):
+class Ask(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A command, and where its reply goes."""
 
     command: Command[Any]
@@ -180,10 +167,18 @@ class Inspected(NamedTuple):
 
 
 class Redrive(NamedTuple):
-    """A person lets a dead letter be tried again, or (`discard`) gives it up."""
+    """A person lets a dead letter be tried again."""
 
     source: Source
-    discard: bool
+    who: str
+    why: str
+    reply: "Reply"
+
+
+class Discard(NamedTuple):
+    """A person gives a dead letter up."""
+
+    source: Source
     who: str
     why: str
     reply: "Reply"

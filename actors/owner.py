@@ -9,9 +9,10 @@ from tallystick.actors.commands import Commands
 from tallystick.actors.messages import (
     WAKE,
     Ask,
-    ParkedDue,
+    Discard,
     Inspect,
     Inspected,
+    ParkedDue,
     QueueCompleted,
     QueueFailed,
     QueueRejected,
@@ -26,6 +27,7 @@ from tallystick.actors.messages import (
 from tallystick.actors.parked import ParkedSources
 from tallystick.actors.settling import Settling
 from tallystick.actors.snapshots import SnapshotOutput
+from tallystick.actors.turn import TurnInProgress
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import LogError, NotAccepted
 from tallystick.domain.parking import Source
@@ -58,7 +60,7 @@ class OwnerActor(EngineActor):
         self.settling = Settling(acting, codec, self.parked)
         self._commands = Commands(acting, codec)
         self._silent_reaction = False
-        self._handlers: dict[type[Any], Callable[[Any], None]] = {
+        self.handlers = {
             Wake: self._wake,
             Ask: self._commands.ask,
             QueueCompleted: self.settling.completed,
@@ -70,13 +72,10 @@ class OwnerActor(EngineActor):
             SettleByHand: self.settling.by_hand,
             SettleFromOutside: self.settling.from_outside,
             Inspect: self._inspect,
-            Redrive: self.parked.by_hand,
+            Redrive: self.parked.redrive,
+            Discard: self.parked.discard,
             TakeSnapshot: self._take_snapshot,
         }
-
-    def handle(self, message: Any) -> None:
-        """One turn, or a batch of events."""
-        self._handlers[type(message)](message)
 
     # The event lane.
 
@@ -115,7 +114,8 @@ class OwnerActor(EngineActor):
             return  # it waits behind the one that failed (P12)
         try:
             event = self._codec.decode(recorded)
-            turn = self.acting.take(self.acting.cause_of(recorded), lambda turn: turn.take(reaction(turn, event)))
+            cause = Cause(recorded.correlation, recorded.position)
+            turn = self.acting.take(cause, TurnInProgress.answer, reaction, event)
         except (NotAccepted, LogError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever the program's handler raised

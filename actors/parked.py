@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from tallystick.actors.acting import Acting, Cause
-from tallystick.actors.messages import ParkedDue, Redrive
+from tallystick.actors.messages import Discard, ParkedDue, Redrive
 from tallystick.actors.telling import warn
 from tallystick.actors.turn import TurnInProgress
 from tallystick.domain.envelope import Recorded, from_micros
@@ -28,6 +28,7 @@ from tallystick.store.codec import Codec
 from tallystick.store.journal import Output
 
 ERROR_LIMIT_CHARS = 500
+
 
 class Letter(NamedTuple):
     """What a failed turn leaves behind: the source that waits, and what will be tried again."""
@@ -70,11 +71,11 @@ class ParkedSources:
         token = Token(begun.token or "")
         cause = Cause(begun.correlation, settled.position)
         try:
-            self._acting.take(cause, lambda turn: self._answer_late(turn, token, intent, evidence, None))
+            self._acting.take(cause, self._answer_late, token, intent, evidence, None)
         except NotAccepted:
             raise
         except Exception as error:  # noqa: BLE001 - whatever the program's handler raised
-            self._acting.take(cause, lambda turn: turn.note(token, evidence))
+            self._acting.take(cause, TurnInProgress.note, token, evidence)
             content = msgspec.Raw(self._codec.value_bytes(Succeeded(result=evidence.result)))
             self._fail(Letter(Source(EXECUTION, token), begun.position, begun.correlation, token, "late", content), error)
 
@@ -86,7 +87,7 @@ class ParkedSources:
             outcome = self._codec.outcome(type(intent), self._codec.value_bytes(Succeeded(result=evidence.result)))
         handler = self._acting.setting.behaviour.late.get(type(intent))
         if handler is not None and isinstance(outcome, Succeeded):
-            turn.take(handler(turn, intent, outcome.result))
+            turn.answer(handler, intent, outcome.result)
 
     def _fail(self, letter: Letter, error: Exception, outputs: Sequence[Output] = ()) -> None:
         parked = self._state.parking.get(letter.source)
@@ -116,7 +117,7 @@ class ParkedSources:
             correlation=letter.correlation,
         )
         cause = Cause(letter.correlation, letter.position)
-        self._acting.take(cause, lambda turn: turn.note_in(self._stream, event), outputs)
+        self._acting.take(cause, TurnInProgress.note_in, self._stream, event, outputs=outputs)
         self._acting.arm_parked(letter.source)
 
     # Trying again.
@@ -132,7 +133,8 @@ class ParkedSources:
         if parked.role == "reaction":
             letter = letter._replace(token=None)
         try:
-            self._acting.take(self._acting.cause_of(recorded), lambda turn: self._again(turn, message.source, parked, recorded))
+            cause = Cause(recorded.correlation, recorded.position)
+            self._acting.take(cause, self._again, message.source, parked, recorded)
         except NotAccepted:
             raise
         except Exception as error:  # noqa: BLE001 - whatever the program's handler raised
@@ -144,7 +146,7 @@ class ParkedSources:
         event = self._codec.decode(recorded)
         match parked.role:
             case "reaction":
-                turn.take(self._reactions[recorded.event_type](turn, event))
+                turn.answer(self._reactions[recorded.event_type], event)
                 turn.note_in(self._stream, self._resumed(source, parked))
             case "settlement":
                 record = self._state.executions[Token(source.aggregate_id)]
@@ -177,8 +179,15 @@ class ParkedSources:
 
     # People.
 
-    def by_hand(self, message: Redrive) -> None:
-        """Redrive or discard a dead letter; both are recorded with who and why."""
+    def redrive(self, message: Redrive) -> None:
+        """Let a dead letter be tried again, with its attempts reset; recorded with who and why."""
+        self._by_hand(message, self._redrive)
+
+    def discard(self, message: Discard) -> None:
+        """Give a dead letter up; recorded with who and why."""
+        self._by_hand(message, self._discard)
+
+    def _by_hand(self, message: Redrive | Discard, run: Callable[[TurnInProgress, Any, Parked], None]) -> None:
         source, reply = message.source, message.reply
         parked = self._state.parking.get(source)
         if parked is None or not parked.dead:
@@ -187,8 +196,7 @@ class ParkedSources:
             self._acting.journal.gate(reply)
             return
         reply.answer(None)
-        run = self._discard if message.discard else self._redrive
-        self._acting.take(Cause(None, parked.position), lambda turn: run(turn, message, parked), (reply,))
+        self._acting.take(Cause(None, parked.position), run, message, parked, outputs=(reply,))
         self._acting.arm_parked(source)
 
     def _redrive(self, turn: TurnInProgress, message: Redrive, parked: Parked) -> None:
@@ -198,7 +206,7 @@ class ParkedSources:
             ReactionRedriven(aggregate_type=kind, aggregate_id=key, position=parked.position, who=message.who, why=message.why),
         )
 
-    def _discard(self, turn: TurnInProgress, message: Redrive, parked: Parked) -> None:
+    def _discard(self, turn: TurnInProgress, message: Discard, parked: Parked) -> None:
         if parked.role == "settlement":
             record = self._state.executions[Token(message.source.aggregate_id)]
             turn.settle_without_handler(record, self._codec.outcome(type(record.intent), bytes(parked.outcome)))

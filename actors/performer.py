@@ -7,7 +7,9 @@ takes up running calls instead of making them twice, and is given again the answ
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from tallystick.actors.messages import Mailbox, StartQueue
 from tallystick.domain.action import Performer
@@ -22,38 +24,22 @@ ERROR_LIMIT_CHARS = 500
 class RunningCall:
     """One call of a performer, as it sees it (`Call`) and as the queue follows it."""
 
-    __slots__ = ("_cancelled", "index", "key", "start")
+    __slots__ = ("_cancelled", "action", "attempt", "identity", "index", "key", "start", "token")
 
     def __init__(self, start: StartQueue, index: int, *, several: bool) -> None:
         self.start = start
         self.index = index
-        self.key: str = f"{start.context.token}/{index}" if several else start.context.token
+        self.token = token = start.context.token
+        self.attempt = attempt = start.attempt
+        self.action: Any = start.actions[index]
+        self.key: str = f"{token}/{index}" if several else token
+        self.identity = (token, attempt, index)
         self._cancelled = False
-
-    @property
-    def token(self) -> Token:
-        """The execution's id."""
-        return self.start.context.token
-
-    @property
-    def attempt(self) -> int:
-        """The attempt's number."""
-        return self.start.attempt
 
     @property
     def deadline(self) -> datetime | None:
         """When the attempt times out."""
         return None if self.start.deadline_us is None else from_micros(self.start.deadline_us)
-
-    @property
-    def action(self) -> Any:
-        """What to perform."""
-        return self.start.actions[self.index]
-
-    @property
-    def identity(self) -> tuple[Token, int, int]:
-        """Which call it is."""
-        return (self.token, self.attempt, self.index)
 
     def cancelled(self) -> bool:
         """Whether nobody waits for it any more."""
@@ -64,7 +50,7 @@ class RunningCall:
         self._cancelled = True
 
 
-class Answered(NamedTuple):
+class Answered(msgspec.Struct, frozen=True, eq=False, gc=False):
     """What a performer returned or raised; `final` when it raised `Rejected`."""
 
     call: RunningCall

@@ -8,7 +8,7 @@ from tallystick.actors.engine import Program
 from tallystick.actors.messages import Context, StartQueue
 from tallystick.actors.performer import Answered, RunningCall
 from tallystick.actors.telling import warn
-from tallystick.domain.action import Action, Done, NotDone, Unknown
+from tallystick.domain.action import Action, Done, Later, NotDone, Unknown
 from tallystick.domain.token import Token
 
 PROBES_AT_ONCE = 16
@@ -31,8 +31,12 @@ class Doubt(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What the probes said: all done, with the last result; or unknown; or neither, and it must be performed again."""
+    """What the probes said. `resume`: performing goes on from the answers found; `unknown`: a person; neither: perform it again.
 
+    `done`: all actions were done, the last one with `result`.
+    """
+
+    resume: bool = False
     done: bool = False
     unknown: bool = False
     result: Any = None
@@ -84,16 +88,19 @@ def _probe(program: Program, doubt: Doubt) -> Verdict:
             return AGAIN
         try:
             answer = performer.probe(action, call)
-        except Exception as error:  # noqa: BLE001 - user code; without an answer the call is made again, with the same key
+        except BaseException as error:  # noqa: BLE001 - user code; without an answer the call is made again, with the same key
             warn("probe.failed", token=doubt.token, action=type(action).__name__, error=repr(error))
             return AGAIN
         if isinstance(answer, Unknown):
             return Verdict(unknown=True)
+        if isinstance(answer, Later) and doubt.attempt:
+            program.pool.hold(Answered(call, answer))
+            return Verdict(resume=True)
         if not isinstance(answer, Done):
-            if not isinstance(answer, NotDone):
+            if not isinstance(answer, NotDone | Later):
                 warn("probe.odd_answer", token=doubt.token, action=type(action).__name__, answer=type(answer).__name__)
             return AGAIN
         result = answer.result
         if doubt.attempt:
             program.pool.hold(Answered(call, result))
-    return Verdict(done=True, result=result)
+    return Verdict(resume=True, done=True, result=result)

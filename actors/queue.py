@@ -1,7 +1,6 @@
 """The queue: performs the actions of each subject in order, and reports by owner and token. It decides nothing about what follows."""
 
 from collections import deque
-from typing import Any
 
 from tallystick.actors.actor import Crash, EngineActor, Host
 from tallystick.actors.messages import (
@@ -24,19 +23,14 @@ WAITING_LIMIT = 1000
 class Running:
     """One attempt of one token's actions."""
 
-    __slots__ = ("call", "index", "start", "waiting_for_answer")
+    __slots__ = ("call", "index", "lane", "start")
 
     def __init__(self, start: StartQueue) -> None:
         self.start = start
         self.index = 0
         self.call: RunningCall | None = None
-        self.waiting_for_answer = False
-
-    @property
-    def lane(self) -> tuple[str, str]:
+        self.lane = (start.context.owner, start.subject or f"\0{start.context.token}")
         """Queues of one lane run one after another; without a subject there is nobody to wait for."""
-        context = self.start.context
-        return (context.owner, self.start.subject or f"\0{context.token}")
 
 
 class QueueActor(EngineActor):
@@ -49,22 +43,18 @@ class QueueActor(EngineActor):
         self._running: dict[Token, Running] = {}
         self._lanes: dict[tuple[str, str], deque[Running]] = {}
         self.draining = False
-
-    def handle(self, message: Any) -> None:
-        """Start, go on, or finish a queue."""
-        if isinstance(message, Answered):
-            self._answered(message)
-        elif isinstance(message, StartQueue):
-            self._start(message)
-        elif isinstance(message, FinishQueue):
-            self._finish(message)
-        elif isinstance(message, AnswerLater):
-            self._answer_later(message)
+        self.handlers = {
+            Answered: self._answered,
+            StartQueue: self._start,
+            FinishQueue: self._finish,
+            AnswerLater: self._answer_later,
+        }
 
     def _start(self, start: StartQueue) -> None:
         if self.draining:
             return
-        self._finish(FinishQueue(start.context.token))
+        if start.context.token in self._running:
+            self._finish(FinishQueue(start.context.token))
         running = Running(start)
         lane = self._lanes.setdefault(running.lane, deque())
         if len(lane) > WAITING_LIMIT:
@@ -78,7 +68,6 @@ class QueueActor(EngineActor):
     def _perform(self, running: Running) -> None:
         start = running.start
         several = len(start.actions) > 1
-        running.waiting_for_answer = False
         running.call = self._pool.call(RunningCall(start, running.index, several=several))
 
     def _answered(self, answered: Answered) -> None:
@@ -89,11 +78,10 @@ class QueueActor(EngineActor):
         last = call.index + 1 == len(call.start.actions)
         context, attempt = call.start.context, call.start.attempt
         if answered.failure is not None:
-            if current:
+            if current or running is None or running.start.attempt != attempt:  # the owner counts a stale one
                 self._router.tell(QueueFailed(context, attempt, answered.failure, answered.final))
         elif isinstance(answered.result, Later):
-            if current and running is not None:
-                running.waiting_for_answer = True
+            pass  # the lane is held until `complete`, `fail` or the timeout
         elif last:
             self._router.tell(QueueCompleted(context, attempt, answered.result))
         elif current and running is not None:

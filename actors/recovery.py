@@ -5,7 +5,7 @@ calls come last, when the system opens.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tallystick.actors.engine import Engine
 from tallystick.actors.messages import QueueCompleted
@@ -16,8 +16,9 @@ from tallystick.actors.telling import note, warn
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import LogError, SnapshotError, UnknownEventType
 from tallystick.domain.execution import ExecutionRecord
-from tallystick.domain.protocol import ENGINE_EVENTS, IntentStarted
+from tallystick.domain.protocol import ENGINE_EVENTS, EXECUTION, IntentStarted
 from tallystick.domain.token import Token
+from tallystick.store import known_streams
 from tallystick.store.log import Query
 
 ENGINE_TYPES = frozenset(kind.__name__ for kind in ENGINE_EVENTS)
@@ -67,15 +68,19 @@ def fold(engine: Engine) -> int:
     for owner in engine.owners.values():
         _from_snapshot(engine, owner)
     states = {name: owner.state for name, owner in engine.owners.items()}
-    start = min((state.position for state in states.values()), default=0)
+    known_to = _known_streams(engine)
+    known = engine.journal.known_streams
+    start = min(known_to, *(state.position for state in states.values()))
     codec = engine.program.codec
     folded = 0
     resident_types = {name: {kind.__name__ for kind in state.resident_folds} for name, state in states.items()}
     for recorded in engine.log.read(Query(after=start)):
         folded += 1
+        if recorded.position > known_to and recorded.aggregate_version == 1 and recorded.aggregate_type != EXECUTION:
+            known.add(recorded.aggregate_type, recorded.aggregate_id)
         state = states.get(recorded.owner)
         if state is None:
-            msg = f"Event {recorded.position} belongs to owner {recorded.owner!r}, which this system lacks: add its module, or rename it back."
+            msg = f"Event {recorded.position} is of owner {recorded.owner!r}, which this system lacks: add its module, or rename it back."
             raise LogError(msg)
         if not codec.knows(recorded.event_type):
             raise UnknownEventType(recorded.position, recorded.event_type, "no module of this system declares it; restore its class.")
@@ -83,7 +88,7 @@ def fold(engine: Engine) -> int:
             continue
         resident = recorded.event_type in resident_types[recorded.owner]
         needed = resident or recorded.token is not None or recorded.event_type in ENGINE_TYPES
-        event = codec.decode(recorded) if needed else None
+        event: Any = codec.decode(recorded) if needed else None
         state.fold_bookkeeping(recorded, event)
         state.joined = True
         if resident:
@@ -91,12 +96,25 @@ def fold(engine: Engine) -> int:
     return folded
 
 
+def _known_streams(engine: Engine) -> int:
+    """Start from the newest filter of known aggregates; the position up to which it knows all."""
+    for snapshot in engine.log.snapshots(known_streams.OWNER):
+        try:
+            engine.journal.known_streams = known_streams.KnownStreams.restored(snapshot.body)
+        except SnapshotError as error:
+            warn("snapshot.left_out", owner="known streams", position=snapshot.position, error=str(error))
+        else:
+            return snapshot.position
+    return 0
+
+
 def _from_snapshot(engine: Engine, owner: OwnerActor) -> None:
     """Start from the newest snapshot that fits; one that does not costs time only (P21)."""
     tail = engine.journal.tail
     for snapshot in engine.log.snapshots(owner.name):
         if snapshot.position > tail:
-            msg = f"A snapshot of {owner.name} is of position {snapshot.position}, but the log ends at {tail}: it is of another log, or events are missing."
+            what = "it is of another log, or events are missing."
+            msg = f"A snapshot of {owner.name} is of position {snapshot.position}, but the log ends at {tail}: {what}"
             raise SnapshotError(msg)
         recorded = next(iter(engine.log.read(Query(after=snapshot.position - 1, limit=1))))
         if recorded.hash != snapshot.hash:
@@ -136,7 +154,7 @@ def _take_up(engine: Engine, doubtful: list[tuple[OwnerActor, ExecutionRecord]])
 def _resume(owner: OwnerActor, record: ExecutionRecord, verdict: Verdict) -> None:
     if verdict.unknown:
         owner.settling.leave_to_person(record, "after a crash its provider cannot tell whether the call had its effect")
-    elif verdict.done:
+    elif verdict.resume:
         owner.acting.journal.gate(owner.acting.start_of(record, record.attempt, record.deadline_us))
     else:
         owner.settling.start_again(record, again=True)
@@ -156,7 +174,7 @@ def _find_late_successes(engine: Engine) -> int:
     return len(doubts)
 
 
-def _started(engine: Engine, token: Token) -> IntentStarted[object, object] | None:
+def _started(engine: Engine, token: Token) -> IntentStarted[Any, Any] | None:
     first: Recorded | None = next(iter(engine.journal.of_token(token)), None)
     event = None if first is None else engine.program.codec.decode(first)
     return event if isinstance(event, IntentStarted) else None
@@ -173,5 +191,3 @@ def _set_timers(engine: Engine) -> None:
                 owner.acting.arm(token)
         for source in owner.state.parking:
             owner.acting.arm_parked(source)
-
-

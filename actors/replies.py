@@ -1,4 +1,4 @@
-"""Replies: what a host's call waits for. Given out once, when its append is durable, or with what became of it when the log failed (P18)."""
+"""Replies: what a host's call waits for. Given out once: when its append is durable, or with what became of it when the log failed."""
 
 import threading
 from collections.abc import Callable

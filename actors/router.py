@@ -5,7 +5,7 @@ from typing import Any
 
 from tallystick.actors.actor import Crash, EngineActor, Host
 from tallystick.actors.counters import Counters
-from tallystick.actors.messages import Mailbox
+from tallystick.actors.messages import REPORTS, Mailbox
 from tallystick.actors.telling import warn
 
 
@@ -16,9 +16,9 @@ class RouterActor(EngineActor):
         super().__init__("router", host, crash)
         self._owners = owners
         self._counters = counters
+        self.handlers = dict.fromkeys(REPORTS, self._route)
 
-    def handle(self, message: Any) -> None:
-        """Hand a report on."""
+    def _route(self, message: Any) -> None:
         owner = self._owners.get(message.context.owner)
         if owner is None:
             self._counters.count("unroutable_reports")

@@ -1,4 +1,4 @@
-"""Settling: what an owner does with the reports, timeouts and retries of its executions. First settlement wins; the rest is counted (P4)."""
+"""Settling: what an owner does with the reports, timeouts and retries of its executions. The first settlement wins, the rest is counted."""
 
 from typing import Any
 
@@ -19,15 +19,14 @@ from tallystick.actors.messages import (
 )
 from tallystick.actors.parked import ParkedSources
 from tallystick.actors.telling import warn
+from tallystick.actors.turn import TurnInProgress
 from tallystick.domain import execution
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import InvalidPayload, NotAccepted, Rejected
 from tallystick.domain.execution import CALLS_LIMIT, ExecutionRecord
-from tallystick.domain.intent import Intent
 from tallystick.domain.outcome import Failed, Outcome, Refused, Succeeded, TimedOut
 from tallystick.domain.parking import Source
 from tallystick.domain.protocol import EXECUTION, IntentStarted, LateSuccess, PersonNeeded
-from tallystick.domain.record import type_argument
 from tallystick.domain.token import Token
 from tallystick.store.codec import Codec
 
@@ -50,7 +49,7 @@ class Settling:
             self._late(report.context.token, report.result)
             return
         try:
-            result = self._codec.checked(report.result, type_argument(type(record.intent), Intent))
+            result = self._codec.checked(report.result, self._codec.result_types[type(record.intent)])
         except InvalidPayload as error:
             self.leave_to_person(record, f"its performer returned what {type(record.intent).__name__} does not promise: {error}")
             return
@@ -163,7 +162,7 @@ class Settling:
         cause = Cause(record.correlation, record.position, record.started.tags)
         outputs = (reply,) if reply is not None else ()
         try:
-            self._acting.take(cause, lambda turn: turn.settle(record, outcome), outputs)
+            self._acting.take(cause, TurnInProgress.settle, record, outcome, outputs=outputs)
         except NotAccepted:
             raise
         except Exception as error:  # noqa: BLE001 - whatever the program's handler raised
@@ -187,7 +186,7 @@ class Settling:
         started: IntentStarted[Any, Any] = self._codec.decode(begun)
         intent = started.intent
         try:
-            content = self._codec.value_bytes(self._codec.checked(result, type_argument(type(intent), Intent)))
+            content = self._codec.value_bytes(self._codec.checked(result, self._codec.result_types[type(intent)]))
         except InvalidPayload:
             self._count_stale("invalid_late_results", Token(begun.token or ""), 0)
             return
@@ -197,4 +196,3 @@ class Settling:
     def _count_stale(self, what: str, token: Token, attempt: int | None) -> None:
         self._acting.counters.count(what)
         warn("report.stale", what=what, owner=self._acting.name, token=token, attempt=attempt)
-

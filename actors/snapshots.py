@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from pyrsistent import PMap, PSet, PVector, pmap, pset, pvector
 
-from tallystick.actors.state import OwnerState
+from tallystick.actors.state import OwnerState, Residents
 from tallystick.actors.telling import warn
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.errors import LogError, SnapshotError
@@ -15,8 +15,9 @@ from tallystick.domain.execution import ExecutionRecord
 from tallystick.domain.parking import Parked, Source
 from tallystick.domain.record import Record
 from tallystick.domain.token import Token
+from tallystick.store import known_streams
 from tallystick.store.codec import Codec
-from tallystick.store.journal import Fate
+from tallystick.store.journal import Fate, Journal
 from tallystick.store.log import EventLog, Query, Snapshot
 
 FORMAT = 1
@@ -63,15 +64,44 @@ def _persistent(kind: Any, value: Any) -> Any:
     origin, arguments = getattr(kind, "__origin__", kind), getattr(kind, "__args__", ())
     if origin is PMap:
         keys, values = arguments or (Any, Any)
-        return pmap(msgspec.convert(value, dict[keys, values], dec_hook=_persistent, str_keys=True))
+        mapping: Any = dict.__class_getitem__((keys, values))
+        return pmap(msgspec.convert(value, mapping, dec_hook=_persistent, str_keys=True))
     if origin in (PVector, PSet):
-        items = msgspec.convert(value, list[arguments[0] if arguments else Any], dec_hook=_persistent)  # type: ignore[misc]
+        sequence: Any = list.__class_getitem__(arguments[0] if arguments else Any)
+        items = msgspec.convert(value, sequence, dec_hook=_persistent)
         return pvector(items) if origin is PVector else pset(items)
     msg = f"{kind} cannot be read from a snapshot"
     raise NotImplementedError(msg)
 
 
 _DYNAMIC = ("token", "position", "correlation", "started_at_us", "attempt", "call", "status", "deadline_us", "retry_at_us", "reason")
+
+
+class KnownStreamsOutput:
+    """The filter of known aggregates, kept as of a position that is durable; it may know later ones too, which does no harm."""
+
+    def __init__(self, log: EventLog, journal: Journal) -> None:
+        self._log = log
+        self._journal = journal
+        self._position = journal.tail
+
+    def release(self) -> None:
+        """Write it; without it the next opening reads more."""
+        body = self._journal.known_streams.saved()
+        _keep(self._log, known_streams.OWNER, self._position, known_streams.FORMAT, body)
+
+    def lost(self, fate: Fate) -> None:
+        """The log failed; the events are enough."""
+
+
+def _keep(log: EventLog, owner: str, position: int, form: int, body: bytes) -> None:
+    if position == 0:
+        return
+    try:
+        recorded = next(iter(log.read(Query(after=position - 1, limit=1))))
+        log.save_snapshot(Snapshot(owner=owner, position=position, hash=recorded.hash, format=form, body=body))
+    except LogError as error:
+        warn("snapshot.not_written", owner=owner, position=position, error=str(error))
 
 
 class SnapshotOutput:
@@ -90,16 +120,12 @@ class SnapshotOutput:
 
     def release(self) -> None:
         """Write it; a snapshot that cannot be written costs time at the next opening, and nothing else."""
-        if self._position == 0:
-            return
         try:
-            recorded = next(iter(self._log.read(Query(after=self._position - 1, limit=1))))
             body = self._body()
-            self._log.save_snapshot(
-                Snapshot(owner=self._owner, position=self._position, hash=recorded.hash, format=FORMAT, body=body)
-            )
-        except (LogError, TypeError) as error:
+        except TypeError as error:
             warn("snapshot.not_written", owner=self._owner, position=self._position, error=str(error))
+        else:
+            _keep(self._log, self._owner, self._position, FORMAT, body)
 
     def lost(self, fate: Fate) -> None:
         """The log failed; the events are enough."""
@@ -108,7 +134,7 @@ class SnapshotOutput:
         executions = tuple(
             SavedExecution(
                 operation=record.intent.operation(),
-                started=msgspec.Raw(self._codec.encode_started(record.started).payload),
+                started=msgspec.Raw(self._codec.encode_started(record.started)[1]),
                 record={name: getattr(record, name) for name in _DYNAMIC},
             )
             for record in self._executions.values()
@@ -118,7 +144,7 @@ class SnapshotOutput:
             residents={kind.__name__: msgspec.Raw(_encoder.encode(value)) for kind, value in self._residents.items()},
             executions=executions,
             parking=tuple(SavedParking(aggregate_type=s[0], aggregate_id=s[1], parked=p) for s, p in self._parking.items()),
-            abandoned=dict(self._abandoned),
+            abandoned={str(token): position for token, position in self._abandoned.items()},
         )
         return _encoder.encode(saved)
 
@@ -141,7 +167,7 @@ def restore(snapshot: Snapshot, state: OwnerState, behaviour: Behaviour, codec: 
         if set(kinds) != set(saved.residents):
             msg = f"Snapshot of {snapshot.owner} has residents {sorted(saved.residents)}, the module has {sorted(kinds)}."
             raise SnapshotError(msg)
-        residents = {
+        residents: Residents = {
             kinds[name]: msgspec.json.decode(bytes(raw), type=kinds[name], dec_hook=_persistent) for name, raw in saved.residents.items()
         }
         executions = {record.token: record for record in (_execution(item, codec) for item in saved.executions)}

@@ -1,7 +1,7 @@
 """An owner's state: residents, aggregates in memory, execution map, parking. A fold of the log; only its owner's thread touches it."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
 from pyrsistent import PMap, pmap
@@ -13,16 +13,18 @@ from tallystick.domain.errors import EffectError
 from tallystick.domain.event import Aggregate, Event, Resident
 from tallystick.domain.execution import ExecutionMap, ExecutionRecord
 from tallystick.domain.parking import Parking
-from tallystick.domain.protocol import LateSuccess
+from tallystick.domain.protocol import IntentStarted, LateSuccess, ReactionFailed
 from tallystick.domain.token import Token
 from tallystick.store.codec import Codec
 from tallystick.store.journal import Journal, Stream
 
-G = TypeVar("G", bound=Aggregate)
 Re = TypeVar("Re", bound=Resident)
 
 ABANDONED_LIMIT = 10_000
 """How many abandoned tokens are remembered for probing after a crash; the oldest go first (their late reports are found all the same)."""
+
+
+Residents = Mapping[type[Aggregate], Aggregate]
 
 
 class Entry(NamedTuple):
@@ -42,13 +44,13 @@ def folded(states: Mapping[type[Aggregate], Aggregate], folds: Iterable[Fold], e
         EffectError: a fold returned something else than a state.
     """
     after = dict(states)
-    for fold in folds:
-        before = after.get(fold.into)
-        state = fold.apply(fold.into() if before is None else before, event)
-        if type(state) is not fold.into:
-            msg = f"{fold.apply.__qualname__} returned {type(state).__name__}; a fold returns the {fold.into.__name__} after the event."
+    for into, _, apply in folds:
+        before = after.get(into)
+        state = apply(into() if before is None else before, event)
+        if type(state) is not into:
+            msg = f"{apply.__qualname__} returned {type(state).__name__}; a fold returns the {into.__name__} after the event."
             raise EffectError(msg)
-        after[fold.into] = state
+        after[into] = state
     return after
 
 
@@ -60,11 +62,11 @@ class OwnerState:
         self._codec = codec
         self._journal = journal
         self._entries: dict[Stream, Entry] = {}
-        self._closing: deque[tuple[int, Stream, int]] = deque()
+        self.closing: deque[tuple[int, Stream, int]] = deque()
         self._by_subject: dict[tuple[type[Any], str], dict[Token, None]] = {}
         self.aggregate_folds = _split(behaviour, resident=False)
         self.resident_folds = _split(behaviour, resident=True)
-        self.residents: Mapping[type[Aggregate], Aggregate] = {kind: kind() for kind in behaviour.residents}
+        self.residents: Residents = {kind: kind() for kind in behaviour.residents}
         self.executions: ExecutionMap = execution.nothing_open()
         self.parking: Parking = parking.nothing_parked()
         self.abandoned: PMap[Token, int] = pmap()
@@ -89,14 +91,6 @@ class OwnerState:
             version = recorded.aggregate_version
         return Entry(version, states)
 
-    def aggregate(self, kind: type[G], key: str) -> G | None:
-        """The state of one aggregate, None when it has none."""
-        aggregate_type = self._behaviour.streams.get(kind)
-        if aggregate_type is None:
-            msg = f"{self._behaviour.name} folds nothing into {kind.__name__}; a module reads only its own aggregates."
-            raise EffectError(msg)
-        return cast("G | None", self.entry((aggregate_type, key)).states.get(kind))
-
     def resident(self, kind: type[Re]) -> Re:
         """A resident state."""
         found = self.residents.get(kind)
@@ -111,46 +105,59 @@ class OwnerState:
 
     # Folding.
 
-    def adopt_entry(self, stream: Stream, entry: Entry, position: int) -> None:
-        """Take over an aggregate's state after a turn; a closed one is on its way out of memory."""
-        self._entries[stream] = entry
-        if all(state.closed for state in entry.states.values()):
-            self._closing.append((position, stream, entry.version))
+    def adopt(self, records: Sequence[Recorded], entries: Mapping[Stream, Entry], residents: Residents) -> None:
+        """Take over what a turn has decided, once it is appended; a closed aggregate is on its way out of memory."""
+        for recorded in records:
+            self.fold_bookkeeping(recorded, recorded.event)
+        self.residents = residents
+        for stream, entry in entries.items():
+            self._entries[stream] = entry
+            for state in entry.states.values():
+                if not state.closed:
+                    break
+            else:
+                self.closing.append((self.position, stream, entry.version))
 
     def fold_bookkeeping(self, recorded: Recorded, payload: Any) -> None:
         """Fold an event of this owner into cursor, execution map and parking: the same code live and in recovery (S7)."""
         self.position = recorded.position
-        if recorded.seen is not None:
-            self.seen = max(self.seen, recorded.seen)
-            self.logged_seen = max(self.logged_seen, recorded.seen)
+        seen = recorded.seen
+        if seen is not None and seen > self.logged_seen:
+            self.logged_seen = seen
+            self.seen = max(self.seen, seen)
         if recorded.token is not None:
             self._fold_execution(recorded, Token(recorded.token), payload)
-        self.parking = parking.folded(self.parking, recorded, payload)
+        if self.parking or type(payload) is ReactionFailed:
+            self.parking = parking.folded(self.parking, recorded, payload)
 
     def _fold_execution(self, recorded: Recorded, token: Token, payload: Any) -> None:
-        before = self.executions.get(token)
-        self.executions = execution.folded(self.executions, recorded, payload)
-        after = self.executions.get(token)
-        if before is None and after is not None:
-            self._by_subject.setdefault((type(after.intent), after.intent.subject), {})[token] = None
-        elif before is not None and after is None:
-            self._close(before, recorded)
-        elif isinstance(payload, LateSuccess):
+        if recorded.settles is not None:
+            self._close(token, recorded)
+            return
+        executions = self.executions
+        self.executions = execution.folded(executions, recorded, payload)
+        if type(payload) is IntentStarted and self.executions is not executions:
+            self._by_subject.setdefault((type(payload.intent), payload.intent.subject), {})[token] = None
+        elif type(payload) is LateSuccess:
             self.abandoned = self.abandoned.discard(token)
 
-    def _close(self, record: ExecutionRecord, recorded: Recorded) -> None:
+    def _close(self, token: Token, recorded: Recorded) -> None:
+        record = self.executions.get(token)
+        if record is None:
+            return
+        self.executions = self.executions.remove(token)
         index = (type(record.intent), record.intent.subject)
         tokens = self._by_subject[index]
-        del tokens[record.token]
+        del tokens[token]
         if not tokens:
             del self._by_subject[index]
         if recorded.settles == "abandoned" and record.started.actions:
             if len(self.abandoned) >= ABANDONED_LIMIT:
                 self.abandoned = self.abandoned.remove(min(self.abandoned, key=self.abandoned.__getitem__))
-            self.abandoned = self.abandoned.set(record.token, recorded.position)
+            self.abandoned = self.abandoned.set(token, recorded.position)
 
     def fold_timeout(self, fired: Recorded) -> None:
-        """Fold a timeout, which the timer has appended and not this owner; lost from a snapshot, it would fire again and count once (P8)."""
+        """Fold a timeout, which the timer has appended and not this owner. Lost from a snapshot, it fires again and counts once (P8)."""
         self.executions = execution.folded(self.executions, fired, fired.event)
 
     def fold_residents(self, event: Event) -> None:
@@ -167,7 +174,7 @@ class OwnerState:
 
     def evict(self, watermark: int) -> None:
         """Let go of closed aggregates whose last event is durable (P17); who asks for one again reads it back."""
-        closing = self._closing
+        closing = self.closing
         while closing and closing[0][0] <= watermark:
             _, stream, version = closing.popleft()
             entry = self._entries.get(stream)

@@ -1,7 +1,7 @@
 """The system: what a host holds in its hands, and the one place where everything is put together."""
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from os import PathLike
 from types import TracebackType
@@ -11,16 +11,18 @@ from tallystick.actors.admission import Admission, Limits, WhenFull
 from tallystick.actors.counters import Counters
 from tallystick.actors.engine import Program, ownership
 from tallystick.actors.lifecycle import Lifecycle
-from tallystick.actors.messages import Ask, Inspect, Inspected, Redrive, SettleByHand, SettleFromOutside
+from tallystick.actors.messages import Ask, Discard, Inspect, Inspected, Redrive, SettleByHand, SettleFromOutside
 from tallystick.actors.performer import PerformerPool
 from tallystick.actors.replies import HostReply, Resolver
 from tallystick.actors.runtimes.dispatcher import DispatcherRuntime
 from tallystick.actors.runtimes.runtime import Runtime
 from tallystick.actors.state import folded
 from tallystick.actors.supervision import Health, OwnerHealth, RestartPolicy
+from tallystick.actors.telling import warn
 from tallystick.domain.action import Performer
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.command import Command
+from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import DefinitionError, NotAccepted, TimedOutWaiting, UnknownCommand
 from tallystick.domain.event import Aggregate, Resident
 from tallystick.domain.execution import ExecutionRecord
@@ -28,7 +30,6 @@ from tallystick.domain.module import Module
 from tallystick.domain.outcome import Cancelled, Failed
 from tallystick.domain.parking import Source
 from tallystick.domain.protocol import EXECUTION
-from tallystick.domain.envelope import Recorded
 from tallystick.domain.token import Token
 from tallystick.store.codec import Codec
 from tallystick.store.log import EventLog, Query
@@ -36,6 +37,9 @@ from tallystick.store.log import EventLog, Query
 R = TypeVar("R")
 G = TypeVar("G", bound=Aggregate)
 Re = TypeVar("Re", bound=Resident)
+
+Deliver = Callable[[HostReply], None]
+"""How a reply resolves its future: in the thread that releases it, or elsewhere."""
 
 SUBSCRIBED_AT_ONCE = 1000
 SUBSCRIPTION_CHECK_S = 0.5
@@ -164,19 +168,28 @@ class System:
             return cast("R", self._wait(reply, None))
         return cast("R", await asyncio.wrap_future(reply.future))
 
-    def _submit(
-        self, command: Command[Any], key: str | None, when_full: WhenFull, timeout_s: float | None, deliver: Any
-    ) -> HostReply:
+    def _submit(self, command: Command[Any], key: str | None, when_full: WhenFull, timeout_s: float | None, resolve: Deliver) -> HostReply:
         owner = self._handler_of.get(type(command))
         if owner is None:
             msg = f"No module of this system handles {type(command).__name__}; it has {sorted(k.__name__ for k in self._handler_of)}."
             raise UnknownCommand(msg)
-        return self._send(owner, lambda reply: Ask(command, key, reply), when_full, timeout_s, deliver)
+        return self._send(owner, lambda reply: Ask(command, key, reply), when_full, timeout_s, resolve)
 
-    def _send(self, owner: str, message: Any, when_full: WhenFull = "wait", timeout_s: float | None = None, deliver: Any = None) -> HostReply:
+    def _send(
+        self,
+        owner: str,
+        message: Callable[[HostReply], Any],
+        when_full: WhenFull = "wait",
+        timeout_s: float | None = None,
+        resolve: Deliver = HostReply.resolve,
+    ) -> HostReply:
         """Let a message in and send it; its reply leaves admission when it is given."""
-        resolve = deliver or HostReply.resolve
-        reply = HostReply(Future(), lambda given: (self._admission.leave(given), resolve(given)))
+
+        def give(given: HostReply) -> None:
+            self._admission.leave(given)
+            resolve(given)
+
+        reply = HostReply(Future(), give)
         self._admission.enter(reply, when_full, timeout_s)
         try:
             self._life.engine.owners[owner].post.tell(message(reply))
@@ -209,6 +222,7 @@ class System:
         begun = self._life.engine.journal.last(EXECUTION, token)
         if begun is None or begun.owner not in self._behaviours:
             self._counters.count("unknown_tokens")
+            warn("report.unknown_token", token=token)
             return False
         return bool(self._wait(self._send(begun.owner, lambda reply: SettleFromOutside(token, result, failure, reply))))
 
@@ -288,7 +302,7 @@ class System:
         Raises:
             Rejected: it is no dead letter any more.
         """
-        self._wait(self._send(letter.owner, lambda reply: Redrive(letter.source, False, who, why, reply)))
+        self._wait(self._send(letter.owner, lambda reply: Redrive(letter.source, who, why, reply)))
 
     def discard(self, letter: DeadLetter, *, who: str = "", why: str = "") -> None:
         """Give a dead letter up; the events of its aggregate that wait behind it go on; recorded.
@@ -296,7 +310,7 @@ class System:
         Raises:
             Rejected: it is no dead letter any more.
         """
-        self._wait(self._send(letter.owner, lambda reply: Redrive(letter.source, True, who, why, reply)))
+        self._wait(self._send(letter.owner, lambda reply: Discard(letter.source, who, why, reply)))
 
     def abandon(self, execution: OpenExecution, reason: str) -> None:
         """End an open execution by hand: its owner hears `Cancelled(reason)`.

@@ -1,10 +1,12 @@
 """The timer: appends `TimeoutFired` to the log when a deadline passes, and tells owners when a retry is due. What follows is theirs."""
 
 import heapq
+import threading
+from collections.abc import Callable
 from typing import Any
 
 from tallystick.actors.actor import Alarm, Crash, EngineActor, Host
-from tallystick.actors.messages import Arm, ArmParked, Context, Disarm, Mailbox, ParkedDue, RetryDue, TimeoutDecision
+from tallystick.actors.messages import Context, Mailbox, TimeoutDecision, TimeoutDue
 from tallystick.domain.clock import Clock
 from tallystick.domain.parking import Source
 from tallystick.domain.protocol import EXECUTION, TimeoutFired
@@ -13,50 +15,77 @@ from tallystick.store.journal import Draft, Journal, Origin
 
 FIRED_A_TURN = 1000
 
-Key = tuple[str, str] | tuple[str, Source]
+Key = Context | tuple[str, Source]
+"""What has one thing due at a time: an execution, or a parked source of an owner."""
 
 
 class Deadlines:
-    """A heap of what is due when, one entry a key; what was replaced is left in the heap until it comes up or there is too much of it."""
+    """What is due when, one entry a key, in a heap. What was replaced stays in it until it comes up, or until there is too much of it.
+
+    Thread-safe: owners arm and disarm it directly, without a message, since nearly all deadlines are taken back before they are due.
+    `on_earlier` is called, by the arming thread, when what is due first has come closer.
+    """
 
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, Key]] = []
-        self._armed: dict[Key, tuple[int, Arm | ArmParked]] = {}
+        self._armed: dict[Key, tuple[int, Any]] = {}
         self._made = 0
+        self._lock = threading.Lock()
+        self._earliest_us: int | None = None
+        self.on_earlier: Callable[[], None] = lambda: None
 
     def __len__(self) -> int:
         return len(self._armed)
 
-    def arm(self, key: Key, due_us: int, message: Arm | ArmParked) -> None:
+    def arm(self, key: Key, due_us: int, message: Any) -> None:
         """Set or replace what is due for a key."""
-        self._made += 1
-        self._armed[key] = (self._made, message)
-        heapq.heappush(self._heap, (due_us, self._made, key))
+        with self._lock:
+            self._made = made = self._made + 1
+            self._armed[key] = (made, message)
+            heapq.heappush(self._heap, (due_us, made, key))
+            earlier = self._earliest_us is None or due_us < self._earliest_us
+            if earlier:
+                self._earliest_us = due_us
+        if earlier:
+            self.on_earlier()
 
     def disarm(self, key: Key) -> None:
         """Forget a key; unknown ones do no harm."""
-        self._armed.pop(key, None)
-        if len(self._heap) > 2 * len(self._armed) + 1024:
-            self._heap = [item for item in self._heap if self._current(item)]
-            heapq.heapify(self._heap)
+        with self._lock:
+            if self._armed.pop(key, None) is not None and len(self._heap) > 2 * len(self._armed) + 1024:
+                self._heap = [item for item in self._heap if self._current(item)]
+                heapq.heapify(self._heap)
 
     def next_us(self) -> int | None:
         """When something is due next."""
-        while self._heap and not self._current(self._heap[0]):
-            heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        with self._lock:
+            return self._first_us()
 
-    def pop(self, now_us: int) -> Arm | ArmParked | None:
-        """What is due by now, earliest first, one at a time."""
-        due_us = self.next_us()
-        if due_us is None or due_us > now_us:
-            return None
-        key = heapq.heappop(self._heap)[2]
-        return self._armed.pop(key)[1]
+    def pop(self, now_us: int) -> Any:
+        """What is due by now, earliest first, one at a time; None when nothing is."""
+        with self._lock:
+            due_us = self._first_us()
+            if due_us is None or due_us > now_us:
+                return None
+            return self._armed.pop(heapq.heappop(self._heap)[2])[1]
+
+    def _first_us(self) -> int | None:
+        heap = self._heap
+        while heap and not self._current(heap[0]):
+            heapq.heappop(heap)
+        self._earliest_us = heap[0][0] if heap else None
+        return self._earliest_us
 
     def _current(self, item: tuple[int, int, Key]) -> bool:
         armed = self._armed.get(item[2])
         return armed is not None and armed[0] == item[1]
+
+
+class Earlier:
+    """The message that the timer must wake sooner than it meant to."""
+
+
+EARLIER = Earlier()
 
 
 class TimerActor(EngineActor):
@@ -68,43 +97,31 @@ class TimerActor(EngineActor):
         self._codec = codec
         self._clock = clock
         self._router = router
-        self._alarm_us: int | None = None
         self.deadlines = Deadlines()
+        self.deadlines.on_earlier = lambda: self.post.tell(EARLIER)
         self.draining = False
+        self.handlers = {Alarm: self._fire, Earlier: self._set_alarm}
 
-    def handle(self, message: Any) -> None:
-        """Arm, disarm, or act on what is due."""
-        if isinstance(message, Arm):
-            self.deadlines.arm(message.context, message.due_us, message)
-        elif isinstance(message, Disarm):
-            self.deadlines.disarm(message.context)
-        elif isinstance(message, ArmParked):
-            self.deadlines.arm((message.context.owner, message.source), message.due_us, message)
-        elif isinstance(message, Alarm):
-            self._alarm_us = None
-            self._fire()
-        due_us = self.deadlines.next_us()
-        if due_us != self._alarm_us and not self.draining:
-            self._alarm_us = due_us
-            self._host.set_alarm(self.actor_inbox, due_us)
+    def _set_alarm(self, _message: Earlier) -> None:
+        if not self.draining:
+            self._host.set_alarm(self.actor_inbox, self.deadlines.next_us())
 
-    def _fire(self) -> None:
-        """Whether it is early is judged here, where it is appended (P24, S12)."""
+    def _fire(self, _alarm: Alarm) -> None:
+        """Act on what is due. Whether it is early is judged here, where it is appended (P24, S12)."""
         for _ in range(FIRED_A_TURN):
-            due = self.deadlines.pop(self._clock.now_us())
+            due = None if self.draining else self.deadlines.pop(self._clock.now_us())
             if due is None:
-                return
-            if isinstance(due, ArmParked):
-                self._router.tell(ParkedDue(due.context, due.source))
-            elif due.kind == "retry":
-                self._router.tell(RetryDue(due.context, due.attempt))
-            else:
-                self._timeout(due.context, due.attempt)
+                break
+            if isinstance(due, TimeoutDue):
+                due = self._timeout(due)
+            self._router.tell(due)
+        self._set_alarm(EARLIER)
 
-    def _timeout(self, context: Context, attempt: int) -> None:
-        encoded = self._codec.encode(TimeoutFired(attempt=attempt))
-        draft = Draft(encoded.name, encoded.version, EXECUTION, context.token, None, encoded.payload, encoded.event, context.token)
-        begun = self._journal.last(EXECUTION, context.token)
-        origin = Origin(context.owner, None, begun.correlation if begun else None, begun.position if begun else None)
+    def _timeout(self, due: TimeoutDue) -> TimeoutDecision:
+        token = due.context.token
+        form, payload, event = self._codec.encode(TimeoutFired(attempt=due.attempt))
+        draft = Draft(form, (EXECUTION, token), None, payload, event, token)
+        begun = self._journal.last(EXECUTION, token)
+        origin = Origin(due.context.owner, None, begun.correlation if begun else None, begun.position if begun else None)
         (fired,) = self._journal.append(origin, (draft,))
-        self._router.tell(TimeoutDecision(context, fired))
+        return TimeoutDecision(due.context, fired)

@@ -1,12 +1,12 @@
-"""A turn: one message handled by one owner. It gathers effects, checks and folds them on copies, and is adopted as a whole or not at all."""
+"""A turn: one message handled by one owner. It gathers effects, checks and folds them on copies, and is adopted whole or not at all."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from tallystick.actors.state import Entry, OwnerState, folded
 from tallystick.domain.behaviour import Behaviour
-from tallystick.domain.clock import Identity
+from tallystick.domain.clock import Clock, Identity
 from tallystick.domain.effect import Begin, NeedsPerson, Settle
 from tallystick.domain.envelope import Settles, from_micros, to_micros
 from tallystick.domain.errors import EffectError
@@ -25,6 +25,7 @@ I = TypeVar("I", bound=Intent[Any])  # noqa: E741 - the intent's type
 
 EFFECTS_LIMIT = 10_000
 """How many events one turn may append."""
+TOO_MANY = f"A turn appended more than {EFFECTS_LIMIT} events; split the work over several messages."
 
 NO_TAGS: Mapping[str, str] = {}
 
@@ -44,6 +45,7 @@ class Begun(NamedTuple):
 
     token: Token
     started: IntentStarted[Any, Any]
+    deadline_us: int | None
 
 
 class TurnInProgress:
@@ -54,11 +56,15 @@ class TurnInProgress:
         InvalidPayload: an event or intent with values that its types do not allow.
     """
 
-    def __init__(self, setting: Setting, state: OwnerState, now_us: int, tags: Mapping[str, str] = NO_TAGS) -> None:
+    __slots__ = ("_clock", "_found", "_now_us", "_setting", "_state", "_tags", "begun", "drafts", "entries", "residents", "settled")
+
+    def __init__(self, setting: Setting, state: OwnerState, clock: Clock, tags: Mapping[str, str] = NO_TAGS) -> None:
         self._setting = setting
         self._state = state
-        self._now_us = now_us
+        self._clock = clock
+        self._now_us = 0
         self._tags = tags
+        self._found: dict[Stream, Entry] = {}
         self.drafts: list[Draft] = []
         self.entries: dict[Stream, Entry] = {}
         self.residents = state.residents
@@ -68,9 +74,16 @@ class TurnInProgress:
     # What handlers see.
 
     @property
+    def now_us(self) -> int:
+        """The turn's time, looked up once, if at all; microseconds since 1970 UTC."""
+        if not self._now_us:
+            self._now_us = self._clock.now_us()
+        return self._now_us
+
+    @property
     def now(self) -> datetime:
         """The turn's time."""
-        return from_micros(self._now_us)
+        return from_micros(self.now_us)
 
     @property
     def tags(self) -> Mapping[str, str]:
@@ -79,15 +92,23 @@ class TurnInProgress:
 
     def new_id(self) -> str:
         """A new id."""
-        return self._setting.identity.new_id(self._now_us)
+        return self._setting.identity.new_id(self.now_us)
 
     def new_token(self) -> Token:
         """A new token."""
-        return Token(self._setting.identity.new_id(self._now_us))
+        return Token(self._setting.identity.new_id(self.now_us))
 
     def get(self, kind: type[G], key: str) -> G | None:
         """An aggregate before the turn."""
-        return self._state.aggregate(kind, key)
+        aggregate_type = self._setting.behaviour.streams.get(kind)
+        if aggregate_type is None:
+            msg = f"{self._setting.behaviour.name} folds nothing into {kind.__name__}; a module reads only its own aggregates."
+            raise EffectError(msg)
+        stream = (aggregate_type, key)
+        entry = self._found.get(stream)
+        if entry is None:
+            entry = self._found[stream] = self._state.entry(stream)
+        return cast("G | None", entry.states.get(kind))
 
     def resident(self, kind: type[Re]) -> Re:
         """A resident before the turn."""
@@ -99,9 +120,9 @@ class TurnInProgress:
 
     # What they yield.
 
-    def take(self, effects: Iterable[Any]) -> None:
-        """Carry out the effects of a handler, in order."""
-        for effect in effects:
+    def answer(self, handler: Callable[..., Iterable[Any]], *message: Any) -> None:
+        """Have a handler answer, and carry out its effects in order."""
+        for effect in handler(self, *message):
             self.carry_out(effect)
 
     def carry_out(self, effect: Any) -> None:
@@ -121,21 +142,23 @@ class TurnInProgress:
 
     def publish(self, event: Event, token: Token | None = None, settles: Settles | None = None) -> None:
         """Write an event of the program and fold it."""
-        if event.aggregate_type not in self._setting.owned:
-            name = self._setting.behaviour.name
-            msg = f"{name} yielded {type(event).__name__}, but {event.aggregate_type} belongs to another module (P20)."
+        state, setting = self._state, self._setting
+        aggregate_type = event.aggregate_type
+        if aggregate_type not in setting.owned:
+            name = setting.behaviour.name
+            msg = f"{name} yielded {type(event).__name__}, but {aggregate_type} belongs to another module (P20)."
             raise EffectError(msg)
-        encoded = self._setting.codec.encode(event)
-        event = encoded.event
-        stream = (event.aggregate_type, event.aggregate_id)
-        entry = self.entries.get(stream) or self._state.entry(stream)
-        kind = type(event)
-        folds = self._state.aggregate_folds.get(kind)
+        form, payload, event = setting.codec.encode(event)
+        stream = (aggregate_type, event.aggregate_id)
+        entry = self.entries.get(stream) or self._found.get(stream) or state.entry(stream)
+        folds = state.aggregate_folds.get(form.kind)
         self.entries[stream] = Entry(entry.version + 1, folded(entry.states, folds, event) if folds else entry.states)
-        resident_folds = self._state.resident_folds.get(kind)
+        resident_folds = state.resident_folds.get(form.kind)
         if resident_folds:
             self.residents = folded(self.residents, resident_folds, event)
-        self._draft(encoded, stream, entry.version, token, settles)
+        if len(self.drafts) >= EFFECTS_LIMIT:
+            raise EffectError(TOO_MANY)
+        self.drafts.append(Draft(form, stream, entry.version, payload, event, token, settles))
 
     def note(self, token: Token, event: Any) -> None:
         """Write an engine event of an execution."""
@@ -147,7 +170,7 @@ class TurnInProgress:
 
     def settle(self, record: ExecutionRecord, outcome: Outcome[Any]) -> None:
         """End an execution: its settlement handler hears the outcome, and exactly one completion event is written."""
-        if any(settled.token == record.token for settled in self.settled):
+        if self.settled and any(settled.token == record.token for settled in self.settled):
             msg = f"Token {record.token} is settled twice in one turn; settle it once."
             raise EffectError(msg)
         self.settled.append(record)
@@ -160,7 +183,9 @@ class TurnInProgress:
             if not isinstance(effect, kind.ends_with):
                 self.carry_out(effect)
             elif ended:
-                msg = f"Settling {kind.__name__} yielded a second completion event, {type(effect).__name__}; yield exactly one of ends_with."
+                msg = (
+                    f"Settling {kind.__name__} yielded a second completion event, {type(effect).__name__}; yield exactly one of ends_with."
+                )
                 raise EffectError(msg)
             else:
                 self.publish(effect, record.token, settles)
@@ -176,14 +201,9 @@ class TurnInProgress:
         encoded = self._setting.codec.encode_ended(type(record.intent), settles, outcome)
         self._draft(encoded, (EXECUTION, record.token), None, record.token, settles)
 
-    @staticmethod
-    def deadline_us(started: IntentStarted[Any, Any]) -> int | None:
-        """The first attempt's deadline, as recorded."""
-        return None if started.deadline is None else to_micros(started.deadline)
-
     def _begin(self, begin: Begin) -> None:
         token = begin.token or self.new_token()
-        if token in self._state.executions or any(token == begun.token for begun in self.begun):
+        if token in self._state.executions or (self.begun and any(token == begun.token for begun in self.begun)):
             msg = f"Token {token} is open already; begin with a new one."
             raise EffectError(msg)
         for action in begin.actions:
@@ -192,7 +212,7 @@ class TurnInProgress:
                 msg = f"Nobody performs {name}: pass {name}.performed_by(…) to the system."
                 raise EffectError(msg)
         timeout = begin.timeout if begin.timeout is not None else type(begin.intent).timeout
-        started = IntentStarted[Any, Any](
+        started: IntentStarted[Any, Any] = IntentStarted(
             intent=begin.intent,
             actions=begin.actions,
             deadline=None if timeout is None else self.now + timeout,
@@ -205,7 +225,8 @@ class TurnInProgress:
             tags=begin.tags,
         )
         encoded = self._setting.codec.encode_started(started)
-        self.begun.append(Begun(token, encoded.event))
+        event: IntentStarted[Any, Any] = encoded[2]
+        self.begun.append(Begun(token, event, None if event.deadline is None else to_micros(event.deadline)))
         expected = 0 if begin.token is None else None
         self._draft(encoded, (EXECUTION, token), expected, token, None)
 
@@ -218,7 +239,6 @@ class TurnInProgress:
 
     def _draft(self, encoded: Encoded, stream: Stream, expected: int | None, token: Token | None, settles: Settles | None) -> None:
         if len(self.drafts) >= EFFECTS_LIMIT:
-            msg = f"A turn appended more than {EFFECTS_LIMIT} events; split the work over several messages."
-            raise EffectError(msg)
-        name, version, payload, event = encoded
-        self.drafts.append(Draft(name, version, stream[0], stream[1], expected, payload, event, token, settles))
+            raise EffectError(TOO_MANY)
+        form, payload, event = encoded
+        self.drafts.append(Draft(form, stream, expected, payload, event, token, settles))

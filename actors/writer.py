@@ -1,11 +1,13 @@
 """The writer: the one actor that blocks on the disk. It commits what has gathered, again and again, until nothing has."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from tallystick.actors.actor import Crash, EngineActor, Host
 from tallystick.actors.messages import Mailbox, TakeSnapshot
+from tallystick.actors.snapshots import KnownStreamsOutput
 from tallystick.store.journal import Journal
+from tallystick.store.log import EventLog
 
 SNAPSHOT_EVERY_RECORDS = 200_000
 
@@ -22,17 +24,19 @@ class WriterActor(EngineActor):
 
     own_thread: ClassVar[bool] = True
 
-    def __init__(self, host: Host, crash: Crash, journal: Journal, owners: Callable[[], Iterable[Mailbox]]) -> None:
+    def __init__(self, host: Host, crash: Crash, journal: Journal, log: EventLog, owners: Callable[[], Iterable[Mailbox]]) -> None:
         super().__init__("writer", host, crash)
         self._journal = journal
+        self._log = log
         self._owners = owners
         self._snapshot_at = journal.watermark + SNAPSHOT_EVERY_RECORDS
+        self.handlers = {Gathered: self._commit}
 
-    def handle(self, message: Any) -> None:
+    def _commit(self, _message: Gathered) -> None:
         """Commit all there is."""
-        del message
         while self._journal.commit():
             if self._journal.watermark >= self._snapshot_at:
                 self._snapshot_at = self._journal.watermark + SNAPSHOT_EVERY_RECORDS
                 for owner in self._owners():
                     owner.tell(TakeSnapshot())
+                self._journal.gate(KnownStreamsOutput(self._log, self._journal))

@@ -43,7 +43,7 @@ class Call(Protocol):
 
 
 class Later(Record):
-    """What a performer returns when the outcome will come by `system.complete` or `system.fail`: webhooks, people."""
+    """What a performer returns when the outcome will come by `system.complete` or `system.fail`: webhooks, people; a probe may too."""
 
 
 class Done(Record, Generic[R]):
@@ -60,7 +60,8 @@ class Unknown(Record):
     """A probe's answer: nobody can tell; a person must decide."""
 
 
-Probe = Done[R] | NotDone | Unknown
+Probe = Done[R] | NotDone | Unknown | Later
+"""`Later`: it is with the outside world, and the answer will come by `complete` or `fail`; nothing is asked for again."""
 
 
 class Performer(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +88,7 @@ class Action(Record, Generic[R], tag=True):
         cls,
         run: Callable[[Self, Call], R | Later | Awaitable[R | Later]],
         *,
-        probe: Callable[[Self, Call], Done[R] | NotDone | Unknown] | None = None,
+        probe: Callable[[Self, Call], Done[R] | NotDone | Unknown | Later] | None = None,
         concurrency: int = 8,
     ) -> Performer:
         """Plug in a callable for this action; at most `concurrency` calls of it run at once.

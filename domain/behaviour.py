@@ -39,7 +39,7 @@ class Behaviour:
         self.folds: dict[type[Event], tuple[Fold, ...]] = {}
         self.emits: dict[str, tuple[type[Event], ...]] = {}
         if not self.name:
-            msg = f"{type(module).__name__} has no name: give it one, name = \"…\"; it identifies the module in the log."
+            msg = f'{type(module).__name__} has no name: give it one, name = "…"; it identifies the module in the log.'
             raise DefinitionError(msg)
         for method, mark in _marked_methods(module):
             self._add(method, mark)

@@ -27,7 +27,7 @@ class EffectError(TallystickError):
 # The caller's: a request that is refused; nothing was written.
 
 
-class Rejected(TallystickError):  # noqa: N818 - a refusal in the words of the business, not a fault
+class Rejected(TallystickError):
     """A business refusal: the caller gets it, and nothing is written but the answer to an idempotency key.
 
     `code` is stable and made for programs; `message` is for people. Raised by a command's handler it refuses the command; raised by a

@@ -16,7 +16,9 @@ class Event(Record):
     and give, for each older version, the upcaster that leads to the next: `upcasters = {1: add_currency}`.
     """
 
-    reserved_names: ClassVar[frozenset[str]] = frozenset({"aggregate_type", "aggregate_id", "schema_version", "upcasters", "reserved_names"})
+    reserved_names: ClassVar[frozenset[str]] = frozenset(
+        {"aggregate_type", "aggregate_id", "schema_version", "upcasters", "reserved_names"}
+    )
 
     aggregate_type: ClassVar[str] = ""
     schema_version: ClassVar[int] = 1

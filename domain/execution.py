@@ -100,7 +100,9 @@ def _retried(record: ExecutionRecord, event: RetryScheduled) -> ExecutionRecord:
 
 
 def _restarted(record: ExecutionRecord, event: AttemptStarted) -> ExecutionRecord:
-    return structs.replace(record, status="running", attempt=event.attempt, call=event.call, deadline_us=deadline_us(event), retry_at_us=None)
+    return structs.replace(
+        record, status="running", attempt=event.attempt, call=event.call, deadline_us=deadline_us(event), retry_at_us=None
+    )
 
 
 def _fired(record: ExecutionRecord, event: TimeoutFired) -> ExecutionRecord:

@@ -52,8 +52,14 @@ class Intent(Record, Generic[R]):
 
     @classmethod
     def ended_name(cls, settles: Settles) -> str:
-        """The name of the completion event that is written when the settling turn yields none of `ends_with`."""
-        return f"{cls.__name__}{settles.capitalize()}"
+        """The name of the completion event that is written when the settling turn yields none of `ends_with`.
+
+        `{Operation}Failed` and the like; `{Operation}EndedFailed` where one of `ends_with` has that name for itself.
+        """
+        end = settles.capitalize()
+        name = f"{cls.__name__}{end}"
+        taken = any(event.__name__ == name for event in cls.ends_with)
+        return f"{cls.__name__}Ended{end}" if taken else name
 
     @classmethod
     def settled(cls, fn: F) -> F:

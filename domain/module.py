@@ -96,7 +96,7 @@ class ModuleMeta(type):
     """Gives modules a class body that refuses to lose a handler."""
 
     @classmethod
-    def __prepare__(mcls, name: str, bases: tuple[type, ...], /, **_options: Any) -> _Namespace:
+    def __prepare__(cls, name: str, bases: tuple[type, ...], /, **_options: Any) -> _Namespace:
         """The class body's namespace."""
         del name, bases
         return _Namespace()

@@ -50,7 +50,7 @@ def folded(parking: Parking, recorded: Recorded, payload: Any) -> Parking:
     """The parking after one more event of its owner; the same when the event does not concern it."""
     match payload:
         case ReactionFailed():
-            parked = Parked(
+            after = Parked(
                 position=payload.position,
                 attempt=payload.attempt,
                 error=payload.error,
@@ -58,19 +58,19 @@ def folded(parking: Parking, recorded: Recorded, payload: Any) -> Parking:
                 role=payload.role,
                 outcome=payload.outcome,
             )
-            return parking.set(Source(payload.aggregate_type, payload.aggregate_id), parked)
-        case ReactionResumed():
-            source = Source(payload.aggregate_type, payload.aggregate_id)
-            if payload.next_position is None:
-                return parking.discard(source)
-            return parking.set(source, Parked(position=payload.next_position, attempt=0, retry_at_us=recorded.occurred_at_us))
+            return parking.set(Source(payload.aggregate_type, payload.aggregate_id), after)
+        case ReactionResumed(next_position=None):
+            return parking.discard(Source(payload.aggregate_type, payload.aggregate_id))
+        case ReactionResumed(next_position=int(position)):
+            after = Parked(position=position, attempt=0, retry_at_us=recorded.occurred_at_us)
+            return parking.set(Source(payload.aggregate_type, payload.aggregate_id), after)
         case ReactionRedriven():
             source = Source(payload.aggregate_type, payload.aggregate_id)
             letter = parking.get(source)
-            if letter is None:
-                return parking
-            return parking.set(source, msgspec.structs.replace(letter, attempt=0, retry_at_us=recorded.occurred_at_us))
-        case _ if recorded.settles is not None and recorded.token is not None and parking:
+            if letter is not None:
+                parking = parking.set(source, msgspec.structs.replace(letter, attempt=0, retry_at_us=recorded.occurred_at_us))
+        case _ if recorded.settles is not None and recorded.token is not None:
             return parking.discard(Source(EXECUTION, recorded.token))
         case _:
-            return parking
+            pass
+    return parking

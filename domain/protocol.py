@@ -21,6 +21,8 @@ COMMAND = "Command"
 """The aggregate type of answered keyed commands; the aggregate id is the idempotency key."""
 OWNER = "Owner"
 """The aggregate type of an owner's cursors, failures and redrives; the aggregate id is the owner's name."""
+ENGINE_STREAMS = frozenset({EXECUTION, COMMAND, OWNER})
+"""Aggregate types that a program's own events cannot have (P20)."""
 
 
 class IntentStarted(Record, Generic[I, A], omit_defaults=True):

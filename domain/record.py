@@ -20,6 +20,7 @@ class RecordMeta(msgspec.StructMeta):
         for option in ("frozen", "kw_only", "forbid_unknown_fields"):
             options.setdefault(option, True)
         options.setdefault("rename", "camel")
+        options.setdefault("gc", False)  # frozen data has no cycles, so the collector need not look at it
         return super().__new__(mcls, name, bases, namespace, **options)
 
 

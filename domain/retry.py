@@ -42,7 +42,7 @@ class FixedDelay(Record, tag=True):
 
 
 class ExponentialBackoff(Record, tag=True):
-    """min(initial · 2ⁿ, maximum) before retry n = 0, 1, 2 …"""
+    """The lesser of initial · 2ⁿ and maximum, before retry n = 0, 1, 2 …."""
 
     initial: timedelta
     maximum: timedelta = timedelta(minutes=5)

@@ -16,7 +16,7 @@ from tallystick.domain.errors import DefinitionError, InvalidPayload, MalformedP
 from tallystick.domain.event import Event, Upcaster
 from tallystick.domain.intent import Intent
 from tallystick.domain.outcome import Outcome
-from tallystick.domain.protocol import ENGINE_EVENTS, IntentEnded, IntentStarted
+from tallystick.domain.protocol import ENGINE_EVENTS, ENGINE_STREAMS, IntentEnded, IntentStarted
 from tallystick.domain.record import type_argument
 
 PAYLOAD_LIMIT_BYTES = 1 << 20
@@ -31,17 +31,25 @@ class Form(NamedTuple):
     name: str
     version: int
     kind: Any
-    decoder: msgspec.json.Decoder[Any]
+    decode: Callable[[bytes], Any]
     upcasters: Mapping[int, Upcaster]
 
 
-class Encoded(NamedTuple):
-    """A payload on its way into the log: its bytes, and the strictly decoded copy that everybody gets from now on."""
+Encoded = tuple[Form, bytes, Any]
+"""A payload on its way into the log: its form, its bytes, and the strictly decoded copy that everybody gets from now on."""
 
-    name: str
-    version: int
-    payload: bytes
-    event: Any
+
+UNFIT = (msgspec.MsgspecError, TypeError, ValueError)
+"""What the library for JSON raises for values that it cannot write, or that do not have the declared types."""
+
+
+def _invalid(form: Form, error: Exception) -> InvalidPayload:
+    return InvalidPayload(f"{form.name} has values that its types do not allow: {error}")
+
+
+def _too_large(form: Form, payload: bytes) -> InvalidPayload:
+    size = f"{len(payload)} bytes; the limit is {PAYLOAD_LIMIT_BYTES}"
+    return InvalidPayload(f"{form.name} has {size}. Keep the content elsewhere, and log its reference.")
 
 
 class Codec:
@@ -59,6 +67,7 @@ class Codec:
         self._ended: dict[type[Intent[Any]], dict[Settles, Form]] = {}
         self._outcomes: dict[type[Intent[Any]], msgspec.json.Decoder[Any]] = {}
         self._results: dict[Any, msgspec.json.Decoder[Any]] = {}
+        self.result_types: dict[type[Intent[Any]], Any] = {}
         self.intents: dict[str, type[Intent[Any]]] = {}
         for engine_event in ENGINE_EVENTS:
             self._add(engine_event.__name__, 1, engine_event)
@@ -76,7 +85,12 @@ class Codec:
                 msg = f"Two types would be written as {name!r}: {known.kind!r} and {kind!r}; rename one of them."
                 raise DefinitionError(msg)
             return known
-        form = Form(name, version, kind, msgspec.json.Decoder(kind, strict=True), upcasters or {})
+        try:
+            decode = msgspec.json.Decoder(kind, strict=True).decode
+        except TypeError as error:
+            msg = f"{name} is declared with types that cannot be written and read back: {error}"
+            raise DefinitionError(msg) from error
+        form = Form(name, version, kind, decode, upcasters or {})
         self._by_name[name] = form
         if isinstance(kind, type):
             self._by_kind[kind] = form
@@ -85,6 +99,9 @@ class Codec:
     def _add_event(self, event: type[Event]) -> None:
         if not event.aggregate_type:
             msg = f"{event.__name__} has no aggregate_type; say what it happens to."
+            raise DefinitionError(msg)
+        if event.aggregate_type in ENGINE_STREAMS:
+            msg = f"{event.__name__} happens to a {event.aggregate_type}, whose events are the library's own; choose another name."
             raise DefinitionError(msg)
         self._add(event.__name__, event.schema_version, event, event.upcasters)
 
@@ -95,12 +112,15 @@ class Codec:
         if self.intents.setdefault(operation, intent) is not intent:
             msg = f"Two intents are named {operation!r}; rename one of them."
             raise DefinitionError(msg)
-        result = type_argument(intent, Intent)
+        result: Any = type_argument(intent, Intent)
         action: Any = Union[actions] if actions else None  # noqa: UP007 - made of values
-        self._started[intent] = self._add(intent.started_name(), 1, IntentStarted[intent, action])
-        self._ended[intent] = {end: self._add(intent.ended_name(end), 1, IntentEnded[result]) for end in _ENDS}
-        self._outcomes[intent] = msgspec.json.Decoder(Outcome[result], strict=True)
-        self.result_decoder(result)
+        started: Any = IntentStarted[intent, action]  # type: ignore[valid-type]
+        ended: Any = IntentEnded[result]
+        outcome: Any = Outcome[result]
+        self._started[intent] = self._add(intent.started_name(), 1, started)
+        self._ended[intent] = {end: self._add(intent.ended_name(end), 1, ended) for end in _ENDS}
+        self._outcomes[intent] = msgspec.json.Decoder(outcome, strict=True)
+        self.result_types[intent] = result
 
     # Writing.
 
@@ -132,14 +152,12 @@ class Codec:
     def _encoded(self, form: Form, event: Any) -> Encoded:
         try:
             payload = self._encode(event)
-            copy = form.decoder.decode(payload)
-        except (msgspec.MsgspecError, TypeError, ValueError) as error:
-            msg = f"{form.name} has values that its types do not allow: {error}"
-            raise InvalidPayload(msg) from error
+            copy = form.decode(payload)
+        except UNFIT as error:
+            raise _invalid(form, error) from error
         if len(payload) > PAYLOAD_LIMIT_BYTES:
-            msg = f"{form.name} has {len(payload)} bytes; the limit is {PAYLOAD_LIMIT_BYTES}. Keep the content elsewhere and log its reference."
-            raise InvalidPayload(msg)
-        return Encoded(form.name, form.version, payload, copy)
+            raise _too_large(form, payload)
+        return form, payload, copy
 
     # Reading.
 
@@ -157,7 +175,7 @@ class Codec:
             raise UnknownEventType(recorded.position, recorded.event_type, detail)
         try:
             if recorded.schema_version == form.version:
-                return form.decoder.decode(recorded.payload)
+                return form.decode(recorded.payload)
             return self._upcast(form, recorded)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise MalformedPayload(recorded.position, recorded.event_type, str(error)) from error
@@ -175,7 +193,7 @@ class Codec:
                 raise MalformedPayload(recorded.position, recorded.event_type, detail) from error
         else:
             if recorded.schema_version < form.version:
-                return form.decoder.decode(self._encode(content))
+                return form.decode(self._encode(content))
         detail = f"version {recorded.schema_version}; this program has {form.version} and upcasters from {sorted(form.upcasters)}"
         raise UnknownEventVersion(recorded.position, recorded.event_type, detail)
 
@@ -218,7 +236,7 @@ class Codec:
 
     def started(self, intent: type[Intent[Any]], content: bytes) -> IntentStarted[Any, Any]:
         """An intent event's content from JSON."""
-        started: IntentStarted[Any, Any] = self._started[intent].decoder.decode(content)
+        started: IntentStarted[Any, Any] = self._started[intent].decode(content)
         return started
 
     def outcome(self, intent: type[Intent[Any]], content: bytes) -> Outcome[Any]:

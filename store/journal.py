@@ -7,12 +7,16 @@ record 100, it loses all that was derived from it, for that stands later. The lo
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
-from tallystick.domain.clock import Clock, Identity
-from tallystick.domain.envelope import Recorded, Settles
+import msgspec
+
+from tallystick.domain.clock import Clock
+from tallystick.domain.envelope import Recorded, Settles, event_id_of, log_tag_of
 from tallystick.domain.errors import NotAccepted, VersionConflict
 from tallystick.domain.protocol import EXECUTION
+from tallystick.store.codec import Form
+from tallystick.store.known_streams import KnownStreams
 from tallystick.store.log import EventLog, Query
 
 WINDOW_RECORDS = 4096
@@ -37,16 +41,14 @@ class Output(Protocol):
         ...
 
 
-class Draft(NamedTuple):
+class Draft(msgspec.Struct, frozen=True, eq=False, gc=False):
     """An event on its way into the log, encoded and checked already.
 
     `expected_version` is the aggregate's version before it; None on engine streams, which the journal versions itself (P20).
     """
 
-    event_type: str
-    schema_version: int
-    aggregate_type: str
-    aggregate_id: str
+    form: Form
+    stream: Stream
     expected_version: int | None
     payload: bytes
     event: Any
@@ -54,7 +56,7 @@ class Draft(NamedTuple):
     settles: Settles | None = None
 
 
-class Origin(NamedTuple):
+class Origin(msgspec.Struct, frozen=True, eq=False, gc=False):
     """Who appends, and why: the envelope's fields that all events of an append share."""
 
     owner: str
@@ -69,16 +71,16 @@ class Journal:
     A journal ends with its first write error: nothing can be appended to it any more, and a new one is made on the log, opened again.
     """
 
-    def __init__(self, log: EventLog, clock: Clock, identity: Identity) -> None:
+    def __init__(self, log: EventLog, clock: Clock) -> None:
         head = log.head()
         self._log = log
         self._clock = clock
-        self._identity = identity
+        self._log_tag = log_tag_of(log.identity)
         self._lock = threading.Lock()
         self._committing = threading.Lock()
         self._durable = threading.Condition()
         self._last_us = head.occurred_at_us
-        self._last_id = head.event_id
+        self.known_streams = KnownStreams()
         self._window: list[Recorded] = []
         self._base = head.position + 1
         self._ends: dict[Stream, tuple[int, int]] = {}
@@ -87,6 +89,7 @@ class Journal:
         self._unreleased = 0
         self._wakers: dict[str, list[Callable[[], None]]] = {}
         self._everyone: list[Callable[[], None]] = []
+        self._nudge_at = head.position + WINDOW_RECORDS // 4
         self.tail = head.position
         self.watermark = head.position
         self.commits = 0
@@ -109,29 +112,35 @@ class Journal:
             NotAccepted: this journal has ended; nothing was appended.
         """
         with self._lock:
-            self._check_alive()
-            records = self._number(origin, drafts)
+            if self.failure is not None:
+                raise NotAccepted from self.failure
+            records = self._numbered(origin, drafts, self._versions_after(drafts))
             first = not self._records and not self._outputs
             self._window += records
             self._records += records
             self._outputs += outputs
             self._unreleased += len(outputs)
             self.tail += len(records)
-            crossed = self.tail // (WINDOW_RECORDS // 4) != (self.tail - len(records)) // (WINDOW_RECORDS // 4)
+            nudge = self.tail >= self._nudge_at
+            if nudge:
+                self._nudge_at = self.tail + WINDOW_RECORDS // 4
         if first:
             self.on_pending()
-        for record in records:
-            for wake in self._wakers.get(record.event_type, ()):
-                wake()
-        if crossed:
+        if nudge:
             for wake in self._everyone:
                 wake()
+        else:
+            wakers = self._wakers
+            for record in records:
+                for wake in wakers.get(record.event_type, ()):
+                    wake()
         return records
 
     def gate(self, output: Output) -> None:
         """Release an output that comes with no event once all that is in the log by now is durable; at once if it is (P17)."""
         with self._lock:
-            self._check_alive()
+            if self.failure is not None:
+                raise NotAccepted from self.failure
             if self._unreleased or self.tail != self.watermark:
                 first = not self._records and not self._outputs
                 self._outputs.append(output)
@@ -144,67 +153,61 @@ class Journal:
         elif first:
             self.on_pending()
 
-    def _check_alive(self) -> None:
-        if self.failure is not None:
-            raise NotAccepted from self.failure
-
-    def _number(self, origin: Origin, drafts: Sequence[Draft]) -> list[Recorded]:
-        now_us = self._last_us = max(self._clock.now_us(), self._last_us)
-        position = self.tail
-        correlation = origin.correlation
-        ends = self._versions_after(drafts)
+    def _numbered(self, origin: Origin, drafts: Sequence[Draft], versions: Sequence[int]) -> list[Recorded]:
+        """The drafts as records. Positions and times never decrease together, and so neither do ids (P23)."""
+        now_us = self._clock.now_us()
+        now_us = max(now_us, self._last_us)
+        self._last_us = now_us
+        position, tag = self.tail, self._log_tag
+        owner, seen, causation = origin.owner, origin.seen, origin.causation
+        correlation = origin.correlation or event_id_of(tag, position + 1, now_us)
+        ends = self._ends
         records: list[Recorded] = []
-        for draft, version in zip(drafts, ends, strict=True):
+        for draft, version in zip(drafts, versions, strict=True):
             position += 1
-            event_id = self._last_id = self._next_id(now_us)
-            correlation = correlation or event_id
+            stream, form = draft.stream, draft.form
+            ends[stream] = (version, position)
+            if version == 1 and stream[0] != EXECUTION:
+                self.known_streams.add(*stream)
             records.append(
                 Recorded(
-                    position=position,
-                    event_id=event_id,
-                    event_type=draft.event_type,
-                    schema_version=draft.schema_version,
-                    aggregate_type=draft.aggregate_type,
-                    aggregate_id=draft.aggregate_id,
-                    aggregate_version=version,
-                    occurred_at_us=now_us,
-                    owner=origin.owner,
-                    token=draft.token,
-                    settles=draft.settles,
-                    correlation=correlation,
-                    causation=origin.causation,
-                    seen=origin.seen,
-                    payload=draft.payload,
-                    event=draft.event,
+                    position,
+                    form.name,
+                    form.version,
+                    stream[0],
+                    stream[1],
+                    version,
+                    now_us,
+                    owner,
+                    correlation,
+                    draft.payload,
+                    draft.token,
+                    draft.settles,
+                    causation,
+                    seen,
+                    tag,
+                    draft.event,
                 )
             )
-            self._ends[draft.aggregate_type, draft.aggregate_id] = (version, position)
         return records
 
     def _versions_after(self, drafts: Sequence[Draft]) -> list[int]:
-        """The version that each draft gets; checked before anything is changed."""
+        """The version that each draft gets; checked before anything is changed (S6)."""
         versions: list[int] = []
         fresh: dict[Stream, int] = {}
         for draft in drafts:
-            stream = (draft.aggregate_type, draft.aggregate_id)
+            stream, expected = draft.stream, draft.expected_version
             actual = fresh.get(stream)
             if actual is None:
                 known = self._ends.get(stream)
-                actual = known[0] if known else draft.expected_version
+                actual = known[0] if known is not None else expected
                 if actual is None:
-                    actual = self._log.version(*stream)
-            if draft.expected_version is not None and draft.expected_version != actual:
-                raise VersionConflict(*stream, expected=draft.expected_version, actual=actual)
-            fresh[stream] = actual + 1
-            versions.append(actual + 1)
+                    actual = self.version(*stream)
+            if expected is not None and expected != actual:
+                raise VersionConflict(*stream, expected=expected, actual=actual)
+            fresh[stream] = actual = actual + 1
+            versions.append(actual)
         return versions
-
-    def _next_id(self, now_us: int) -> str:
-        """A new event id, never below the last one, so that ids bisect (P23)."""
-        event_id = self._identity.new_id(now_us)
-        if event_id > self._last_id:
-            return event_id
-        return _successor(self._last_id)
 
     # Committing.
 
@@ -263,7 +266,8 @@ class Journal:
             return
         for record in self._window[:surplus]:
             stream = (record.aggregate_type, record.aggregate_id)
-            if self._ends.get(stream, (0, 0))[1] == record.position:
+            known = self._ends.get(stream)
+            if known is not None and known[1] == record.position:
                 del self._ends[stream]
         del self._window[:surplus]
         self._base += surplus
@@ -287,7 +291,9 @@ class Journal:
     def version(self, aggregate_type: str, aggregate_id: str) -> int:
         """An aggregate's last version, speculation included; 0 when there is no event of it."""
         known = self._ends.get((aggregate_type, aggregate_id))
-        return known[0] if known else self._log.version(aggregate_type, aggregate_id)
+        if known is not None:
+            return known[0]
+        return self._log.version(aggregate_type, aggregate_id) if self._may_have(aggregate_type, aggregate_id) else 0
 
     def last(self, aggregate_type: str, aggregate_id: str) -> Recorded | None:
         """An aggregate's last record, speculation included."""
@@ -295,8 +301,14 @@ class Journal:
             known = self._ends.get((aggregate_type, aggregate_id))
             if known is not None and known[1] >= self._base:
                 return self._window[known[1] - self._base]
+        if known is None and not self._may_have(aggregate_type, aggregate_id):
+            return None
         query = Query(aggregate_type=aggregate_type, aggregate_id=aggregate_id, newest_first=True, limit=1)
         return next(iter(self._log.read(query)), None)
+
+    def _may_have(self, aggregate_type: str, aggregate_id: str) -> bool:
+        """Whether the log may have events of an aggregate; executions are not in the filter, for their tokens are new or known."""
+        return aggregate_type == EXECUTION or self.known_streams.maybe(aggregate_type, aggregate_id)
 
     def stream(self, aggregate_type: str, aggregate_id: str, *, after: int = 0) -> Iterator[Recorded]:
         """An aggregate's records in order, speculation included."""
@@ -330,9 +342,3 @@ class Journal:
         with self._durable:
             self._durable.wait_for(lambda: self.watermark >= position or self.failure is not None, timeout_s)
         return self.watermark >= position
-
-
-def _successor(event_id: str) -> str:
-    """The next UUID in order: clocks may stand still or run backwards across restarts, ids may not."""
-    digits = f"{int(event_id.replace('-', ''), 16) + 1:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

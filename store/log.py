@@ -12,11 +12,10 @@ from tallystick.domain.envelope import Recorded
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a log ends: its last record, or zeros and empty strings when it has none."""
+    """Where a log ends: its last record, or zeros and nothing when it has none."""
 
     position: int = 0
     hash: bytes = b""
-    event_id: str = ""
     occurred_at_us: int = 0
 
 

@@ -8,7 +8,7 @@ import threading
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from tallystick.actors.actor import ALARM, EngineActor, Inbox
+from tallystick.actors.actor import ALARM, NOTHING, EngineActor, Inbox
 from tallystick.actors.runtimes.threads import ThreadsRuntime
 from tallystick.actors.telling import warn
 from tallystick.domain.clock import Clock
@@ -67,24 +67,26 @@ class DispatcherRuntime(ThreadsRuntime):
 
     def _run(self, inbox: Inbox) -> None:
         actor: Any = inbox.actor
+        handle = actor._handle_receive  # noqa: SLF001 - pykka's hook
         before_us = self.clock.now_us()
         for _ in range(BATCH_MESSAGES):
-            envelope = inbox.take()
-            if envelope is None:
+            message = inbox.take()
+            if message is NOTHING:
                 break
-            if not actor.actor_stopped.is_set():
-                actor._handle_receive(envelope.message)  # noqa: SLF001 - pykka's hook
+            if not inbox.closed:
+                handle(message)
         else:
             inbox.reschedule()
-        if self.clock.now_us() - before_us > SLOW_TURN_US:
+        took_us = self.clock.now_us() - before_us
+        if took_us > SLOW_TURN_US:
             self.slow_turns += 1
-            warn("dispatcher.slow_turn", actor=actor.name, milliseconds=(self.clock.now_us() - before_us) // 1000)
+            warn("dispatcher.slow_turn", actor=actor.name, milliseconds=took_us // 1000)
 
     def _ring(self) -> None:
         now_us = self.clock.now_us()
         for inbox in [inbox for inbox, due_us in self._alarms.items() if due_us <= now_us]:
             del self._alarms[inbox]
-            inbox.put(ALARM)
+            inbox.tell(ALARM)
 
     def _sleep_s(self) -> float | None:
         if not self._alarms:

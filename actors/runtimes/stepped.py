@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from tallystick.actors.actor import ALARM, EngineActor, Inbox
+from tallystick.actors.actor import ALARM, NOTHING, EngineActor, Inbox
 from tallystick.actors.clock import ManualClock, SeededIdentity
 from tallystick.actors.executors import inline
 from tallystick.actors.performer import Executor, Report
@@ -64,13 +64,13 @@ class SteppedRuntime:
         """Let one actor take one message; False when none has one."""
         while self._ready:
             inbox = self._ready.popleft()
-            envelope = inbox.take()
-            if envelope is None:
+            message = inbox.take()
+            if message is NOTHING:
                 continue
             inbox.reschedule()
             actor: Any = inbox.actor
-            if not actor.actor_stopped.is_set():
-                actor._handle_receive(envelope.message)  # noqa: SLF001 - pykka's hook
+            if not inbox.closed:
+                actor._handle_receive(message)  # noqa: SLF001 - pykka's hook
             return True
         return self._ring()
 
@@ -108,7 +108,7 @@ class SteppedRuntime:
         due = [inbox for inbox, due_us in self._alarms.items() if due_us <= now_us]
         for inbox in due:
             del self._alarms[inbox]
-            inbox.put(ALARM)
+            inbox.tell(ALARM)
         return bool(due)
 
     # For the system.

@@ -1,0 +1,104 @@
+"""Known streams: whether a log may have events of an aggregate, without asking it. Every order begins four aggregates that are new.
+
+A Bloom filter (Bloom 1970, "Space/time trade-offs in hash coding with allowable errors"), grown by ever larger layers (Almeida et al. 2007,
+"Scalable Bloom filters"): "no" is certain, "maybe" is wrong for about one new aggregate in fifty and then costs a look into the log.
+"""
+
+from zlib import crc32
+
+import msgspec
+
+from tallystick.domain.errors import SnapshotError
+
+FIRST_BITS = 1 << 20
+BITS_A_KEY = 10
+PROBES = 4
+FORMAT = 1
+OWNER = "\0streams"
+"""The name under which it is kept among the owners' snapshots; no module can have it."""
+
+Layer = tuple[int, bytearray]
+"""The mask for a bit's number, and the bits."""
+
+
+class Saved(msgspec.Struct, frozen=True):
+    """The filter as bytes."""
+
+    keys: int
+    layers: tuple[bytes, ...]
+
+
+class KnownStreams:
+    """Which aggregates have events, as far as `position`. Adding and asking are for one thread at a time."""
+
+    def __init__(self) -> None:
+        self._layers: list[Layer] = []
+        self._keys = 0
+        self._room = 0
+        self.complete = True
+        """False when it does not know all: then everything is a maybe."""
+
+    def add(self, aggregate_type: str, aggregate_id: str) -> None:
+        """There are events of it."""
+        if self._keys >= self._room:
+            self._grow()
+        self._keys += 1
+        mask, bits = self._layers[-1]
+        bit, step = _hashes(aggregate_type, aggregate_id)
+        for _ in range(PROBES):
+            place = bit & mask
+            bits[place >> 3] |= 1 << (place & 7)
+            bit += step
+
+    def maybe(self, aggregate_type: str, aggregate_id: str) -> bool:
+        """False only if there is certainly no event of it."""
+        if not self.complete:
+            return True
+        first, step = _hashes(aggregate_type, aggregate_id)
+        for mask, bits in self._layers:
+            bit = first
+            for _ in range(PROBES):
+                place = bit & mask
+                if not bits[place >> 3] & (1 << (place & 7)):
+                    break
+                bit += step
+            else:
+                return True
+        return False
+
+    def _grow(self) -> None:
+        size = FIRST_BITS << len(self._layers)
+        self._layers.append((size - 1, bytearray(size >> 3)))
+        self._room += size // BITS_A_KEY
+
+    def saved(self) -> bytes:
+        """As bytes, for a snapshot."""
+        return msgspec.msgpack.encode(Saved(self._keys, tuple(bytes(bits) for _, bits in self._layers)))
+
+    @classmethod
+    def restored(cls, body: bytes) -> "KnownStreams":
+        """From bytes.
+
+        Raises:
+            SnapshotError: they are not those of a filter.
+        """
+        try:
+            saved = msgspec.msgpack.decode(body, type=Saved)
+        except msgspec.MsgspecError as error:
+            msg = f"The filter of known aggregates cannot be read: {error}"
+            raise SnapshotError(msg) from error
+        known = cls()
+        for bits in saved.layers:
+            known._grow()
+            if len(bits) != len(known._layers[-1][1]):
+                msg = "The filter of known aggregates has layers of another size."
+                raise SnapshotError(msg)
+            known._layers[-1] = (known._layers[-1][0], bytearray(bits))
+        known._keys = saved.keys
+        return known
+
+
+def _hashes(aggregate_type: str, aggregate_id: str) -> tuple[int, int]:
+    """Two hashes that are the same in every process; of the key read both ways, since a checksum with another start is not another one."""
+    key = f"{aggregate_type}\0{aggregate_id}".encode()
+    return crc32(key), crc32(key[::-1]) | 1
