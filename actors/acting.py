@@ -11,7 +11,7 @@ from tallystick.actors.state import OwnerState
 from tallystick.actors.timer import Deadlines
 from tallystick.actors.turn import NO_TAGS, Setting, TurnInProgress
 from tallystick.domain.clock import Clock
-from tallystick.domain.errors import EffectError
+from tallystick.domain.errors import EffectError, NotAccepted
 from tallystick.domain.execution import ExecutionRecord
 from tallystick.domain.parking import Source
 from tallystick.domain.protocol import EXECUTION
@@ -79,10 +79,10 @@ class Acting:
         turn = TurnInProgress(self.setting, self.state, self.clock, cause.tags)
         try:
             run(turn, *arguments)
-        except (Exception, KeyboardInterrupt):
-            raise
         except BaseException as error:
-            msg = f"A handler of {self.name} raised {error!r}, which is no Exception; it is taken as its failure."
+            if isinstance(error, Exception | KeyboardInterrupt) and not isinstance(error, NotAccepted):
+                raise
+            msg = f"A handler of {self.name} raised {error!r}, which is not for handlers to raise; it is taken as its failure."
             raise EffectError(msg) from error
         self.append(turn, cause, outputs)
         return turn

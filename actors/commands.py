@@ -28,10 +28,9 @@ class Commands:
 
     def ask(self, message: Ask) -> None:
         """Answer from the log if the key was used before (P15), else decide."""
-        if message.key is not None and self._answered_before(message, message.key):
-            return
         try:
-            self._decide(message)
+            if message.key is None or not self._answered_before(message, message.key):
+                self._decide(message)
         except NotAccepted as error:
             message.reply.refuse(error)
             message.reply.release()
@@ -62,7 +61,9 @@ class Commands:
         except StopIteration as stop:
             message.reply.answer(stop.value)
         if message.key is not None:
-            turn.note_in((COMMAND, message.key), self._settled(command, self._codec.value_bytes(message.reply.value)))
+            reply = self._codec.value_bytes(message.reply.value)
+            self._codec.read_value(reply, type_argument(type(command), Command))  # so that a repetition can be answered
+            turn.note_in((COMMAND, message.key), self._settled(command, reply))
 
     def _refuse(self, message: Ask, error: Exception) -> None:
         message.reply.refuse(error)

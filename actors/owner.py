@@ -29,7 +29,7 @@ from tallystick.actors.settling import Settling
 from tallystick.actors.snapshots import SnapshotOutput
 from tallystick.actors.turn import TurnInProgress
 from tallystick.domain.envelope import Recorded
-from tallystick.domain.errors import LogError, NotAccepted
+from tallystick.domain.errors import NotAccepted
 from tallystick.domain.parking import Source
 from tallystick.domain.protocol import OWNER, CursorAdvanced, OwnerJoined
 from tallystick.store.codec import Codec
@@ -116,7 +116,7 @@ class OwnerActor(EngineActor):
             event = self._codec.decode(recorded)
             cause = Cause(recorded.correlation, recorded.position)
             turn = self.acting.take(cause, TurnInProgress.answer, reaction, event)
-        except (NotAccepted, LogError):
+        except NotAccepted:
             raise
         except Exception as error:  # noqa: BLE001 - whatever the program's handler raised
             self.parked.reaction_failed(recorded, error)

@@ -132,9 +132,9 @@ def _from_snapshot(engine: Engine, owner: OwnerActor) -> None:
 
 
 def _in_doubt(owner: OwnerActor) -> Iterator[ExecutionRecord]:
-    """Executions whose call may have been made: nobody knows how far it came."""
+    """Executions whose call may have been made: nobody knows how far it came. Not those whose outcome is parked with its handler (P13)."""
     for record in sorted(owner.state.executions.values(), key=lambda record: record.position):
-        if record.status == "running" and record.started.actions:
+        if record.status == "running" and record.started.actions and owner.settling.undecided(record.token):
             yield record
 
 
@@ -185,7 +185,7 @@ def _set_timers(engine: Engine) -> None:
     for owner in engine.owners.values():
         for token in list(owner.state.executions):
             record = owner.state.executions[token]
-            if record.status == "fired":
+            if record.status == "fired" and owner.settling.undecided(token):
                 owner.settling.decide_timeout(record)
             else:
                 owner.acting.arm(token)

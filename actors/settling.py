@@ -44,7 +44,7 @@ class Settling:
 
     def completed(self, report: QueueCompleted) -> None:
         """A success of any attempt completes; a stale one may be late evidence (P4, P10)."""
-        record = self._open(report.context.token)
+        record = self.undecided(report.context.token)
         if record is None:
             self._late(report.context.token, report.result)
             return
@@ -57,7 +57,7 @@ class Settling:
 
     def failed(self, report: QueueFailed) -> None:
         """A failure counts only if its attempt is current; then the policy decides between a retry and the end (P4, P6)."""
-        record = self._open(report.context.token)
+        record = self.undecided(report.context.token)
         if record is None or not execution.counts(record, report.attempt):
             self._count_stale("stale_failures", report.context.token, report.attempt)
             return
@@ -66,7 +66,7 @@ class Settling:
 
     def rejected(self, report: QueueRejected) -> None:
         """The queue did not take the actions: the owner hears of it as of any other end."""
-        record = self._open(report.context.token)
+        record = self.undecided(report.context.token)
         if record is None:
             self._count_stale("stale_rejections", report.context.token, 0)
             return
@@ -75,7 +75,7 @@ class Settling:
     def from_outside(self, message: SettleFromOutside) -> None:
         """What `complete` and `fail` say; with more actions to come it is the queue's to go on."""
         token, reply = message.token, message.reply
-        record = self._open(token)
+        record = self.undecided(token)
         context = Context(self._acting.name, token)
         reply.answer(record is not None)
         if record is not None and len(record.started.actions) > 1:
@@ -92,7 +92,7 @@ class Settling:
         """Decide what follows a timeout that is in the log; several may fire for one attempt, one has an effect (P8)."""
         token = decision.context.token
         self._state.fold_timeout(decision.fired)
-        record = self._open(token)
+        record = self.undecided(token)
         if record is None or record.status != "fired" or record.attempt != decision.fired.event.attempt:
             self._count_stale("stale_timeouts", token, decision.fired.event.attempt)
             return
@@ -106,7 +106,7 @@ class Settling:
 
     def retry_due(self, due: RetryDue) -> None:
         """Start the next attempt; the start is gated on its event (P6)."""
-        record = self._open(due.context.token)
+        record = self.undecided(due.context.token)
         if record is None or record.status != "retrying" or record.attempt != due.attempt:
             self._count_stale("stale_retries", due.context.token, due.attempt)
             return
@@ -132,7 +132,7 @@ class Settling:
 
     def by_hand(self, message: SettleByHand) -> None:
         """End an open execution because a person said so."""
-        record = self._open(message.token)
+        record = self.undecided(message.token)
         if record is None:
             message.reply.refuse(Rejected("NOT_OPEN", f"{self._acting.name} has no open execution {message.token}."))
             self._acting.journal.gate(message.reply)
@@ -142,7 +142,7 @@ class Settling:
 
     # Parts.
 
-    def _open(self, token: Token) -> ExecutionRecord | None:
+    def undecided(self, token: Token) -> ExecutionRecord | None:
         """The open execution, unless its outcome is decided and only its settlement handler is being retried (P13)."""
         if self._state.parking and Source(EXECUTION, token) in self._state.parking:
             return None

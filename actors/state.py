@@ -13,7 +13,7 @@ from tallystick.domain.errors import EffectError
 from tallystick.domain.event import Aggregate, Event, Resident
 from tallystick.domain.execution import ExecutionMap, ExecutionRecord
 from tallystick.domain.parking import Parking
-from tallystick.domain.protocol import IntentStarted, LateSuccess, ReactionFailed
+from tallystick.domain.protocol import EXECUTION, IntentStarted, LateSuccess, ReactionFailed
 from tallystick.domain.token import Token
 from tallystick.store.codec import Codec
 from tallystick.store.journal import Journal, Stream
@@ -102,6 +102,10 @@ class OwnerState:
     def open_for(self, kind: type[Any], subject: str) -> list[ExecutionRecord]:
         """Open executions of an intent and subject, oldest first."""
         return [self.executions[token] for token in self._by_subject.get((kind, subject), ())]
+
+    def was_begun(self, token: Token) -> bool:
+        """Whether that token has ever been used, by whomever; the tail is asked first (P17)."""
+        return self._journal.version(EXECUTION, token) > 0
 
     # Folding.
 

@@ -203,8 +203,8 @@ class TurnInProgress:
 
     def _begin(self, begin: Begin) -> None:
         token = begin.token or self.new_token()
-        if token in self._state.executions or (self.begun and any(token == begun.token for begun in self.begun)):
-            msg = f"Token {token} is open already; begin with a new one."
+        if begin.token is not None and (self._state.was_begun(token) or any(token == begun.token for begun in self.begun)):
+            msg = f"Token {token} was used before; begin with a new one."
             raise EffectError(msg)
         for action in begin.actions:
             if type(action) not in self._setting.performed:
@@ -227,8 +227,7 @@ class TurnInProgress:
         encoded = self._setting.codec.encode_started(started)
         event: IntentStarted[Any, Any] = encoded[2]
         self.begun.append(Begun(token, event, None if event.deadline is None else to_micros(event.deadline)))
-        expected = 0 if begin.token is None else None
-        self._draft(encoded, (EXECUTION, token), expected, token, None)
+        self._draft(encoded, (EXECUTION, token), 0, token, None)
 
     def _own(self, token: Token) -> ExecutionRecord:
         record = self._state.executions.get(token)

@@ -67,13 +67,18 @@ class AtOnce:
         )
 
 
+def happy_order() -> PlaceOrder:
+    """What every customer orders here."""
+    items = (OrderItem(sku="WIDGET-001", quantity=2, unit_price=Money(cents=1250, currency="EUR")),)
+    return PlaceOrder(customer_id="customer-789", items=items, address="1 Tally Court, Exchequer")
+
+
 class Driver:
     """A host that keeps `in_flight` orders on their way, and hears of each when its last event is durable."""
 
     def __init__(self, system: ts.System) -> None:
         self._system = system
-        items = (OrderItem(sku="WIDGET-001", quantity=2, unit_price=Money(cents=1250, currency="EUR")),)
-        self._command = PlaceOrder(customer_id="customer-789", items=items, address="1 Tally Court, Exchequer")
+        self._command = happy_order()
         self._began_s: dict[str, float] = {}
 
     def carry_out(self, orders: int, in_flight: int) -> list[float]:

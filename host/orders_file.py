@@ -10,6 +10,8 @@ from typing import Annotated, Final, Literal, Self
 
 import msgspec
 
+import tallystick as ts
+
 LINE_LIMIT_BYTES: Final = 1 << 20
 YEARS: Final = range(1970, 9000)
 """What a clock of microseconds since 1970 can show, with room for timeouts."""
@@ -57,7 +59,7 @@ class RecordedOrder(msgspec.Struct, frozen=True):
     payments: tuple[PaidBy, ...] = ()
 
 
-class MalformedLine(Exception):  # noqa: N818 - named as what was found
+class MalformedLine(ts.TallystickError):
     """A line of the file is not an order; the message names line and field."""
 
     def __init__(self, path: Path, line: int, field: str, problem: str) -> None:

@@ -75,7 +75,7 @@ def mermaid(arrows: Iterable[Arrow]) -> Iterator[str]:
     """The lines of a Mermaid sequence diagram; what is ours is dashed and says so."""
     story = list(arrows)
     yield "sequenceDiagram"
-    for participant in dict.fromkeys(name for arrow in story for name in (arrow.source, arrow.target) if name != BUS):
+    for participant in dict.fromkeys(name for arrow in story for name in (arrow.source, arrow.target)):
         yield f"    participant {participant}"
     for arrow in story:
         text = f"{arrow.text} (ours)" if arrow.ours else arrow.text

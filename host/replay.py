@@ -38,7 +38,7 @@ Progress = Callable[[int], None]
 """Told how many bytes of the file have been read."""
 
 
-class WrongLog(Exception):  # noqa: N818 - named as what was found
+class WrongLog(ts.TallystickError):
     """The log was made from another file of orders."""
 
     def __init__(self, log_path: str | PathLike[str], missing: RecordedOrder) -> None:

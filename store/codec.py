@@ -177,7 +177,7 @@ class Codec:
             if recorded.schema_version == form.version:
                 return form.decode(recorded.payload)
             return self._upcast(form, recorded)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except UNFIT as error:
             raise MalformedPayload(recorded.position, recorded.event_type, str(error)) from error
 
     def _upcast(self, form: Form, recorded: Recorded) -> Any:

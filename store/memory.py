@@ -9,10 +9,10 @@ from typing import Self
 
 import msgspec
 
-from tallystick.domain.envelope import Recorded
-from tallystick.domain.errors import AlreadySettled, Fenced, LogCorrupt, LogError, PositionConflict, SnapshotError, VersionConflict
+from tallystick.domain.envelope import Recorded, log_tag_of, position_in
+from tallystick.domain.errors import AlreadySettled, Fenced, LogCorrupt, LogError, SnapshotError, VersionConflict
 from tallystick.domain.protocol import EXECUTION
-from tallystick.store.chain import GENESIS, link
+from tallystick.store.chain import COVERED, GENESIS, check_follows, link, linked, start
 from tallystick.store.log import Head, Query, Snapshot
 
 _EVERYTHING = Query()
@@ -24,6 +24,7 @@ class _Storage:
 
     def __init__(self, identity: str) -> None:
         self.identity = identity
+        self.log_tag = log_tag_of(identity)
         self.mutex = threading.Lock()
         self.epoch = 0
         self.records: list[Recorded] = []
@@ -37,7 +38,7 @@ class _Storage:
         if not self.records:
             return Head()
         last = self.records[-1]
-        return Head(position=last.position, hash=last.hash, event_id=last.event_id, occurred_at_us=last.occurred_at_us)
+        return Head(position=last.position, hash=last.hash, occurred_at_us=last.occurred_at_us)
 
     def add(self, record: Recorded) -> None:
         position = record.position
@@ -85,11 +86,11 @@ class MemoryLog:
             self._check_writer()
             self._check(records)
             try:
-                linked = self._linked(records)
+                stored = self._stored(records)
             except (TypeError, ValueError, OverflowError) as error:
                 msg = f"A record of the batch from position {records[0].position} holds a value that cannot be stored: {error}"
                 raise LogError(msg) from error
-            for record in linked:
+            for record in stored:
                 self._storage.add(record)
             return self._storage.head()
 
@@ -150,7 +151,7 @@ class MemoryLog:
 
     def verify(self) -> Iterator[Recorded]:
         """Every record in order, its chain, position and version checked. Errors as `LogReader.verify`."""
-        previous, versions, gap = GENESIS, dict[tuple[str, str], int](), 0
+        previous, versions, gap = start(self.identity), dict[tuple[str, str], int](), 0
         for position, record in enumerate(self.read(), start=1):
             if record.position != position or record.hash != link(previous, record):
                 msg = f"The record at position {position} is not the one that was written there."
@@ -185,6 +186,9 @@ class MemoryLog:
     def _found(self, query: Query) -> Sequence[int] | None:
         storage = self._storage
         with storage.mutex:
+            if query.event_id is not None:
+                position = position_in(query.event_id)
+                return (position,) if position and position <= len(storage.records) else ()
             if query.token is not None:
                 engine = storage.streams.get((EXECUTION, query.token), {}).values()
                 settlement = storage.settled.get(query.token)
@@ -195,20 +199,18 @@ class MemoryLog:
                 return tuple(storage.correlations.get(query.correlation, ()))
         return None
 
-    def _linked(self, records: Sequence[Recorded]) -> list[Recorded]:
-        previous, linked = self._storage.head().hash, list[Recorded]()
-        for record in records:
-            previous = link(previous, record)
-            linked.append(msgspec.structs.replace(record, hash=previous, event=None))
-        return linked
+    def _stored(self, records: Sequence[Recorded]) -> list[Recorded]:
+        storage = self._storage
+        hashes = linked(storage.head().hash or start(storage.identity), records)[len(COVERED) :: len(COVERED) + 1]
+        return [
+            msgspec.structs.replace(record, hash=own, event=None, log_tag=storage.log_tag)
+            for record, own in zip(records, hashes, strict=True)
+        ]
 
     def _check(self, records: Sequence[Recorded]) -> None:
         """Refuse the batch as a whole, before anything of it is stored."""
-        position, versions, settled = len(self._storage.records), dict[tuple[str, str], set[int]](), set[str]()
-        for expected, record in enumerate(records, start=position + 1):
-            if record.position != expected:
-                msg = f"A record at position {record.position} was offered where {expected} comes next."
-                raise PositionConflict(msg)
+        check_follows(len(self._storage.records), records)
+        versions, settled = dict[tuple[str, str], set[int]](), set[str]()
         for record in records:
             stream = (record.aggregate_type, record.aggregate_id)
             batch = versions.setdefault(stream, set())

@@ -12,8 +12,8 @@ from typing import Any, Final, Literal, Self
 import apsw
 
 from tallystick.domain.envelope import Recorded
-from tallystick.domain.errors import Fenced, LogError, LogPoisoned, PositionConflict, SnapshotError
-from tallystick.store.chain import covered, link_values
+from tallystick.domain.errors import Fenced, LogError, LogPoisoned, SnapshotError
+from tallystick.store.chain import check_follows, linked, start
 from tallystick.store.log import Head, Query, Snapshot
 from tallystick.store.sqlite_file import check_header, connect, make_durable, unreadable
 from tallystick.store.sqlite_opening import Opened, prepare
@@ -89,10 +89,11 @@ class SqliteLog:
             if not records:
                 return self._head
             try:
-                rows = self._linked(records)
+                check_follows(self._head.position, records)
+                values = linked(self._head.hash or start(self.identity), records)
                 with self._all_or_nothing(connection):
                     upkeep.tidy(self._head.position)
-                    self._insert(connection, rows)
+                    self._insert(connection, values, whole=len(records) <= CHUNK)
             except apsw.ConstraintError as error:
                 with self._all_or_nothing(connection):
                     raise refusal(connection, records, error, epoch=self.epoch) from error
@@ -100,7 +101,7 @@ class SqliteLog:
                 msg = f"A record of the batch from position {records[0].position} holds a value that cannot be stored: {error}"
                 raise LogError(msg) from error
             last = records[-1]
-            self._head = Head(position=last.position, hash=rows[-1][-1], event_id=last.event_id, occurred_at_us=last.occurred_at_us)
+            self._head = Head(position=last.position, hash=values[-1], occurred_at_us=last.occurred_at_us)
             return self._head
 
     def save_snapshot(self, snapshot: Snapshot) -> None:
@@ -190,24 +191,11 @@ class SqliteLog:
             raise LogError(msg)
         return self._reader
 
-    def _linked(self, records: Sequence[Recorded]) -> list[tuple[Any, ...]]:
-        """The rows of a batch, checked to follow the head, with their hashes (P23)."""
-        previous, rows = self._head.hash, list[tuple[Any, ...]]()
-        for expected, record in enumerate(records, start=self._head.position + 1):
-            if record.position != expected:
-                msg = f"A record at position {record.position} was offered where {expected} comes next."
-                raise PositionConflict(msg)
-            values = covered(record)
-            previous = link_values(previous, values)
-            rows.append((*values, previous))
-        return rows
-
-    def _insert(self, connection: apsw.Connection, rows: list[tuple[Any, ...]]) -> None:
-        """As few steps as possible: a small batch is one statement, its own transaction."""
-        whole = len(rows) <= CHUNK
+    def _insert(self, connection: apsw.Connection, values: list[Any], *, whole: bool) -> None:
+        """As few steps as possible: a batch that is `whole` in one statement is its own transaction."""
         if not whole:
             connection.execute("BEGIN IMMEDIATE")
-        for statement, bindings in insertions(rows, self.epoch):
+        for statement, bindings in insertions(values, self.epoch):
             connection.execute(statement, bindings)
         if not whole:
             connection.execute("COMMIT")

@@ -99,9 +99,9 @@ def connect(path: str, vfs: str | None, *, writing: bool) -> apsw.Connection:
     return connection
 
 
-def unreadable(path: str, error: apsw.Error) -> LogError:
+def unreadable(path: str, error: apsw.Error | UnicodeDecodeError) -> LogError:
     """The log's error for one that the database met in reading."""
-    if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+    if isinstance(error, apsw.CorruptError | apsw.NotADBError | UnicodeDecodeError):
         return LogCorrupt(f"{path} is damaged ({error}); restore a copy of the log.")
     return LogError(f"{path} cannot be read: {error}")
 

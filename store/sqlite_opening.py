@@ -7,14 +7,14 @@ import apsw
 import msgspec
 
 from tallystick.domain.errors import LogCorrupt, LogError
-from tallystick.store.chain import GENESIS, link
+from tallystick.store.chain import link, start
 from tallystick.store.log import Head, Query
 from tallystick.store.sqlite_query import page_of
-from tallystick.store.sqlite_rows import records_in
+from tallystick.store.sqlite_rows import IDENTITY, records_in
 
 _SCHEMA: Final = Path(__file__).with_name("sqlite_schema.sql")
 _TABLES: Final = "SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
-_NEXT_EPOCH: Final = "UPDATE meta SET epoch = epoch + 1 RETURNING identity, epoch, correlated"
+_NEXT_EPOCH: Final = "UPDATE meta SET epoch = epoch + 1 RETURNING epoch, correlated"
 _CHECKED_AT_THE_END: Final = 64
 _CACHE_KB: Final = 4_096
 _SIDE_FILE_BYTES: Final = 16 << 20
@@ -45,8 +45,9 @@ def prepare(connection: apsw.Connection, *, new: bool, synchronous: str) -> Open
         raise LogError(msg)
     connection.pragma("cache_size", -_CACHE_KB)
     connection.pragma("journal_size_limit", _SIDE_FILE_BYTES)
-    head = _checked_end(connection)
-    identity, epoch, correlated = _rows(connection, _NEXT_EPOCH)[0]
+    identity = _identity(connection)
+    head = _checked_end(connection, identity)
+    ((epoch, correlated),) = _rows(connection, _NEXT_EPOCH)
     connection.pragma("synchronous", synchronous)
     return Opened(identity=identity, epoch=epoch, head=head, correlated=correlated)
 
@@ -73,7 +74,16 @@ def _check_tables(connection: apsw.Connection) -> None:
         raise LogCorrupt(msg)
 
 
-def _checked_end(connection: apsw.Connection) -> Head:
+def _identity(connection: apsw.Connection) -> str:
+    try:
+        ((identity,),) = _rows(connection, IDENTITY)
+    except ValueError as error:
+        msg = f"{connection.filename} has lost its identity, from which its events' ids are derived; restore a copy of the log."
+        raise LogCorrupt(msg) from error
+    return cast("str", identity)
+
+
+def _checked_end(connection: apsw.Connection, identity: str) -> Head:
     """The last record, when the last few are contiguous and chained; the whole chain is `verify`'s."""
     try:
         row = connection.execute(*page_of(Query(newest_first=True), _CHECKED_AT_THE_END)).fetchone()
@@ -84,14 +94,14 @@ def _checked_end(connection: apsw.Connection) -> Head:
     if not records:
         return Head()
     first, last = records[0], records[-1]
-    previous = GENESIS
+    previous = start(identity)
     for position, record in enumerate(records, start=first.position):
         linked = link(previous, record) if position == 1 or record is not first else record.hash
         if record.position != position or record.hash != linked:
             msg = f"{connection.filename}: the record at position {position} is not the one that was written. Restore a copy of the log."
             raise LogCorrupt(msg)
         previous = record.hash
-    return Head(position=last.position, hash=last.hash, event_id=last.event_id, occurred_at_us=last.occurred_at_us)
+    return Head(position=last.position, hash=last.hash, occurred_at_us=last.occurred_at_us)
 
 
 def _rows(connection: apsw.Connection, sql: str) -> list[tuple[Any, ...]]:

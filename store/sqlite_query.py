@@ -19,24 +19,21 @@ _OF_CORRELATION: Final = """(
     SELECT position FROM event WHERE position > (SELECT correlated FROM meta) AND correlation = ?
 ) AS found CROSS JOIN event ON event.position = found.position"""
 
-# The first position at which a column that never decreases (P23) is not below a value: a binary search in one step.
-_FIRST_NOT_BELOW: Final = """(
+# The first position that is not before a time, which never decreases (P23): a binary search in one step.
+_NOT_BEFORE: Final = """(
     WITH RECURSIVE span (low, high) AS (
         SELECT 1, coalesce(max(position), 0) + 1 FROM event
         UNION ALL
-        SELECT iif((SELECT {column} {below} ? FROM event WHERE position = (low + high) / 2), (low + high) / 2 + 1, low),
-               iif((SELECT {column} {below} ? FROM event WHERE position = (low + high) / 2), high, (low + high) / 2)
+        SELECT iif((SELECT occurred_at_us < ? FROM event WHERE position = (low + high) / 2), (low + high) / 2 + 1, low),
+               iif((SELECT occurred_at_us < ? FROM event WHERE position = (low + high) / 2), high, (low + high) / 2)
         FROM span WHERE low < high
     )
     SELECT low FROM span WHERE low >= high
 )"""
-_NOT_BELOW_ID: Final = _FIRST_NOT_BELOW.format(column="event_id", below="<")
-_ABOVE_ID: Final = _FIRST_NOT_BELOW.format(column="event_id", below="<=")
-_NOT_BEFORE: Final = _FIRST_NOT_BELOW.format(column="occurred_at_us", below="<")
 
 
 def page_of(query: Query, rows: int) -> Statement:
-    """The statement that reads the first `rows` rows that match, as one row for `records_in`."""
+    """The statement that reads the first `rows` rows that match, as one row for `records_in`; `event_id` is the reader's to look at."""
     source, bindings = _source(query)
     terms: list[str] = []
     for term, *values in _terms(query):
@@ -66,9 +63,6 @@ def _terms(query: Query) -> list[tuple[Any, ...]]:
         terms.append(("event.position > ?", query.after))
     if query.until is not None:
         terms.append(("event.position <= ?", query.until))
-    if query.event_id is not None:
-        twice = (query.event_id, query.event_id)
-        terms.append((f"event.position >= {_NOT_BELOW_ID} AND event.position < {_ABOVE_ID} AND event_id = ?", *twice, *twice, twice[0]))
     if query.since_us is not None:
         terms.append((f"event.position >= {_NOT_BEFORE} AND occurred_at_us >= ?", *(query.since_us,) * 3))
     if query.before_us is not None:

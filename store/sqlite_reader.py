@@ -4,14 +4,15 @@ Not the writer's own connection: a reader has connections of its own, opened rea
 """
 
 import os
+import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import apsw
 import msgspec
 
-from tallystick.domain.envelope import Recorded
+from tallystick.domain.envelope import Recorded, position_in
 from tallystick.domain.errors import LogCorrupt, LogError
 from tallystick.store.log import Head, Query, Snapshot
 from tallystick.store.sqlite_file import check_header, connect, unreadable
@@ -27,8 +28,12 @@ _FIRST_PAGE_ROWS: Final = 64
 _PAGE_ROWS: Final = 1_000
 _PAGE_BYTES: Final = 4 << 20
 
-_HEAD: Final = "SELECT position, hash, event_id, occurred_at_us FROM event ORDER BY position DESC LIMIT 1"
-_VERSION: Final = "SELECT max(aggregate_version) FROM event WHERE aggregate_id = ? AND aggregate_type = ?"
+_HEAD: Final = "SELECT position, hash, occurred_at_us FROM event ORDER BY position DESC LIMIT 1"
+# Not max(): of an aggregate that is new it has no row, so that one step of the statement is all.
+_VERSION: Final = """
+SELECT aggregate_version FROM event INDEXED BY event_stream WHERE aggregate_id = ? AND aggregate_type = ?
+ORDER BY aggregate_version DESC LIMIT 1
+"""
 
 
 class SqliteReader:
@@ -46,6 +51,9 @@ class SqliteReader:
         self._vfs = vfs
         self._idle: deque[apsw.Connection] = deque()
         self._closed = False
+        self._asking = threading.Lock()
+        self._for_versions: apsw.Connection | None = None
+        self._ask_version: Callable[..., apsw.Cursor] | None = None
         if not check_header(self.path, vfs):
             msg = f"{self.path} holds no log; open it for writing once to make one."
             raise LogError(msg)
@@ -53,21 +61,35 @@ class SqliteReader:
     def close(self) -> None:
         """Close the connections; one that is reading just now is closed when its page is read. Closing again does nothing."""
         self._closed = True
+        with self._asking:
+            connection, self._for_versions, self._ask_version = self._for_versions, None, None
+        if connection is not None:
+            connection.close()
         while self._idle:
             self._idle.pop().close()
 
     def head(self) -> Head:
         """The last durable record, as of now."""
         row = self.first_row(_HEAD)
-        return Head() if row is None else Head(position=row[0], hash=row[1], event_id=row[2], occurred_at_us=row[3])
+        return Head() if row is None else Head(position=row[0], hash=row[1], occurred_at_us=row[2])
 
     def version(self, aggregate_type: str, aggregate_id: str) -> int:
         """The last version of that aggregate, 0 when there is none; a freshly begun read transaction (P17)."""
-        row = self.first_row(_VERSION, (aggregate_id, aggregate_type))
-        return row[0] or 0 if row else 0
+        version = 0
+        with self._asking:
+            try:
+                # To its end, or its read transaction would last until the next question.
+                for row in (self._ask_version or self._asked_on_its_own())(_VERSION, (aggregate_id, aggregate_type)):
+                    version = row[0]
+            except apsw.Error as error:
+                raise unreadable(self.path, error) from error
+        return version
 
     def read(self, query: Query = _EVERYTHING) -> Iterator[Recorded]:
         """The records that match, by position, in pages that are each a freshly begun read transaction (P17)."""
+        if query.event_id is not None:
+            yield from self._named(query, query.event_id)
+            return
         size, left = _FIRST_PAGE_ROWS, query.limit
         while left is None or left > 0:
             wanted = size if left is None else min(size, left)
@@ -90,7 +112,7 @@ class SqliteReader:
         """Every record in order, its chain, position and version checked, then SQLite's own structure. Errors as `LogReader.verify`."""
         return verified(self.read, self.first_row)
 
-    def first_row(self, sql: str, bindings: tuple[Any, ...] = ()) -> tuple[Any, ...] | None:
+    def first_row(self, sql: str, bindings: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """The first row of a statement in a read transaction of its own, or None; the database's errors become the log's."""
         try:
             connection = self._take()
@@ -98,9 +120,25 @@ class SqliteReader:
                 row: tuple[Any, ...] | None = connection.execute(sql, bindings).fetchone()
             finally:
                 self._take_back(connection)
-        except apsw.Error as error:
+        except (apsw.Error, UnicodeDecodeError) as error:
             raise unreadable(self.path, error) from error
         return row
+
+    def _named(self, query: Query, event_id: str) -> Iterator[Recorded]:
+        """The one record at the position that the id names, if the id is its own."""
+        position = position_in(event_id)
+        if position is None:
+            return
+        after, until = max(query.after, position - 1), position if query.until is None else min(query.until, position)
+        for record in self.read(msgspec.structs.replace(query, event_id=None, after=after, until=until)):
+            if record.event_id == event_id:
+                yield record
+
+    def _asked_on_its_own(self) -> Callable[..., apsw.Cursor]:
+        """A way to ask for versions, of which there are many, on a connection and cursor that are kept for them."""
+        self._for_versions = self._take()
+        self._ask_version = self._for_versions.cursor().execute
+        return self._ask_version
 
     def _page(self, query: Query, rows: int) -> tuple[list[Recorded], int]:
         """A page, and how many rows it was asked for."""

@@ -6,42 +6,45 @@ while another Python thread is busy each costs up to 5 ms to get it back. So a b
 
 from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import starmap
 from typing import Any, Final
 
 import msgspec
 
-from tallystick.domain.envelope import Recorded
+from tallystick.domain.envelope import Recorded, log_tag_of
+from tallystick.store.chain import COVERED
 
-COLUMNS: Final = tuple(name for name in Recorded.__struct_fields__ if name != "event")
+COLUMNS: Final = (*COVERED, "hash")
 """The columns of a row, in order."""
 
-CHUNK: Final = 256
+CHUNK: Final = 500
 """The most rows of one statement: its text must stay below 16 KB, or the driver does not keep it prepared."""
 
 # Up to 16 rows have a statement each; above that, one of the next size is filled up with rows of nulls, which it leaves out.
-_SIZES: Final = (*range(1, 17), 24, 32, 48, 64, 96, 128, 192, CHUNK)
+_SIZES: Final = (*range(1, 17), 24, 32, 48, 64, 96, 128, 192, 256, 384, CHUNK)
 _EXACT: Final = 16
 _SIZE_FOR: Final = tuple(next(size for size in _SIZES if size >= count) for count in range(1, CHUNK + 1))
 
+_CHUNK_VALUES: Final = CHUNK * len(COLUMNS)
 _ONLY_IN_EPOCH: Final = "(SELECT ? FROM meta WHERE epoch=?)"
 
-Statement = tuple[str, tuple[Any, ...]]
+Statement = tuple[str, Sequence[Any]]
 """A statement's text and its bindings."""
 
 
-def insertions(rows: Sequence[tuple[Any, ...]], epoch: int) -> Iterator[Statement]:
-    """The statements that insert `rows` (in the order of `COLUMNS`), the first of which asserts the epoch.
+def insertions(values: list[Any], epoch: int) -> Iterator[Statement]:
+    """The statements that insert rows, the first of which asserts the epoch; `values` are the rows' (in the order of `COLUMNS`), run together.
 
     It does so without a step of its own: the first row's hash is null, which its column does not allow, unless the epoch still stands.
     """
-    for start in range(0, len(rows), CHUNK):
-        chunk = rows[start : start + CHUNK]
-        size = _SIZE_FOR[len(chunk) - 1]
-        bindings = [value for row in chunk for value in row]
+    for start in range(0, len(values), _CHUNK_VALUES):
+        bindings = values[start : start + _CHUNK_VALUES]
+        count = len(bindings) // len(COLUMNS)
+        size = _SIZE_FOR[count - 1]
         if start == 0:
             bindings.insert(len(COLUMNS), epoch)
-        bindings.extend([None] * ((size - len(chunk)) * len(COLUMNS)))
-        yield _insertion(size, padded=size > len(chunk), asserting=start == 0), tuple(bindings)
+        bindings += [None] * ((size - count) * len(COLUMNS))
+        yield _insertion(size, padded=size > count, asserting=start == 0), bindings
 
 
 @cache
@@ -55,16 +58,20 @@ def _insertion(size: int, *, padded: bool, asserting: bool) -> str:
     return f"INSERT INTO event SELECT * FROM ({values}) WHERE column1 IS NOT NULL" if padded else f"INSERT INTO event {values}"  # noqa: S608
 
 
-# A page is one row of as many columns as the table has: JSON arrays, one for each plain column, and the payloads and hashes, each run
-# together, with the lengths by which to cut them. Blobs go through CAST only, which changes no byte, since JSON has no bytes.
-_PLAIN: Final = COLUMNS[:-2]
-PAGE: Final = ", ".join(
-    (
-        *(f"json_group_array({name})" for name in _PLAIN),
-        *(f"json_group_array(octet_length({name}))" for name in COLUMNS[-2:]),
-        *(f"CAST(group_concat(CAST({name} AS TEXT), '') AS BLOB)" for name in COLUMNS[-2:]),
-    )
-)
+IDENTITY: Final = "SELECT identity FROM meta"
+
+# A page is one row: a JSON array for each plain column, and for each column of blobs the lengths by which to cut them and all of them run
+# together, through CAST only, which changes no byte, since JSON has no bytes; last the log's identity.
+_BLOBS: Final = ("payload", "hash")
+
+
+def _selected(name: str) -> tuple[str, ...]:
+    if name not in _BLOBS:
+        return (f"json_group_array({name})",)
+    return f"json_group_array(octet_length({name}))", f"CAST(group_concat(CAST({name} AS TEXT), '') AS BLOB)"
+
+
+PAGE: Final = ", ".join((*(part for name in COLUMNS for part in _selected(name)), f"({IDENTITY})"))
 """What to select from a subquery of rows to get all of them in one row, for `records_in`."""
 
 _decode = msgspec.json.Decoder().decode
@@ -76,53 +83,21 @@ def records_in(page: tuple[Any, ...]) -> list[Recorded]:
     Raises:
         ValueError: the row does not hold what `PAGE` selects from intact rows (msgspec's errors included).
     """
-    if page[0] == "[]":
+    *parts, identity = page
+    if parts[0] == "[]":
         return []
-    columns = [_decode(column) for column in page[: len(COLUMNS)]]
-    blobs = (_cut(page[len(COLUMNS) + at], columns[len(_PLAIN) + at]) for at in range(2))
-    rows = zip(*columns[: len(_PLAIN)], *blobs, strict=True)
-    # Spelled out, since it is half again as fast as a dictionary for each row.
-    return [
-        Recorded(
-            position=position,
-            event_id=event_id,
-            event_type=event_type,
-            schema_version=schema_version,
-            aggregate_type=aggregate_type,
-            aggregate_id=aggregate_id,
-            aggregate_version=aggregate_version,
-            occurred_at_us=occurred_at_us,
-            owner=owner,
-            token=token,
-            settles=settles,
-            correlation=correlation,
-            causation=causation,
-            seen=seen,
-            payload=payload,
-            hash=hash_,
-        )
-        for (
-            position,
-            event_id,
-            event_type,
-            schema_version,
-            aggregate_type,
-            aggregate_id,
-            aggregate_version,
-            occurred_at_us,
-            owner,
-            token,
-            settles,
-            correlation,
-            causation,
-            seen,
-            payload,
-            hash_,
-        ) in rows
-    ]
+    left = iter(parts)
+    columns: list[list[Any]] = [_cut(_decode(next(left)), next(left)) if name in _BLOBS else _decode(next(left)) for name in COLUMNS]
+    if identity is None:
+        msg = "the log has no identity"
+        raise ValueError(msg)
+    count = len(columns[0])
+    same: list[list[Any]] = [[log_tag_of(identity)] * count, [None] * count]
+    # Nothing of it is a step of Python's for each row.
+    return list(starmap(Recorded, zip(*columns[:-1], *same, columns[-1], strict=True)))
 
 
-def _cut(joined: bytes | None, lengths: Sequence[int]) -> list[bytes]:
+def _cut(lengths: Sequence[int], joined: bytes | None) -> list[bytes]:
     parts, start = list[bytes](), 0
     joined = joined or b""
     for length in lengths:

@@ -1,5 +1,6 @@
 -- The tables of a SQLite log, format 1. Each block has a name, and says what it is for.
--- The columns of `event` are the fields of the envelope (domain/envelope.py), in its order: the code takes their names from there.
+-- The columns of `event` are the fields of the envelope (domain/envelope.py), in its order: the code takes their names from there. An event's
+-- id is none of them: it is derived from position, time and the log's identity.
 
 -- name: mark_as_ours
 -- Stands in the file's first 100 bytes, so that a foreign file is told from a log, and a log's format is known, before anything is opened.
@@ -11,7 +12,6 @@ PRAGMA user_version = 1;
 -- The log itself. One B-tree in the order of positions: appending touches its last page only.
 CREATE TABLE event (
     position          INTEGER PRIMARY KEY,
-    event_id          TEXT    NOT NULL,
     event_type        TEXT    NOT NULL,
     schema_version    INTEGER NOT NULL,
     aggregate_type    TEXT    NOT NULL,
@@ -19,12 +19,12 @@ CREATE TABLE event (
     aggregate_version INTEGER NOT NULL,
     occurred_at_us    INTEGER NOT NULL,
     owner             TEXT    NOT NULL,
+    correlation       TEXT    NOT NULL,
+    payload           BLOB    NOT NULL,
     token             TEXT,
     settles           TEXT,
-    correlation       TEXT    NOT NULL,
     causation         INTEGER,
     seen              INTEGER,
-    payload           BLOB    NOT NULL,
     hash              BLOB    NOT NULL
 ) STRICT;
 

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import LogCorrupt
-from tallystick.store.chain import GENESIS, link
+from tallystick.store.chain import link, start
 from tallystick.store.log import Query
+from tallystick.store.sqlite_rows import IDENTITY
 
 _GAP_IN_A_STREAM: Final = """
 SELECT min(position) FROM (
@@ -33,7 +34,8 @@ def verified(read: Read, first_row: FirstRow) -> Iterator[Recorded]:
     Raises:
         LogCorrupt: at the first bad position; or, after the last record, for what no single record shows.
     """
-    previous = GENESIS
+    identity = first_row(IDENTITY)
+    previous = start(identity[0] if identity else "")
     for position, record in enumerate(read(Query()), start=1):
         if record.position != position:
             msg = f"Position {position} is missing: record {record.position} follows {position - 1}. Restore a copy of the log."

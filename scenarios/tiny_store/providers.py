@@ -43,7 +43,7 @@ Callback = Callable[[ts.Token, object], bool]
 """Where late answers go: `system.complete`."""
 
 
-class ProviderDown(Exception):  # noqa: N818 - named as the thing that happens
+class ProviderDown(Exception):
     """No answer could be had; whether the call had its effect is not known."""
 
 

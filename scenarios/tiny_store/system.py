@@ -1,6 +1,7 @@
 """The store put together: its modules, and what performs their actions. The one place that knows all four modules."""
 
 from collections.abc import Sequence
+from typing import Any, Final
 
 import tallystick as ts
 from tallystick.scenarios.tiny_store.inventory import Inventory
@@ -8,6 +9,9 @@ from tallystick.scenarios.tiny_store.orders import Orders
 from tallystick.scenarios.tiny_store.payments import Charge, Payments, Refund
 from tallystick.scenarios.tiny_store.providers import TakesParcels, TakesPayments
 from tallystick.scenarios.tiny_store.shipments import Recall, RequestShipment, Shipments
+
+ACTIONS: Final[tuple[type[ts.Action[Any]], ...]] = (Charge, Refund, RequestShipment, Recall)
+"""What the store has done for it."""
 
 
 def modules(*, payments: Payments | None = None, shipments: Shipments | None = None) -> tuple[ts.Module, ...]:

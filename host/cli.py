@@ -1,0 +1,68 @@
+"""The command line: which commands there are, and what becomes of errors. What each command does is in a module of its own."""
+
+import errno
+import sys
+from importlib import import_module
+from typing import Any, Final
+
+import click
+
+import tallystick as ts
+
+_COMMANDS: Final = {
+    "catalogue": "tallystick.host.catalogue_command",
+    "demo": "tallystick.host.demo_command",
+    "log": "tallystick.host.log_command",
+    "replay": "tallystick.host.replay_command",
+    "scenario": "tallystick.host.scenario_command",
+    "verify": "tallystick.host.verify_command",
+}
+"""Each has a `command`; it is imported when it is used, so that `--help` is quick."""
+
+
+class Refusal(click.ClickException):
+    """Bad input: one line on stderr, exit code 2."""
+
+    exit_code = 2
+
+    def show(self, file: Any = None) -> None:
+        """The line."""
+        click.echo(f"tallystick: {' '.join(self.message.split())}", file=file or sys.stderr)
+
+
+class _Commands(click.Group):
+    """Imports a command when it is asked for, and turns what is the user's to mend into a refusal."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        module = _COMMANDS.get(cmd_name)
+        command: click.Command | None = None if module is None else import_module(module).command
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ts.TallystickError as error:
+            raise Refusal(str(error)) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # the reader of our output has gone; click knows what to do
+                raise
+            raise Refusal(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tallystick", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Tallystick: long-running operations that must not get lost.
+
+    Whatever was begun is either completed or visible. These commands play the example store, and read and check logs.
+    """
+
+
+def main() -> None:
+    """The entry point."""
+    cli(prog_name="tallystick")

@@ -1,0 +1,167 @@
+"""The demonstration: a day of the store is killed with SIGKILL in the middle and gone on with, and the books are compared.
+
+The providers run in a process of their own and keep their own ledgers, so that they can bear witness.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import tallystick as ts
+from tallystick.host.programs import TINY_STORE
+from tallystick.host.verify import Verified, verify
+from tallystick.scenarios.tiny_store.audit import Disagreement, Heard
+from tallystick.scenarios.tiny_store.ledger import Entry, read_entries
+
+DAY: Final = "tallystick.scenarios.tiny_store.day"
+PROVIDERS: Final = "tallystick.scenarios.tiny_store.provider_process"
+LATENCY_S: Final = 0.004
+SLOW_S: Final = 2.5
+LOOKS_EVERY_S: Final = 0.005
+ENDS_WITHIN_S: Final = 90.0
+
+
+class DemoFailed(ts.TallystickError):
+    """The demonstration did not get to its end."""
+
+
+class Killed(NamedTuple):
+    """What stood in the log when the worker was killed."""
+
+    pid: int
+    events: int
+    shipped: int
+    open: int
+
+
+class Demonstrated(NamedTuple):
+    """How it went."""
+
+    killed: Killed
+    recovered_in_s: float
+    verified: Verified
+    statuses: Counter[str]
+    entries: Counter[str]
+    disagreements: tuple[Disagreement, ...]
+
+
+class Demo:
+    """One demonstration, in a folder of its own."""
+
+    def __init__(self, folder: Path, *, orders: int, seed: int) -> None:
+        self.log = folder / "store.db"
+        self._socket = folder / "providers.socket"
+        self._ledgers = (folder / "gateway.jsonl", folder / "carrier.jsonl")
+        self._orders = orders
+        self._seed = seed
+
+    def run(self) -> Demonstrated:
+        """Kill, recover, compare.
+
+        Raises:
+            DemoFailed: a process ended where it should not have, or not where it should have.
+        """
+        with self._providers():
+            killed = self._until_killed()
+            started_s = time.monotonic()
+            worker = self._worker()
+            try:
+                code = worker.wait(ENDS_WITHIN_S)
+            except subprocess.TimeoutExpired as error:
+                worker.kill()
+                worker.wait()
+                msg = f"The second worker did not end its day within {ENDS_WITHIN_S} s."
+                raise DemoFailed(msg) from error
+            if code != 0:
+                msg = f"The second worker ended with exit code {code}; its errors are above."
+                raise DemoFailed(msg)
+            recovered_in_s = time.monotonic() - started_s
+        with closing(ts.SqliteReader(self.log)) as reader:
+            heard = Heard.of(reader.read())
+            statuses = _statuses(reader)
+        entries = list(self._entries())
+        return Demonstrated(
+            killed=killed,
+            recovered_in_s=recovered_in_s,
+            verified=verify(self.log, TINY_STORE),
+            statuses=statuses,
+            entries=Counter(entry.kind for entry in entries),
+            disagreements=tuple(heard.compared(entries)),
+        )
+
+    def _until_killed(self) -> Killed:
+        """Start a worker and kill it when a third of the orders have been shipped."""
+        worker = self._worker()
+        pause = threading.Event()
+        end_s = time.monotonic() + ENDS_WITHIN_S
+        try:
+            while self._shipped() < self._orders // 3:
+                if worker.poll() is not None:
+                    msg = f"The first worker ended with exit code {worker.returncode} before it could be killed."
+                    raise DemoFailed(msg)
+                if time.monotonic() > end_s:
+                    msg = f"The first worker has not come to a third of its day within {ENDS_WITHIN_S} s."
+                    raise DemoFailed(msg)
+                pause.wait(LOOKS_EVERY_S)
+        finally:
+            worker.kill()
+            worker.wait()
+        if worker.returncode != -signal.SIGKILL:
+            msg = "The first worker had ended before it was killed; give more orders."
+            raise DemoFailed(msg)
+        verified = verify(self.log)
+        return Killed(worker.pid, verified.events, self._shipped(), verified.open)
+
+    def _shipped(self) -> int:
+        if not self.log.exists():
+            return 0
+        try:
+            with closing(ts.SqliteReader(self.log)) as reader:
+                return sum(1 for _ in reader.read(ts.Query(event_types=("OrderShipped",))))
+        except ts.LogError:
+            return 0  # the worker is just making it
+
+    def _worker(self) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-m", DAY, "--log", self.log, "--socket", self._socket]
+        return _started([*map(str, command), "--orders", str(self._orders), "--seed", str(self._seed)])
+
+    @contextmanager
+    def _providers(self) -> Generator[None]:
+        gateway, carrier = self._ledgers
+        command = [sys.executable, "-m", PROVIDERS, "--socket", self._socket, "--gateway-ledger", gateway, "--carrier-ledger", carrier]
+        settings = ["--seed", str(self._seed), "--latency-s", str(LATENCY_S), "--slow-s", str(SLOW_S)]
+        process = _started([*map(str, command), *settings], listen=True)
+        try:
+            if process.stdout is None or not process.stdout.readline():
+                msg = "The providers' process did not start; its errors are above."
+                raise DemoFailed(msg)
+            yield
+        finally:
+            process.kill()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+    def _entries(self) -> Iterator[Entry]:
+        for path in self._ledgers:
+            yield from read_entries(path.read_bytes())
+
+
+def _started(command: list[str], *, listen: bool = False) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if listen else None, env=dict(os.environ))  # noqa: S603
+
+
+def _statuses(reader: ts.SqliteReader) -> Counter[str]:
+    """How many orders ended where, and how much money they should have left with the store."""
+    last: dict[str, str] = {}
+    for recorded in reader.read(ts.Query(aggregate_type="Order")):
+        last[recorded.aggregate_id] = recorded.event_type.removeprefix("Order")
+    return Counter(last.values())

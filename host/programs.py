@@ -1,0 +1,60 @@
+"""The programs whose logs the command line can read with understanding, by name. Without one a log is records and bytes."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+import tallystick as ts
+from tallystick.host.catalogue import Additions
+from tallystick.scenarios.tiny_store import ours
+from tallystick.scenarios.tiny_store.audit import StockAudit
+from tallystick.scenarios.tiny_store.inventory import Stock
+from tallystick.scenarios.tiny_store.scripts import SCRIPTS
+from tallystick.scenarios.tiny_store.system import ACTIONS, modules
+
+Residents = Mapping[type[ts.Resident], ts.Resident]
+
+
+class Audit(Protocol):
+    """A check of a whole log in a program's own terms."""
+
+    def take(self, event: Any) -> None:
+        """One more event, in order."""
+        ...
+
+    def problems(self, residents: Residents) -> Iterator[str]:
+        """What does not hold, when all events have been taken."""
+        ...
+
+
+class Program(NamedTuple):
+    """What it takes to read a program's log."""
+
+    name: str
+    modules: Callable[[], Sequence[ts.Module]]
+    actions: Sequence[type[ts.Action[Any]]]
+    additions: Additions
+    audit: Callable[[], Audit]
+
+
+class _StoreAudit:
+    def __init__(self) -> None:
+        self._stock = StockAudit()
+
+    def take(self, event: Any) -> None:
+        self._stock.take(event)
+
+    def problems(self, residents: Residents) -> Iterator[str]:
+        stock = residents.get(Stock, Stock())
+        return self._stock.problems(stock if isinstance(stock, Stock) else Stock())
+
+
+TINY_STORE: Final = Program(
+    name="tiny-store",
+    modules=modules,
+    actions=ACTIONS,
+    additions=Additions(ours.EVENTS, ours.FIELDS, ours.SUBSCRIPTIONS),
+    audit=_StoreAudit,
+)
+
+PROGRAMS: Final[Mapping[str, Program]] = {TINY_STORE.name: TINY_STORE, **dict.fromkeys(SCRIPTS, TINY_STORE)}
+"""By name; a scenario's name stands for the program that it plays on."""

@@ -1,0 +1,56 @@
+"""`tallystick replay`."""
+
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from tallystick.host.output import console, print_json, print_table
+from tallystick.host.replay import Progress, replay
+from tallystick.host.replay_result import Result, counted
+
+
+@click.command("replay")
+@click.argument("orders", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--log", "log_path", required=True, type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="The log to write.")
+@click.option("--json", "as_json", is_flag=True, help="The result as one JSON object, in the last line.")
+def command(*, orders: Path, log_path: Path, as_json: bool) -> None:
+    """Run the recorded orders in ORDERS (JSON lines, sorted by placed_at) through the store, in virtual time.
+
+    A replay that was stopped or killed goes on when it is started again with the same log.
+    """
+    started_s = time.monotonic()
+    with _progress_bar(orders.stat().st_size) as progress:
+        open_executions = replay(orders, log_path, progress)
+    result = counted(log_path, open_executions=open_executions, seconds=time.monotonic() - started_s)
+    if as_json:
+        print_json(result)
+    else:
+        _print(result)
+
+
+@contextmanager
+def _progress_bar(total_bytes: int) -> Generator[Progress]:
+    """A bar on stderr, where somebody looks at it."""
+    from rich.progress import Progress as Bar  # noqa: PLC0415 - for people only
+
+    with Bar(console=console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Replaying", total=max(total_bytes, 1))
+        yield lambda done_bytes: bar.update(task, completed=done_bytes)
+
+
+def _print(result: Result) -> None:
+    rows = [
+        ("orders", result.orders),
+        *result.statuses.items(),
+        ("delivered", result.delivered),
+        ("cancels refused", result.cancel_refused),
+        ("late payments", result.late_successes.payment),
+        ("late shipments", result.late_successes.shipment),
+        ("open executions", result.open_executions),
+        ("events", result.events),
+        ("seconds", result.seconds),
+    ]
+    print_table(("", "Count"), [(name, str(count)) for name, count in rows])

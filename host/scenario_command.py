@@ -1,0 +1,128 @@
+"""`tallystick scenario list` and `tallystick scenario run`."""
+
+from pathlib import Path
+
+import click
+
+import tallystick as ts
+from tallystick.host.log_command import as_object
+from tallystick.host.output import print_json, print_table
+from tallystick.host.programs import TINY_STORE
+from tallystick.host.render import Arrow, Sequencer, mermaid
+from tallystick.scenarios.tiny_store.scripts import SCRIPTS, Script
+from tallystick.scenarios.tiny_store.stage import Audience, PlayedWrong, Stage
+
+
+@click.group("scenario")
+def command() -> None:
+    """Play the store's stories."""
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+def list_(*, as_json: bool) -> None:
+    """List the scenarios."""
+    if as_json:
+        print_json([{"name": script.name, "summary": script.summary} for script in SCRIPTS.values()])
+    else:
+        print_table(("Scenario", "What happens"), [(script.name, script.summary) for script in SCRIPTS.values()])
+
+
+@command.command("run")
+@click.argument("name", type=click.Choice(list(SCRIPTS)), metavar="NAME")
+@click.option("--log", "log_path", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Keep the log in this new file.")
+@click.option("--mermaid", is_flag=True, help="Print the sequence diagram that the log makes, instead of the story.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def run(*, name: str, log_path: Path | None, mermaid: bool, as_json: bool) -> None:
+    """Play the scenario NAME in virtual time and tell what happens, as it happens.
+
+    Exit code 1 if it does not end as it should.
+    """
+    if mermaid and as_json:
+        msg = "--mermaid and --json exclude each other."
+        raise click.UsageError(msg)
+    if log_path is not None and log_path.exists() and log_path.stat().st_size:
+        msg = f"{log_path} exists already; a scenario begins a log of its own."
+        raise click.UsageError(msg)
+    audience = Drawn() if mermaid else AsJson() if as_json else Told()
+    problem = play(SCRIPTS[name], ts.MemoryLog() if log_path is None else ts.SqliteLog(log_path), audience)
+    audience.ends(name, problem)
+    if problem is not None:
+        raise click.exceptions.Exit(1)
+
+
+def play(script: Script, log: ts.EventLog, audience: Audience) -> PlayedWrong | None:
+    """Play a story to its end; what went wrong, if anything did."""
+    stage = Stage(log, audience)
+    try:
+        script.play(stage)
+    except PlayedWrong as problem:
+        return problem
+    finally:
+        stage.close()
+    return None
+
+
+class Told(Audience):
+    """People: a line for each event, and the story between them."""
+
+    def __init__(self) -> None:
+        self._sequencer = Sequencer(TINY_STORE.modules(), TINY_STORE.additions)
+
+    def hears(self, line: str) -> None:
+        """A line of the story."""
+        click.echo(f"\n{line}")
+
+    def sees(self, recorded: ts.Recorded) -> None:
+        """An event: when, who, what, and who reacts."""
+        arrows = list(self._sequencer.arrows_of(recorded))
+        if not arrows:
+            return
+        told = next(arrow for arrow in arrows if arrow.kind != "command")
+        text = f"{told.text} (ours)" if told.ours else told.text
+        reacting = ", ".join(_marked(arrow) for arrow in arrows if arrow.kind == "delivered")
+        line = f"{recorded.position:5}  {recorded.occurred_at:%H:%M:%S.%f}"[:-3] + f"  {told.source:10} {text}"
+        click.echo(f"{line} → {reacting}" if reacting else line)
+
+    def ends(self, name: str, problem: PlayedWrong | None) -> None:
+        """The last line."""
+        click.echo(f"\n{name}: {'as it should be.' if problem is None else f'WRONG: {problem}'}")
+
+
+class AsJson(Audience):
+    """Programs: an object for each event and each line of the story, and one for the end."""
+
+    def hears(self, line: str) -> None:
+        """A line of the story."""
+        print_json({"story": line})
+
+    def sees(self, recorded: ts.Recorded) -> None:
+        """An event."""
+        print_json(as_object(recorded))
+
+    def ends(self, name: str, problem: PlayedWrong | None) -> None:
+        """The last line."""
+        print_json({"scenario": name, "ok": problem is None, "problem": None if problem is None else str(problem)})
+
+
+class Drawn(Audience):
+    """A diagram, at the end."""
+
+    def __init__(self) -> None:
+        self._sequencer = Sequencer(TINY_STORE.modules(), TINY_STORE.additions)
+        self._arrows: list[Arrow] = []
+
+    def sees(self, recorded: ts.Recorded) -> None:
+        """An event: some arrows more."""
+        self._arrows.extend(self._sequencer.arrows_of(recorded))
+
+    def ends(self, name: str, problem: PlayedWrong | None) -> None:
+        """The diagram."""
+        if problem is not None:
+            click.echo(f"{name}: WRONG: {problem}", err=True)
+        for line in mermaid(self._arrows):
+            click.echo(line)
+
+
+def _marked(arrow: Arrow) -> str:
+    return f"{arrow.target} (ours)" if arrow.ours else arrow.target

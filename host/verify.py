@@ -1,0 +1,206 @@
+"""Verifying a log from its first record to its last: nothing lost, nothing settled twice, nothing that its program could not have written.
+
+The chain, positions and versions are the log's own check (S5, S6); this adds the brackets (S1, S2) and, with a program's code, that all can
+be decoded and folded (S7). It takes no lock and writes nothing.
+"""
+
+from collections import Counter
+from contextlib import closing
+from os import PathLike
+from typing import Any, Protocol
+
+import msgspec
+
+import tallystick as ts
+from tallystick.domain.behaviour import Behaviour
+from tallystick.domain.protocol import ENGINE_EVENTS, EXECUTION
+from tallystick.host.programs import Program
+from tallystick.store.codec import Codec
+
+_ENGINE = frozenset(kind.__name__ for kind in ENGINE_EVENTS)
+
+
+class BadLog(ts.TallystickError):
+    """A rule is broken; `position` is the first record that breaks it, None where no single one does."""
+
+    def __init__(self, position: int | None, rule: str, problem: str) -> None:
+        super().__init__(f"{f'Position {position}' if position is not None else 'The log'}: {problem} ({rule}).")
+        self.position = position
+        self.rule = rule
+
+
+class Verified(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a verified log holds."""
+
+    events: int
+    owners: dict[str, int]
+    begun: int
+    succeeded: int
+    failed: int
+    abandoned: int
+    open: int
+    retried: int
+    late_successes: int
+    dead_letters: int
+    scenario: str | None = None
+
+
+class Check(Protocol):
+    """A rule that is checked record by record."""
+
+    def take(self, recorded: ts.Recorded) -> None:
+        """One more record, in order."""
+        ...
+
+
+def verify(path: str | PathLike[str], program: Program | None = None) -> Verified:
+    """Read all of a log and check it.
+
+    Raises:
+        LogCorrupt: chain, positions or versions are not as they were written; the message names the first bad position.
+        BadLog: a rule is broken.
+        UnreadableEvent: the program cannot read an event.
+        LogError: there is no log there.
+    """
+    with closing(ts.SqliteReader(path)) as reader:
+        brackets = Brackets(reader)
+        checks: list[Check] = [brackets]
+        folds = None if program is None else Folds(reader, program)
+        if folds is not None:
+            checks.append(folds)
+        counts: Counter[str] = Counter()
+        owners: Counter[str] = Counter()
+        for recorded in reader.verify():
+            for check in checks:
+                check.take(recorded)
+            counts[recorded.event_type] += 1
+            owners[recorded.owner] += 1
+        if folds is not None:
+            folds.finish()
+        return Verified(
+            events=owners.total(),
+            owners=dict(sorted(owners.items())),
+            begun=brackets.begun,
+            succeeded=brackets.ended["succeeded"],
+            failed=brackets.ended["failed"],
+            abandoned=brackets.ended["abandoned"],
+            open=len(brackets.open),
+            retried=counts["RetryScheduled"],
+            late_successes=counts["LateSuccess"],
+            dead_letters=counts["ReactionFailed"] and _dead_letters(reader),
+            scenario=None if program is None else program.name,
+        )
+
+
+class Brackets:
+    """Each operation is begun once and ends at most once, by its own owner (S1, S2). In memory: the open ones."""
+
+    def __init__(self, reader: ts.SqliteReader) -> None:
+        self._reader = reader
+        self.open: dict[str, str] = {}
+        self.begun = 0
+        self.ended: Counter[str] = Counter()
+
+    def take(self, recorded: ts.Recorded) -> None:
+        """One more record, in order."""
+        token, at = recorded.token, recorded.position
+        if token is None:
+            return
+        if recorded.settles is not None:
+            self._settled(recorded, token)
+        elif _begins(recorded):
+            self.begun += 1
+            self.open[token] = recorded.owner
+        elif not self._known(token, recorded.owner, before=at):
+            raise BadLog(at, "S2", f"{recorded.event_type} is about token {token}, which {recorded.owner} has not begun before")
+
+    def _settled(self, recorded: ts.Recorded, token: str) -> None:
+        owner = self.open.pop(token, None)
+        if owner == recorded.owner:
+            self.ended[recorded.settles or ""] += 1
+        elif owner is not None:
+            raise BadLog(recorded.position, "S2", f"{recorded.owner} settles token {token}, which belongs to {owner}")
+        elif self._known(token, recorded.owner, before=recorded.position):
+            raise BadLog(recorded.position, "S1", f"token {token} is settled a second time")
+        else:
+            raise BadLog(
+                recorded.position, "S2", f"{recorded.event_type} settles token {token}, which {recorded.owner} has not begun before"
+            )
+
+    def _known(self, token: str, owner: str, *, before: int) -> bool:
+        if token in self.open:
+            return self.open[token] == owner
+        return any(_begins(each) and each.owner == owner for each in self._reader.read(ts.Query(token=token, until=before - 1)))
+
+
+def _begins(recorded: ts.Recorded) -> bool:
+    """Whether it is an intent event: the first of its execution."""
+    return recorded.aggregate_type == EXECUTION and recorded.aggregate_version == 1 and recorded.event_type not in _ENGINE
+
+
+class Folds:
+    """Everything decodes and folds as the program says (S7), and its audit has nothing to find. In memory: what is not closed."""
+
+    def __init__(self, reader: ts.SqliteReader, program: Program) -> None:
+        behaviours = [Behaviour(module) for module in program.modules()]
+        self._reader = reader
+        self._folds = {each.name: {kind.__name__: folds for kind, folds in each.folds.items()} for each in behaviours}
+        self._codec = Codec(behaviours, program.actions)
+        self._states: dict[tuple[type[ts.Aggregate], str], ts.Aggregate] = {}
+        self._residents: dict[type[ts.Resident], ts.Resident] = {}
+        self._audit = program.audit()
+
+    def take(self, recorded: ts.Recorded) -> None:
+        """One more record, in order."""
+        event: Any = self._codec.decode(recorded)
+        self._audit.take(event)
+        folds = self._folds.get(recorded.owner)
+        if folds is None:
+            raise BadLog(recorded.position, "S2", f"its owner {recorded.owner!r} is no module of this scenario")
+        for fold in folds.get(recorded.event_type, ()):
+            try:
+                if issubclass(fold.into, ts.Resident):
+                    self._residents[fold.into] = fold.apply(self._residents.get(fold.into, fold.into()), event)
+                else:
+                    self._keep(fold.into, recorded, fold.apply(self._before(fold.into, recorded), event))
+            except ts.TallystickError as error:
+                raise BadLog(recorded.position, "S7", f"{recorded.event_type} does not fold: {error}") from error
+
+    def finish(self) -> None:
+        """When all records have been taken."""
+        for problem in self._audit.problems(self._residents):
+            raise BadLog(None, "S9", problem)
+
+    def _keep(self, kind: type[ts.Aggregate], recorded: ts.Recorded, state: ts.Aggregate) -> None:
+        key = (kind, recorded.aggregate_id)
+        if state.closed:
+            self._states.pop(key, None)
+        else:
+            self._states[key] = state
+
+    def _before(self, kind: type[ts.Aggregate], recorded: ts.Recorded) -> ts.Aggregate:
+        """The state before a record; read back where it was closed, as the owner does."""
+        state = self._states.get((kind, recorded.aggregate_id))
+        if state is not None or recorded.aggregate_version == 1:
+            return state or kind()
+        state = kind()
+        query = ts.Query(aggregate_type=recorded.aggregate_type, aggregate_id=recorded.aggregate_id, until=recorded.position - 1)
+        for earlier in self._reader.read(query):
+            for fold in self._folds[recorded.owner].get(earlier.event_type, ()):
+                if fold.into is kind:
+                    state = fold.apply(state, self._codec.decode(earlier))
+        return state
+
+
+def _dead_letters(reader: ts.SqliteReader) -> int:
+    """How many events wait for a person."""
+    waiting: set[tuple[str, str, str]] = set()
+    kinds = ("ReactionFailed", "ReactionResumed", "ReactionRedriven")
+    for recorded in reader.read(ts.Query(event_types=kinds)):
+        content = msgspec.json.decode(recorded.payload)
+        source = (recorded.owner, content["aggregateType"], content["aggregateId"])
+        if recorded.event_type == "ReactionFailed" and content.get("retryAt") is None:
+            waiting.add(source)
+        else:
+            waiting.discard(source)
+    return len(waiting)

@@ -1,0 +1,49 @@
+"""`tallystick verify`."""
+
+from pathlib import Path
+
+import click
+
+import tallystick as ts
+from tallystick.host.output import print_json
+from tallystick.host.programs import PROGRAMS
+from tallystick.host.verify import BadLog, Verified, verify
+
+
+@click.command("verify")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--scenario", type=click.Choice(sorted(PROGRAMS)), metavar="NAME", help="Decode and fold everything with this scenario's code."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def command(*, file: Path, scenario: str | None, as_json: bool) -> None:
+    """Check the log in FILE from its first record to its last.
+
+    The chain, gaps and versions; that nothing was settled twice, or without having been begun; and with a scenario's code that every event
+    can be read and folded, and that its stock adds up. Exit code 1, and the first bad position, if something is wrong.
+    """
+    try:
+        verified = verify(file, None if scenario is None else PROGRAMS[scenario])
+    except (BadLog, ts.LogCorrupt, ts.UnreadableEvent) as error:
+        if as_json:
+            print_json({"ok": False, "position": getattr(error, "position", None), "problem": str(error)})
+        else:
+            click.echo(f"BAD: {error}", err=True)
+        raise click.exceptions.Exit(1) from error
+    if as_json:
+        print_json({"ok": True, **_fields(verified)})
+        return
+    owners = ", ".join(f"{name} {count}" for name, count in verified.owners.items())
+    click.echo(f"OK: {verified.events} events ({owners}); the chain is whole.")
+    ended = f"{verified.succeeded} succeeded, {verified.failed} failed, {verified.abandoned} abandoned, {verified.open} open"
+    click.echo(f"{verified.begun} operations begun: {ended}; {verified.retried} retries, {verified.late_successes} late successes.")
+    if verified.dead_letters:
+        click.echo(f"{verified.dead_letters} dead letters wait for a person.")
+    if verified.scenario is not None:
+        click.echo(f"Every event was read and folded by {verified.scenario}; its stock adds up.")
+
+
+def _fields(verified: Verified) -> dict[str, object]:
+    return {
+        name: getattr(verified, field) for name, field in zip(Verified.__struct_encode_fields__, Verified.__struct_fields__, strict=True)
+    }

@@ -1,0 +1,51 @@
+"""The command line as a whole: help, errors, and what it costs."""
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from tallystick.host import cli as cli_module
+from tallystick.host.cli import cli
+
+COMMANDS = ["catalogue", "demo", "log", "replay", "scenario", "verify"]
+
+
+def test_help_lists_every_command_with_a_line() -> None:
+    result = CliRunner().invoke(cli, ["--help"])
+    assert result.exit_code == 0
+    for command in COMMANDS:
+        (line,) = [line for line in result.stdout.splitlines() if line.startswith(f"  {command} ")]
+        assert len(line.split()) > 2
+
+
+@pytest.mark.parametrize("command", [[name] for name in COMMANDS] + [["scenario", "run"], ["scenario", "list"]])
+def test_each_command_has_help(command: list[str]) -> None:
+    result = CliRunner().invoke(cli, [*command, "-h"])
+    assert result.exit_code == 0
+    assert result.stdout.startswith("Usage: ")
+
+
+def test_an_unknown_command_is_a_usage_error() -> None:
+    result = CliRunner().invoke(cli, ["no-such-command"])
+    assert result.exit_code == 2
+    assert "no-such-command" in result.stderr
+
+
+def test_an_error_of_many_lines_is_told_in_one() -> None:
+    refusal = cli_module.Refusal("first\n  second")
+    assert refusal.exit_code == 2
+    result = CliRunner().invoke(cli, ["log", "/"])
+    assert result.exit_code == 2
+
+
+def test_help_loads_neither_tables_nor_the_engine() -> None:
+    probe = (
+        "import sys\n"
+        "from click.testing import CliRunner\n"
+        "from tallystick.host.cli import cli\n"
+        "CliRunner().invoke(cli, ['scenario', 'list', '--json'])\n"
+        "sys.exit('rich' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", probe], check=False).returncode == 0  # noqa: S603 - our own text

@@ -1,0 +1,103 @@
+"""`tallystick scenario`: every story ends as it should, and is told as it happens."""
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import tallystick as ts
+from tallystick.host.cli import cli
+from tallystick.host.programs import TINY_STORE
+from tallystick.host.scenario_command import play
+from tallystick.host.verify import verify
+from tallystick.scenarios.tiny_store.orders import OrderStatus
+from tallystick.scenarios.tiny_store.scripts import SCRIPTS, Script
+from tallystick.scenarios.tiny_store.stage import Audience, Stage
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["scenario", *arguments])
+
+
+def test_the_list_has_every_scenario() -> None:
+    listed = json.loads(run("list", "--json").stdout)
+    assert {each["name"] for each in listed} == set(SCRIPTS)
+    assert all(each["summary"] for each in listed)
+    assert set(SCRIPTS) >= {
+        "happy-path",
+        "insufficient-stock",
+        "payment-failure",
+        "cancellation",
+        "crash-and-recovery",
+        "poison-message",
+        "late-capture",
+    }
+    for name in SCRIPTS:
+        assert name in run("list").stdout
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_scenario_ends_as_it_should(name: str) -> None:
+    result = run("run", name)
+    assert result.exit_code == 0, result.output
+    assert f"{name}: as it should be." in result.stdout
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_log_of_a_scenario_stands_up_to_verification(name: str, tmp_path: Path) -> None:
+    log = tmp_path / "store.db"
+    assert run("run", name, "--log", str(log)).exit_code == 0
+    verified = verify(log, TINY_STORE)
+    assert verified.open == 0
+    assert verified.dead_letters == 0
+
+
+def test_each_event_is_told_with_who_published_it_and_who_reacts() -> None:
+    told = run("run", "cancellation-paid").stdout
+    assert "Orders     OrderPlaced → Inventory\n" in told
+    assert "Orders     OrderCancelled → Inventory, Payments (ours), Shipments (ours)\n" in told
+    assert "Payments   PaymentRefunded (ours)\n" in told
+
+
+def test_a_scenario_can_be_told_in_json(tmp_path: Path) -> None:
+    log = tmp_path / "store.db"
+    lines = [json.loads(line) for line in run("run", "happy-path", "--json", "--log", str(log)).stdout.splitlines()]
+    assert lines[-1] == {"scenario": "happy-path", "ok": True, "problem": None}
+    with closing(ts.SqliteReader(log)) as reader:
+        told = [line["eventType"] for line in lines if "eventType" in line]
+        assert [each.event_type for each in reader.read()][: len(told)] == told
+
+
+def test_a_scenario_begins_a_log_of_its_own(tmp_path: Path) -> None:
+    log = tmp_path / "store.db"
+    log.write_bytes(b"something else")
+    refused = run("run", "happy-path", "--log", str(log))
+    assert refused.exit_code == 2
+    assert "exists already" in refused.stderr
+    assert log.read_bytes() == b"something else"
+
+
+@pytest.mark.parametrize("arguments", [("run", "no-such-story"), ("run",), ("run", "happy-path", "--json", "--mermaid")])
+def test_a_wrong_call_is_a_usage_error(arguments: tuple[str, ...]) -> None:
+    assert run(*arguments).exit_code == 2
+
+
+def test_a_story_that_goes_wrong_is_told_so() -> None:
+    def wrong(stage: Stage) -> None:
+        stage.open()
+        stage.place("order-1")
+        stage.run()
+        stage.expect("order-1", OrderStatus.SHIPPED)
+
+    problem = play(Script("wrong", "", wrong), ts.MemoryLog(), Audience())
+    assert str(problem) == "Order order-1 is REJECTED, where SHIPPED was expected."
+
+
+def test_ledgers_that_say_otherwise_are_told_so() -> None:
+    def wrong(stage: Stage) -> None:
+        stage.open()
+        stage.expect_ledger(capture=1)
+
+    assert "'capture': 0" in str(play(Script("wrong", "", wrong), ts.MemoryLog(), Audience()))
