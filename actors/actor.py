@@ -131,6 +131,7 @@ class EngineActor(pykka.Actor):
         self.name = name
         self.actor_inbox.actor = self
         self.post = self.actor_inbox
+        self.dropped = 0
         self._host = host
         self._crash = crash
 
@@ -160,7 +161,7 @@ class EngineActor(pykka.Actor):
         try:
             handler(message)
         except NotAccepted:
-            pass  # this generation of the log has ended, and its messages with it (P18); the supervisor knows
+            self.dropped += 1  # this generation of the log has ended, and its messages with it (P18); the supervisor knows
         except BaseException as error:  # noqa: BLE001 - whatever it was, it ends this engine and not the process's other actors
             self.actor_inbox.closed = True
             self.actor_stopped.set()

@@ -1,5 +1,6 @@
 """Admission: how much of the host's work is let in. Events are never held back here, commands only (S16)."""
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Literal
@@ -11,6 +12,9 @@ from tallystick.domain.errors import NotAccepted, Overloaded
 
 WhenFull = Literal["wait", "raise"]
 """What a call does when a limit is reached: wait until there is room, or raise `Overloaded`."""
+
+
+PRESSURE_CHECK_S = 0.05
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,8 +34,12 @@ class Admission:
         self._outstanding: dict[int, HostReply] = {}
         self._open = False
         self._closed_for: BaseException | None = None
+        self._started = False
         self._ended = False
         self.pressure: Callable[[], tuple[int, int]] = lambda: (0, 0)
+        """How many records are not yet durable, and how many the slowest owner lags behind."""
+        self.catch_up: Callable[[], None] = lambda: None
+        """Have owners look at what they have not seen."""
 
     @property
     def in_flight(self) -> int:
@@ -46,7 +54,7 @@ class Admission:
             NotAccepted: the system is not running.
         """
         with self._condition:
-            if not self._has_room() and (when_full == "raise" or not self._condition.wait_for(self._may_decide, timeout_s)):
+            if not self.has_room() and (when_full == "raise" or not self._wait_for_room(timeout_s)):
                 self._check_running()
                 raise Overloaded(self._full())
             self._check_running()
@@ -63,12 +71,24 @@ class Admission:
             raise NotAccepted(self._why()) from self._closed_for
 
     def _may_decide(self) -> bool:
-        return self._ended or self._has_room()
+        return self._ended or not self._started or self.has_room()
 
-    def _has_room(self) -> bool:
+    def _wait_for_room(self, timeout_s: float | None) -> bool:
+        """Looks again now and then, for nobody tells when the disk or a slow owner has caught up."""
+        left_s = math.inf if timeout_s is None else timeout_s
+        while not self._condition.wait_for(self._may_decide, min(left_s, PRESSURE_CHECK_S)):
+            left_s -= PRESSURE_CHECK_S
+            if left_s <= 0:
+                return False
+        return True
+
+    def has_room(self) -> bool:
+        """Whether a command would be let in at once."""
         if not self._open or len(self._outstanding) >= self._limits.commands:
             return False
         undurable, lag = self.pressure()
+        if lag > self._limits.lag_records // 2:
+            self.catch_up()
         return undurable < self._limits.undurable_records and lag < self._limits.lag_records
 
     def _full(self) -> str:
@@ -87,7 +107,7 @@ class Admission:
     def open(self) -> None:
         """Let commands in."""
         with self._condition:
-            self._open, self._closed_for = True, None
+            self._open, self._started, self._closed_for = True, True, None
             self._condition.notify_all()
 
     def pause(self, cause: BaseException) -> None:

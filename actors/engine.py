@@ -104,6 +104,11 @@ class Engine:
         self.queue.draining = True
         self.timer.draining = True
 
+    def catch_up(self) -> None:
+        """Have every owner look at its lane: also those that nothing of late concerned, whose cursors stand where they last looked."""
+        for owner in self.owners.values():
+            owner.wake()
+
     @property
     def lag(self) -> int:
         """How many positions the slowest owner is behind the tail."""

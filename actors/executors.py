@@ -19,37 +19,32 @@ class ThreadExecutor:
         self._report = report
         self._calls: SimpleQueue[RunningCall | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._idle = 0
+        self._unfinished = 0
         self._lock = threading.Lock()
 
     def submit(self, call: RunningCall) -> None:
-        """Queue it, and start a thread if those there are seem busy."""
+        """Queue it, and start a thread unless there is one for each call that has not ended."""
         self._calls.put(call)
-        if len(self._threads) < self._performer.concurrency and self._calls.qsize() > self._idle:
-            self._add_thread()
-
-    def _add_thread(self) -> None:
         with self._lock:
-            name = f"tallystick-{self._performer.action.__name__}-{len(self._threads) + 1}"
-            thread = threading.Thread(target=self._work, name=name, daemon=True)
-            self._threads.append(thread)
-        thread.start()
+            self._unfinished += 1
+            if len(self._threads) < min(self._unfinished, self._performer.concurrency):
+                name = f"tallystick-{self._performer.action.__name__}-{len(self._threads) + 1}"
+                self._threads.append(threading.Thread(target=self._work, name=name, daemon=True))
+                self._threads[-1].start()
 
     def _work(self) -> None:
-        run, report = self._performer.run, self._report
-        while True:
-            self._idle += 1
-            call = self._calls.get()
-            self._idle -= 1
-            if call is None:
-                return
-            if call.cancelled():
-                continue
-            try:
-                answer = Answered(call, run(call.action, call))
-            except BaseException as error:  # noqa: BLE001 - user code; SystemExit too is an answer here, and ends no thread of ours
-                answer = answer_to(call, error)
-            report(answer)
+        while (call := self._calls.get()) is not None:
+            answer = None if call.cancelled() else self._answer(call)
+            with self._lock:
+                self._unfinished -= 1
+            if answer is not None:
+                self._report(answer)
+
+    def _answer(self, call: RunningCall) -> Answered:
+        try:
+            return Answered(call, self._performer.run(call.action, call))
+        except BaseException as error:  # noqa: BLE001 - user code; SystemExit too is an answer here, and ends no thread of ours
+            return answer_to(call, error)
 
     def stop(self) -> None:
         """End idle threads."""

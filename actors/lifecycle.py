@@ -9,6 +9,7 @@ from tallystick.actors.snapshots import KnownStreamsOutput
 from tallystick.actors.supervision import RestartPolicy, Restarts, Status
 from tallystick.actors.telling import note, warn
 from tallystick.domain.errors import LogError, NotAccepted
+from tallystick.store.journal import Journal
 from tallystick.store.log import EventLog
 
 DRAIN_S = 5.0
@@ -27,6 +28,7 @@ class Lifecycle:
         self.restarts = Restarts(policy, program.runtime.clock)
         self.status: Status = "new"
         admission.pressure = self._pressure
+        admission.catch_up = self._catch_up
 
     @property
     def engine(self) -> Engine:
@@ -41,6 +43,13 @@ class Lifecycle:
             raise NotAccepted(msg)
         return engine
 
+    def present_journal(self) -> Journal | None:
+        """The present generation's journal; waits while it is being rebuilt. None when the system has stopped, or was not started."""
+        while self.status == "recovering":
+            self._program.runtime.until(lambda: self.status != "recovering", DRAIN_S)
+        engine = self._engine
+        return None if engine is None else engine.journal
+
     @property
     def log(self) -> EventLog:
         """The present log."""
@@ -49,6 +58,11 @@ class Lifecycle:
     def _pressure(self) -> tuple[int, int]:
         engine = self._engine
         return (0, 0) if engine is None else (engine.undurable, engine.lag)
+
+    def _catch_up(self) -> None:
+        engine = self._engine
+        if engine is not None:
+            engine.catch_up()
 
     # Starting.
 
@@ -99,11 +113,11 @@ class Lifecycle:
             self._throw_away(engine, error)
             cause = error
             while self.restarts.allow(actor, cause):
-                self._log = self._log.reopened()
                 try:
+                    self._log = self._log.reopened()
                     self._run(self._log)
-                except LogError as failure:
-                    warn("engine.not_rebuilt", error=str(failure))
+                except Exception as failure:  # noqa: BLE001 - whatever it was, it counts as one more failure
+                    warn("engine.not_rebuilt", error=f"{type(failure).__name__}: {failure}")
                     self._log.close()
                     cause = failure
                 else:

@@ -196,6 +196,11 @@ class Reply(Output, Protocol):
         """The answer, None until there is one."""
         ...
 
+    @property
+    def given(self) -> bool:
+        """Whether it was given out, or withdrawn, already."""
+        ...
+
     def answer(self, value: Any) -> None:
         """What `release` will hand out."""
         ...

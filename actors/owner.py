@@ -43,6 +43,16 @@ SILENT_LIMIT = 10_000
 NO_CAUSE = Cause()
 
 
+def unless_given(handle: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Leave out a request whose sender was told meanwhile, by a rebuild that overtook it, that it was not accepted (P18)."""
+
+    def handled(request: Any) -> None:
+        if not request.reply.given:
+            handle(request)
+
+    return handled
+
+
 class OwnerActor(EngineActor):
     """One owner. Its event lane is pulled from the journal; its mailbox holds wake-ups, commands, reports and what is due."""
 
@@ -62,18 +72,18 @@ class OwnerActor(EngineActor):
         self._silent_reaction = False
         self.handlers = {
             Wake: self._wake,
-            Ask: self._commands.ask,
+            Ask: unless_given(self._commands.ask),
             QueueCompleted: self.settling.completed,
             QueueFailed: self.settling.failed,
             QueueRejected: self.settling.rejected,
             TimeoutDecision: self.settling.timed_out,
             RetryDue: self.settling.retry_due,
             ParkedDue: self.parked.due,
-            SettleByHand: self.settling.by_hand,
-            SettleFromOutside: self.settling.from_outside,
+            SettleByHand: unless_given(self.settling.by_hand),
+            SettleFromOutside: unless_given(self.settling.from_outside),
             Inspect: self._inspect,
-            Redrive: self.parked.redrive,
-            Discard: self.parked.discard,
+            Redrive: unless_given(self.parked.redrive),
+            Discard: unless_given(self.parked.discard),
             TakeSnapshot: self._take_snapshot,
         }
 

@@ -66,6 +66,9 @@ class QueueActor(EngineActor):
             self._perform(running)
 
     def _perform(self, running: Running) -> None:
+        """Call the performer of the next action; not while the system drains, which leaves it open, as a crash would (P26)."""
+        if self.draining:
+            return
         start = running.start
         several = len(start.actions) > 1
         running.call = self._pool.call(RunningCall(start, running.index, several=several))

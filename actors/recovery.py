@@ -19,7 +19,7 @@ from tallystick.domain.execution import ExecutionRecord
 from tallystick.domain.protocol import ENGINE_EVENTS, EXECUTION, IntentStarted
 from tallystick.domain.token import Token
 from tallystick.store import known_streams
-from tallystick.store.log import Query
+from tallystick.store.log import Query, Snapshot
 
 ENGINE_TYPES = frozenset(kind.__name__ for kind in ENGINE_EVENTS)
 
@@ -70,7 +70,7 @@ def fold(engine: Engine) -> int:
     states = {name: owner.state for name, owner in engine.owners.items()}
     known_to = _known_streams(engine)
     known = engine.journal.known_streams
-    start = min(known_to, *(state.position for state in states.values()))
+    start = min([known_to, *(state.position for state in states.values())])
     codec = engine.program.codec
     folded = 0
     resident_types = {name: {kind.__name__ for kind in state.resident_folds} for name, state in states.items()}
@@ -98,7 +98,7 @@ def fold(engine: Engine) -> int:
 
 def _known_streams(engine: Engine) -> int:
     """Start from the newest filter of known aggregates; the position up to which it knows all."""
-    for snapshot in engine.log.snapshots(known_streams.OWNER):
+    for snapshot in _snapshots(engine, known_streams.OWNER):
         try:
             engine.journal.known_streams = known_streams.KnownStreams.restored(snapshot.body)
         except SnapshotError as error:
@@ -110,22 +110,32 @@ def _known_streams(engine: Engine) -> int:
 
 def _from_snapshot(engine: Engine, owner: OwnerActor) -> None:
     """Start from the newest snapshot that fits; one that does not costs time only (P21)."""
-    tail = engine.journal.tail
-    for snapshot in engine.log.snapshots(owner.name):
-        if snapshot.position > tail:
-            what = "it is of another log, or events are missing."
-            msg = f"A snapshot of {owner.name} is of position {snapshot.position}, but the log ends at {tail}: {what}"
-            raise SnapshotError(msg)
-        recorded = next(iter(engine.log.read(Query(after=snapshot.position - 1, limit=1))))
-        if recorded.hash != snapshot.hash:
-            msg = f"A snapshot of {owner.name} at {snapshot.position} is not of this log: the record there has another hash."
-            raise SnapshotError(msg)
+    for snapshot in _snapshots(engine, owner.name):
         try:
             restore(snapshot, owner.state, engine.behaviour(owner.name), engine.program.codec)
         except SnapshotError as error:
             warn("snapshot.left_out", owner=owner.name, position=snapshot.position, error=str(error))
         else:
             return
+
+
+def _snapshots(engine: Engine, owner: str) -> Iterator[Snapshot]:
+    """An owner's snapshots, newest first, each checked to be of this log.
+
+    Raises:
+        SnapshotError: one is not; starting from it, or without what it knows, would not be starting from the log (P21).
+    """
+    tail = engine.journal.tail
+    for snapshot in engine.log.snapshots(owner):
+        if snapshot.position > tail:
+            what = "it is of another log, or events are missing."
+            msg = f"A snapshot of {owner} is of position {snapshot.position}, but the log ends at {tail}: {what}"
+            raise SnapshotError(msg)
+        recorded = next(iter(engine.log.read(Query(after=snapshot.position - 1, limit=1))))
+        if recorded.hash != snapshot.hash:
+            msg = f"A snapshot of {owner} at {snapshot.position} is not of this log: the record there has another hash."
+            raise SnapshotError(msg)
+        yield snapshot
 
 
 # What was under way.

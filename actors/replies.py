@@ -23,6 +23,11 @@ class HostReply:
         self._lock = threading.Lock()
         self._resolved = False
 
+    @property
+    def given(self) -> bool:
+        """Whether the host has its answer. A request that was withdrawn on its way to an actor must not be carried out any more (P18)."""
+        return self._resolved
+
     def answer(self, value: Any) -> None:
         """What `release` will hand out."""
         self.value = value

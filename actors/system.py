@@ -23,7 +23,7 @@ from tallystick.domain.action import Performer
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.command import Command
 from tallystick.domain.envelope import Recorded
-from tallystick.domain.errors import DefinitionError, NotAccepted, TimedOutWaiting, UnknownCommand
+from tallystick.domain.errors import DefinitionError, LogError, NotAccepted, TimedOutWaiting, UnknownCommand
 from tallystick.domain.event import Aggregate, Resident
 from tallystick.domain.execution import ExecutionRecord
 from tallystick.domain.module import Module
@@ -190,6 +190,9 @@ class System:
             resolve(given)
 
         reply = HostReply(Future(), give)
+        if self._runtime.inline and when_full == "wait":  # nobody else can make room while this thread waits
+            self._runtime.until(self._admission.has_room, 0)
+            when_full = "raise"
         self._admission.enter(reply, when_full, timeout_s)
         try:
             self._life.engine.owners[owner].post.tell(message(reply))
@@ -256,14 +259,15 @@ class System:
     def subscribe(self, after: int = 0, *, event_types: Collection[str] = ()) -> Iterator[Recorded]:
         """Durable records after a position, and then each further one as it becomes durable; of these types, or of all.
 
-        Ends when the system stops; in the stepped runtime, when there is nothing further by now.
+        Goes on when the engine was rebuilt. Ends when the system stops; in the stepped runtime, when there is nothing further by now.
         """
-        while True:
+        while (journal := self._life.present_journal()) is not None:
             try:
-                journal = self._life.engine.journal
-            except NotAccepted:
-                return
-            records = journal.durable_after(after, SUBSCRIBED_AT_ONCE)
+                records = journal.durable_after(after, SUBSCRIBED_AT_ONCE)
+            except LogError:
+                if self._life.status == "running" and journal.failure is None:
+                    raise
+                continue  # its log was closed under it
             for recorded in records:
                 after = recorded.position
                 if not event_types or recorded.event_type in event_types:

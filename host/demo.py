@@ -23,10 +23,19 @@ from tallystick.scenarios.tiny_store.ledger import Entry, read_entries
 
 DAY: Final = "tallystick.scenarios.tiny_store.day"
 PROVIDERS: Final = "tallystick.scenarios.tiny_store.provider_process"
-LATENCY_S: Final = 0.004
-SLOW_S: Final = 2.5
+LATENCY_S: Final = 0.02
+SLOW_S: Final = 4.0
 LOOKS_EVERY_S: Final = 0.005
 ENDS_WITHIN_S: Final = 90.0
+_WORDS: Final = {
+    "OrderPlaced": "pending",
+    "OrderConfirmed": "confirmed",
+    "OrderRejected": "rejected",
+    "OrderPaid": "paid, not sent",
+    "OrderPaymentFailed": "not paid",
+    "OrderShipped": "shipped",
+    "OrderCancelled": "cancelled",
+}
 
 
 class DemoFailed(ts.TallystickError):
@@ -160,8 +169,8 @@ def _started(command: list[str], *, listen: bool = False) -> "subprocess.Popen[b
 
 
 def _statuses(reader: ts.SqliteReader) -> Counter[str]:
-    """How many orders ended where, and how much money they should have left with the store."""
+    """How many orders ended where."""
     last: dict[str, str] = {}
     for recorded in reader.read(ts.Query(aggregate_type="Order")):
-        last[recorded.aggregate_id] = recorded.event_type.removeprefix("Order")
+        last[recorded.aggregate_id] = _WORDS[recorded.event_type]
     return Counter(last.values())

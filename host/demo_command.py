@@ -45,7 +45,7 @@ def _tell(shown: Demonstrated) -> None:
         f"Begun     {log.begun} operations: {log.succeeded} completed, {log.failed} failed, {log.abandoned} abandoned, {log.open} open; "
         f"{log.retried} retries, {log.late_successes} answers that came too late and were undone."
     )
-    click.echo("Orders    " + ", ".join(f"{count} {status.lower()}" for status, count in sorted(shown.statuses.items())) + ".")
+    click.echo("Orders    " + ", ".join(f"{count} {status}" for status, count in sorted(shown.statuses.items())) + ".")
     click.echo("Ledgers   " + ", ".join(f"{done[kind]} {kind}s" for kind in ("capture", "refund", "shipment", "recall")) + ".")
     click.echo(f"Log       {log.events} events; the chain is whole, each operation ended at most once, the stock adds up.")
     if not shown.disagreements:

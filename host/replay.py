@@ -146,6 +146,7 @@ class Driver:
         self._reader = reader
         self._agenda = Agenda()
         self._placing = ""
+        self._stood_at: datetime | None = None
         self._touched: list[str] = []
 
     @property
@@ -155,6 +156,7 @@ class Driver:
 
     def go_on(self, stands_at: datetime) -> None:
         """Enter what was due from then on for the orders that were placed before."""
+        self._stood_at = stands_at
         for order_id, known in self._world.orders.items():
             self._enter(order_id, known, since=stands_at)
             self._world.taken.append(order_id)
@@ -232,6 +234,8 @@ class Driver:
         )
         self._system.ask(command, idempotency_key=f"place:{order.order_id}")
         self._enter(order.order_id, known, since=self.now)
+        if self.now == self._stood_at:  # it may have been placed, and its parcel taken, before the crash
+            self._world.taken.append(order.order_id)
 
     def _cancel(self, order_id: str) -> None:
         """A refusal is the customer's to bear; it stands in the log as the answer to the command."""

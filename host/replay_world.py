@@ -43,7 +43,7 @@ def known_of(order: RecordedOrder) -> Known:
 class World:
     """Gateway and carrier in one. An answer that is due is given at once; for the others the token is kept, for the driver to answer.
 
-    After a crash the same calls are made or probed again and get the same answers; so nothing needs to be kept on disk.
+    After a crash it is probed for the calls in doubt and says the same of them; so nothing needs to be kept on disk.
     """
 
     def __init__(self, clock: ts.ManualClock) -> None:
@@ -67,10 +67,10 @@ class World:
         self.tokens["payment", charge.order_id] = call.token
         return self.receipt(charge.order_id) if self._paid(charge.order_id) else ts.Later()
 
-    def find_charge(self, charge: Charge, call: ts.Call) -> ts.Done[Receipt] | ts.NotDone:
-        """Done from `approved_at` on."""
+    def find_charge(self, charge: Charge, call: ts.Call) -> ts.Done[Receipt] | ts.Later:
+        """Done from `approved_at` on, on its way before."""
         self.tokens["payment", charge.order_id] = call.token
-        return ts.Done(result=self.receipt(charge.order_id)) if self._paid(charge.order_id) else ts.NotDone()
+        return ts.Done(result=self.receipt(charge.order_id)) if self._paid(charge.order_id) else ts.Later()
 
     def refund(self, refund: Refund, call: ts.Call) -> RefundReceipt:
         """At once."""
@@ -86,10 +86,10 @@ class World:
         self.tokens["shipment", request.order_id] = call.token
         return self.waybill(request.order_id) if self._handed(request.order_id) else ts.Later()
 
-    def find_request(self, request: RequestShipment, call: ts.Call) -> ts.Done[Waybill] | ts.NotDone:
-        """Done from `handed_to_carrier_at` on."""
+    def find_request(self, request: RequestShipment, call: ts.Call) -> ts.Done[Waybill] | ts.Later:
+        """Done from `handed_to_carrier_at` on, on its way before."""
         self.tokens["shipment", request.order_id] = call.token
-        return ts.Done(result=self.waybill(request.order_id)) if self._handed(request.order_id) else ts.NotDone()
+        return ts.Done(result=self.waybill(request.order_id)) if self._handed(request.order_id) else ts.Later()
 
     def recall(self, recall: Recall, call: ts.Call) -> Recalled:
         """At once."""

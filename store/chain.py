@@ -42,7 +42,8 @@ def link(previous: bytes, record: Recorded) -> bytes:
     Raises:
         UnicodeEncodeError: a text of the record is not Unicode (a lone surrogate), so that no log could store it.
     """
-    return linked(previous, (record,))[-1]
+    own: bytes = linked(previous, (record,))[-1]
+    return own
 
 
 def linked(previous: bytes, records: Sequence[Recorded]) -> list[Any]:

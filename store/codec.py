@@ -116,7 +116,7 @@ class Codec:
         action: Any = Union[actions] if actions else None  # noqa: UP007 - made of values
         started: Any = IntentStarted[intent, action]  # type: ignore[valid-type]
         ended: Any = IntentEnded[result]
-        outcome: Any = Outcome[result]
+        outcome: Any = Outcome[result]  # type: ignore[misc]
         self._started[intent] = self._add(intent.started_name(), 1, started)
         self._ended[intent] = {end: self._add(intent.ended_name(end), 1, ended) for end in _ENDS}
         self._outcomes[intent] = msgspec.json.Decoder(outcome, strict=True)

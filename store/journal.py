@@ -86,6 +86,7 @@ class Journal:
         self._ends: dict[Stream, tuple[int, int]] = {}
         self._records: list[Recorded] = []
         self._outputs: list[Output] = []
+        self._resting = 0  # so many of the outputs, from the first, rest on nothing that is still in _records
         self._unreleased = 0
         self._wakers: dict[str, list[Callable[[], None]]] = {}
         self._everyone: list[Callable[[], None]] = []
@@ -145,6 +146,8 @@ class Journal:
                 first = not self._records and not self._outputs
                 self._outputs.append(output)
                 self._unreleased += 1
+                if not self._records:
+                    self._resting = len(self._outputs)
                 late = True
             else:
                 late = first = False
@@ -223,11 +226,14 @@ class Journal:
                     return False
                 records, self._records = self._records, []
                 outputs, self._outputs = self._outputs, []
+                resting, self._resting = self._resting, 0
             if records:
                 try:
                     self._log.write(records)
                 except BaseException as error:
-                    self._end(error, outputs)
+                    for output in outputs[:resting]:
+                        output.release()
+                    self._end(error, outputs[resting:])
                     raise
                 self.commits += 1
                 with self._lock:
@@ -244,16 +250,22 @@ class Journal:
     def end(self, error: BaseException) -> None:
         """End this journal because the engine around it has failed (P14); unwritten appends are lost, and their outputs hear of it."""
         with self._committing:
-            self._end(error, [])
+            self._end(error, None)
 
-    def _end(self, error: BaseException, unknown: Sequence[Output]) -> None:
+    def _end(self, error: BaseException, in_doubt: Sequence[Output] | None) -> None:
+        """Tell each output what became of what it rests on (P18). `in_doubt` are those of the batch that failed; None when none did."""
         with self._lock:
             if self.failure is not None:
                 return
             self.failure = error
-            never, self._outputs, self._records = self._outputs, [], []
-        for output in unknown:
-            output.lost("unknown")
+            resting, never = self._outputs[: self._resting], self._outputs[self._resting :]
+            self._outputs, self._records = [], []
+        if in_doubt is None:
+            for output in resting:
+                output.release()
+        else:
+            for output in (*in_doubt, *resting):
+                output.lost("unknown")
         for output in never:
             output.lost("never")
         with self._durable:
@@ -275,13 +287,14 @@ class Journal:
     # Looking up: the tail first, then a freshly begun read transaction (P17).
 
     def after(self, position: int, limit: int) -> Sequence[Recorded]:
-        """The next records after a position, from memory where they are still there."""
+        """The next records after a position, from memory where they are still there; fewer than `limit` only if there are no more."""
         with self._lock:
             index = position + 1 - self._base
             if index >= 0:
                 return self._window[index : index + limit]
             until = self._base - 1
-        return list(self._log.read(Query(after=position, until=until, limit=limit)))
+        records = list(self._log.read(Query(after=position, until=until, limit=limit)))
+        return records if len(records) == limit else [*records, *self.after(until, limit - len(records))]
 
     def durable_after(self, position: int, limit: int) -> Sequence[Recorded]:
         """The next records after a position that are durable by now; from memory where they are still there (S14)."""

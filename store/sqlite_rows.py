@@ -33,7 +33,7 @@ Statement = tuple[str, Sequence[Any]]
 
 
 def insertions(values: list[Any], epoch: int) -> Iterator[Statement]:
-    """The statements that insert rows, the first of which asserts the epoch; `values` are the rows' (in the order of `COLUMNS`), run together.
+    """The statements that insert rows, the first of which asserts the epoch; `values` are all rows' values, in the order of `COLUMNS`.
 
     It does so without a step of its own: the first row's hash is null, which its column does not allow, unless the epoch still stands.
     """

@@ -15,9 +15,15 @@ R = TypeVar("R")
 class Runtime(Protocol):
     """One runtime serves one system at a time."""
 
-    clock: Clock
-    inline: bool
-    """Whether everything, performers included, runs in the one thread that drives it."""
+    @property
+    def clock(self) -> Clock:
+        """What time it is."""
+        ...
+
+    @property
+    def inline(self) -> bool:
+        """Whether everything, performers included, runs in the one thread that drives it."""
+        ...
 
     def identity(self, epoch: int) -> Identity:
         """The source of ids and randomness for one generation (P25)."""

@@ -9,7 +9,7 @@ import socket
 import socketserver
 import threading
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeGuard, TypeVar
 
 import msgspec
 
@@ -89,7 +89,7 @@ class RemoteProviders:
         """Capture the amount."""
         return _performed(self._ask("charge", charge, call), Receipt)
 
-    def find_charge(self, charge: Charge, call: ts.Call) -> ts.Done[Receipt] | ts.NotDone:
+    def find_charge(self, charge: Charge, call: ts.Call) -> ts.Probe[Receipt]:
         """Whether a charge was captured."""
         return _found(self._ask("find_charge", charge, call), Receipt)
 
@@ -97,7 +97,7 @@ class RemoteProviders:
         """Give a capture back."""
         return _performed(self._ask("refund", refund, call), RefundReceipt)
 
-    def find_refund(self, refund: Refund, call: ts.Call) -> ts.Done[RefundReceipt] | ts.NotDone:
+    def find_refund(self, refund: Refund, call: ts.Call) -> ts.Probe[RefundReceipt]:
         """Whether a capture was given back."""
         return _found(self._ask("find_refund", refund, call), RefundReceipt)
 
@@ -105,7 +105,7 @@ class RemoteProviders:
         """Take a parcel."""
         return _performed(self._ask("request", request, call), Waybill)
 
-    def find_request(self, request: RequestShipment, call: ts.Call) -> ts.Done[Waybill] | ts.NotDone:
+    def find_request(self, request: RequestShipment, call: ts.Call) -> ts.Probe[Waybill]:
         """Whether a parcel was taken."""
         return _found(self._ask("find_request", request, call), Waybill)
 
@@ -113,7 +113,7 @@ class RemoteProviders:
         """Bring a parcel back."""
         return _performed(self._ask("recall", recall, call), Recalled)
 
-    def find_recall(self, recall: Recall, call: ts.Call) -> ts.Done[Recalled] | ts.NotDone:
+    def find_recall(self, recall: Recall, call: ts.Call) -> ts.Probe[Recalled]:
         """Whether a parcel was brought back."""
         return _found(self._ask("find_recall", recall, call), Recalled)
 
@@ -140,7 +140,9 @@ def _performed(reply: Reply, kind: type[R]) -> R | ts.Later:
     return ts.Later() if reply.later else msgspec.json.decode(reply.result, type=kind)
 
 
-def _found(reply: Reply, kind: type[R]) -> ts.Done[R] | ts.NotDone:
+def _found(reply: Reply, kind: type[R]) -> ts.Probe[R]:
+    if reply.later:
+        return ts.Later()
     return ts.NotDone() if reply.not_done else ts.Done(result=msgspec.json.decode(reply.result, type=kind))
 
 
@@ -162,10 +164,11 @@ def answered(providers: tuple[Gateway, Carrier], line: bytes) -> Reply:
         return Reply(later=True)
     if isinstance(result, ts.NotDone):
         return Reply(not_done=True)
-    if isinstance(result, ts.Done):
-        done: ts.Done[Any] = result
-        result = done.result
-    return Reply(result=msgspec.Raw(msgspec.json.encode(result)))
+    return Reply(result=msgspec.Raw(msgspec.json.encode(result.result if _is_done(result) else result)))
+
+
+def _is_done(answer: object) -> TypeGuard[ts.Done[Any]]:
+    return isinstance(answer, ts.Done)
 
 
 class Server(socketserver.ThreadingUnixStreamServer):
@@ -183,7 +186,11 @@ class _Handler(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         server = self.server
         if isinstance(server, Server) and (line := self.rfile.readline()):
-            self.wfile.write(msgspec.json.encode(answered(server.providers, line)) + b"\n")
+            reply = msgspec.json.encode(answered(server.providers, line)) + b"\n"
+            try:
+                self.wfile.write(reply)
+            except BrokenPipeError:  # whoever asked has been killed; what was done is in the ledger
+                return
 
 
 MOODS: Final = ((0.04, "slow"), (0.08, "never"), (0.12, "declined"), (0.20, "error"), (0.30, "error after effect"), (1.0, "soon"))

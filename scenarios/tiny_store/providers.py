@@ -76,6 +76,7 @@ class _Desk:
 
     def __init__(self) -> None:
         self._awaited: deque[_Awaited] = deque()
+        self._promised: set[str] = set()
         self._lock = threading.Lock()
 
     def serve(self, manner: Manner, call: ts.Call, effect: Callable[[], R]) -> R | ts.Later:
@@ -87,8 +88,10 @@ class _Desk:
             case Manner.ERROR:
                 raise ProviderDown
             case Manner.NEVER:
+                self._promised.add(call.key)
                 return ts.Later()
             case Manner.LATE:
+                self._promised.add(call.key)
                 self._awaited.append(_Awaited(call.token, call.key, effect))
                 return ts.Later()
             case Manner.ERROR_AFTER_EFFECT:
@@ -99,6 +102,10 @@ class _Desk:
                 return effect()
             case Manner.AT_ONCE:
                 return effect()
+
+    def not_found(self, call: ts.Call) -> ts.NotDone | ts.Later:
+        """What to say of a call that had no effect so far: an answer that was promised will come."""
+        return ts.Later() if call.key in self._promised else ts.NotDone()
 
     def deliver(self, callback: Callback) -> int:
         """Say all that is still to be said; how many answers somebody was waiting for."""
@@ -120,21 +127,20 @@ class Gateway:
         """Capture the amount."""
         return self._desk.serve(self._charges(charge.order_id, call.attempt), call, lambda: self._capture(charge, call.key))
 
-    def find_charge(self, charge: Charge, call: ts.Call) -> ts.Done[Receipt] | ts.NotDone:
+    def find_charge(self, charge: Charge, call: ts.Call) -> ts.Probe[Receipt]:
         """Whether a charge was captured."""
         del charge
         entry = self.ledger.find(call.key)
-        return ts.NotDone() if entry is None else ts.Done(result=Receipt(payment_id=entry.number))
+        return self._desk.not_found(call) if entry is None else ts.Done(result=Receipt(payment_id=entry.number))
 
     def refund(self, refund: Refund, call: ts.Call) -> RefundReceipt | ts.Later:
         """Give a capture back."""
         return self._desk.serve(self._refunds(refund.order_id, call.attempt), call, lambda: self._give_back(refund))
 
-    def find_refund(self, refund: Refund, call: ts.Call) -> ts.Done[RefundReceipt] | ts.NotDone:
+    def find_refund(self, refund: Refund, call: ts.Call) -> ts.Probe[RefundReceipt]:
         """Whether a capture was given back."""
-        del call
         entry = self.ledger.find(_undoing(refund.payment_id))
-        return ts.NotDone() if entry is None else ts.Done(result=RefundReceipt(refund_id=entry.number))
+        return self._desk.not_found(call) if entry is None else ts.Done(result=RefundReceipt(refund_id=entry.number))
 
     def deliver(self, callback: Callback) -> int:
         """Say all that is still to be said; how many answers somebody was waiting for."""
@@ -169,21 +175,20 @@ class Carrier:
         """Take a parcel."""
         return self._desk.serve(self._requests(request.order_id, call.attempt), call, lambda: self._take(request, call.key))
 
-    def find_request(self, request: RequestShipment, call: ts.Call) -> ts.Done[Waybill] | ts.NotDone:
+    def find_request(self, request: RequestShipment, call: ts.Call) -> ts.Probe[Waybill]:
         """Whether a parcel was taken."""
         del request
         entry = self.ledger.find(call.key)
-        return ts.NotDone() if entry is None else ts.Done(result=_waybill(entry))
+        return self._desk.not_found(call) if entry is None else ts.Done(result=_waybill(entry))
 
     def recall(self, recall: Recall, call: ts.Call) -> Recalled | ts.Later:
         """Bring a parcel back."""
         return self._desk.serve(self._recalls(recall.order_id, call.attempt), call, lambda: self._bring_back(recall))
 
-    def find_recall(self, recall: Recall, call: ts.Call) -> ts.Done[Recalled] | ts.NotDone:
+    def find_recall(self, recall: Recall, call: ts.Call) -> ts.Probe[Recalled]:
         """Whether a parcel was brought back."""
-        del call
         entry = self.ledger.find(_undoing(recall.shipment_id))
-        return ts.NotDone() if entry is None else ts.Done(result=Recalled(shipment_id=entry.of))
+        return self._desk.not_found(call) if entry is None else ts.Done(result=Recalled(shipment_id=entry.of))
 
     def deliver(self, callback: Callback) -> int:
         """Say all that is still to be said; how many answers somebody was waiting for."""
@@ -205,7 +210,7 @@ class TakesPayments(Protocol):
         """Capture the amount."""
         ...
 
-    def find_charge(self, charge: Charge, call: ts.Call) -> ts.Done[Receipt] | ts.NotDone | ts.Unknown:
+    def find_charge(self, charge: Charge, call: ts.Call) -> ts.Probe[Receipt]:
         """Whether a charge was captured."""
         ...
 
@@ -213,7 +218,7 @@ class TakesPayments(Protocol):
         """Give a capture back."""
         ...
 
-    def find_refund(self, refund: Refund, call: ts.Call) -> ts.Done[RefundReceipt] | ts.NotDone | ts.Unknown:
+    def find_refund(self, refund: Refund, call: ts.Call) -> ts.Probe[RefundReceipt]:
         """Whether a capture was given back."""
         ...
 
@@ -225,7 +230,7 @@ class TakesParcels(Protocol):
         """Take a parcel."""
         ...
 
-    def find_request(self, request: RequestShipment, call: ts.Call) -> ts.Done[Waybill] | ts.NotDone | ts.Unknown:
+    def find_request(self, request: RequestShipment, call: ts.Call) -> ts.Probe[Waybill]:
         """Whether a parcel was taken."""
         ...
 
@@ -233,7 +238,7 @@ class TakesParcels(Protocol):
         """Bring a parcel back."""
         ...
 
-    def find_recall(self, recall: Recall, call: ts.Call) -> ts.Done[Recalled] | ts.NotDone | ts.Unknown:
+    def find_recall(self, recall: Recall, call: ts.Call) -> ts.Probe[Recalled]:
         """Whether a parcel was brought back."""
         ...
 

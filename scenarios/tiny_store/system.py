@@ -19,11 +19,11 @@ def modules(*, payments: Payments | None = None, shipments: Shipments | None = N
     return (Orders(), Inventory(), payments or Payments(), shipments or Shipments())
 
 
-def performers(gateway: TakesPayments, carrier: TakesParcels) -> Sequence[ts.Performer]:
-    """Who does the work for the outside world, and is asked after a crash whether it was done."""
+def performers(gateway: TakesPayments, carrier: TakesParcels, *, concurrency: int = 8) -> Sequence[ts.Performer]:
+    """Who does the work for the outside world, and is asked after a crash whether it was done. `concurrency`: calls of a kind at once."""
     return (
-        Charge.performed_by(gateway.charge, probe=gateway.find_charge),
-        Refund.performed_by(gateway.refund, probe=gateway.find_refund),
-        RequestShipment.performed_by(carrier.request, probe=carrier.find_request),
-        Recall.performed_by(carrier.recall, probe=carrier.find_recall),
+        Charge.performed_by(gateway.charge, probe=gateway.find_charge, concurrency=concurrency),
+        Refund.performed_by(gateway.refund, probe=gateway.find_refund, concurrency=concurrency),
+        RequestShipment.performed_by(carrier.request, probe=carrier.find_request, concurrency=concurrency),
+        Recall.performed_by(carrier.recall, probe=carrier.find_recall, concurrency=concurrency),
     )

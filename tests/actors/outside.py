@@ -19,7 +19,7 @@ class Disk:
     """What happens to the next writes. One disk outlives the logs that are opened on it."""
 
     def __init__(self) -> None:
-        self.failures: list[tuple[bool, BaseException]] = []
+        self.failures: list[tuple[bool, BaseException | None]] = []
         self.openings_that_fail: list[BaseException] = []
         self.batches: list[tuple[str, ...]] = []
         self.reached = threading.Event()

@@ -17,17 +17,26 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 class Stage:
     """A system that runs, and what stands around it: log, clock, provider."""
 
-    def __init__(self, modules: Sequence[ts.Module] | None = None, *, probes: bool = True, seed: int = 0) -> None:
+    def __init__(
+        self,
+        modules: Sequence[ts.Module] | None = None,
+        *,
+        probes: bool = True,
+        seed: int = 0,
+        limits: ts.Limits | None = None,
+        restarts: ts.RestartPolicy | None = None,
+    ) -> None:
         self.workshop = Workshop()
         self.ledger = Ledger()
         self.provider = Provider()
         self.clock = ts.ManualClock(NOON)
-        self.log = FaultyLog()
-        self.limits: ts.Limits | None = None
-        self.restarts: ts.RestartPolicy | None = None
+        self._log = FaultyLog()
+        self.disk = self._log.disk
         self._modules = modules
         self._probes = probes
         self._seed = seed
+        self._limits = limits
+        self._restarts = restarts
         self._open()
 
     def _open(self) -> None:
@@ -35,7 +44,7 @@ class Stage:
         modules = self._modules if self._modules is not None else [Desk(), self.workshop, self.ledger]
         performers = self.provider.performers(probes=self._probes)
         self.system = ts.System(
-            modules, performers=performers, log=self.log, runtime=self.runtime, limits=self.limits, restarts=self.restarts
+            modules, performers=performers, log=self._log, runtime=self.runtime, limits=self._limits, restarts=self._restarts
         )
         self.system.__enter__()
 
@@ -66,13 +75,13 @@ class Stage:
 
     def crash(self) -> None:
         """The process is gone in the middle of whatever it was doing; another one opens the log."""
-        self.log = self.log.reopened()
+        self._log = self.log.reopened()
         self._open()
 
     def reopen(self, modules: Sequence[ts.Module] | None = None) -> None:
         """A clean stop, and a new start, of another program if one is given."""
         self.system.stop()
-        self.log = self.log.reopened()
+        self._log = self.log.reopened()
         self._modules = modules if modules is not None else self._modules
         self._open()
 
@@ -81,6 +90,13 @@ class Stage:
     @property
     def engine(self) -> Engine:
         return self.system._life.engine
+
+    @property
+    def log(self) -> FaultyLog:
+        """The present log: a rebuilt engine has another than the one before."""
+        log = self.system._life.log
+        assert isinstance(log, FaultyLog)
+        return log
 
     @property
     def written(self) -> list[Recorded]:

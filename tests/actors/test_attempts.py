@@ -180,7 +180,7 @@ def test_p7_a_start_whose_execution_ended_before_it_was_durable_is_dropped(stage
     begun, dropped = stage.system.submit(Do(job_id="a")), stage.system.submit(Drop(job_id="a"))
     stage.idle()
     assert (begun.result(), dropped.result()) == ("a", 1)
-    assert stage.log.disk.batches[-2] == ("JobBegun", "MakingStarted", "JobFailed"), "begun and ended in one commit"
+    assert stage.disk.batches[-2] == ("JobBegun", "MakingStarted", "JobFailed"), "begun and ended in one commit"
     assert stage.provider.calls == []
 
 

@@ -22,7 +22,7 @@ def test_p15_a_command_with_a_key_is_carried_out_once_and_answered_alike(stage: 
 def test_p15_the_answer_is_appended_with_the_events_of_its_command(stage: Stage) -> None:
     stage.idle()
     stage.system.ask(Do(job_id="a"), idempotency_key="k")
-    batch = next(batch for batch in stage.log.disk.batches if "CommandSettled" in batch)
+    batch = next(batch for batch in stage.disk.batches if "CommandSettled" in batch)
     assert batch == ("JobBegun", "MakingStarted", "CommandSettled")
     assert len({each.occurred_at_us for each in stage.written if each.event_type in batch}) == 1
 
@@ -64,7 +64,7 @@ def test_p15_if_the_first_ones_commit_fails_so_does_its_duplicates(stage: Stage)
     stage.idle()
     first = stage.system.submit(Do(job_id="a"), idempotency_key="k")
     second = stage.system.submit(Do(job_id="a"), idempotency_key="k")
-    stage.log.disk.fails(written=False)
+    stage.disk.fails(written=False)
     stage.idle()
     assert isinstance(first.exception(), ts.CommitUnknown)
     assert isinstance(second.exception(), ts.CommitUnknown)
@@ -74,10 +74,9 @@ def test_p15_if_the_first_ones_commit_fails_so_does_its_duplicates(stage: Stage)
 @pytest.mark.parametrize("written", [False, True])
 def test_p15_after_an_unknown_commit_asking_again_with_the_key_does_it_once(stage: Stage, *, written: bool) -> None:
     stage.idle()
-    stage.log.disk.fails(written=written)
+    stage.disk.fails(written=written)
     with pytest.raises(ts.CommitUnknown):
         stage.system.ask(Do(job_id="a"), idempotency_key="k")
-    stage.log = stage.system._life.log  # type: ignore[assignment]
     assert stage.system.ask(Do(job_id="a"), idempotency_key="k") == "a"
     stage.idle()
     assert len(stage.of_type("JobBegun")) == 1

@@ -66,13 +66,13 @@ def test_two_handlers_under_one_name_are_refused_since_the_first_would_be_lost()
             def made(self, _turn: ts.Turn, _event: Made) -> ts.Effects:
                 return ()
 
-            @ts.reacts_to(Broken)
+            @ts.reacts_to(Broken)  # type: ignore[no-redef]
             def made(self, _turn: ts.Turn, _event: Broken) -> ts.Effects:  # noqa: F811 - the mistake that is refused
                 return ()
 
 
 @pytest.mark.parametrize("handler_first", [True, False])
-def test_a_plain_method_over_a_handler_is_refused_either_way(handler_first: bool) -> None:  # noqa: FBT001 - a case
+def test_a_plain_method_over_a_handler_is_refused_either_way(handler_first: bool) -> None:
     @ts.reacts_to(Made)
     def handler(_self: ts.Module, _turn: ts.Turn, _event: Made) -> ts.Effects:
         return ()
@@ -85,7 +85,7 @@ def test_a_plain_method_over_a_handler_is_refused_either_way(handler_first: bool
         class Mixed(ts.Module):
             name = "mixed"
             made: Any = handler if handler_first else plain
-            made = plain if handler_first else handler
+            made = plain if handler_first else handler  # noqa: PIE794 - the mistake that is refused
 
 
 def test_names_that_are_no_handlers_may_be_given_twice() -> None:
@@ -175,8 +175,8 @@ def test_a_command_handled_by_two_modules_is_refused() -> None:
 
         @ts.handles(Make)
         def make(self, _turn: ts.Turn, _command: Make) -> ts.Decision[str]:
+            yield from ()
             return "made"
-            yield
 
     class Other(One):
         name = "other"
@@ -194,8 +194,8 @@ def test_a_reply_of_another_type_than_the_command_promises_is_refused() -> None:
 
         @ts.handles(Make)
         def make(self, _turn: ts.Turn, _command: Make) -> ts.Decision[int]:
+            yield from ()
             return 1
-            yield
 
     with pytest.raises(ts.DefinitionError, match=r"Wrong\.make returns <class 'int'>, but Make promises <class 'str'>"):
         Behaviour(Wrong())
@@ -215,8 +215,8 @@ def test_replies_of_the_promised_type_are_taken_however_they_are_written() -> No
 
         @ts.handles(Make)
         def make(self, _turn: ts.Turn, _command: Make) -> Generator[ts.Effect, None, str]:
+            yield from ()
             return "made"
-            yield
 
     assert set(Behaviour(Right()).commands) == {Nothing, Make}
 
@@ -324,7 +324,7 @@ def test_an_aggregate_has_one_stream_so_that_it_can_be_read_back() -> None:
         def weighed(self, thing: Thing, _event: Weighed) -> Thing:
             return thing
 
-    with pytest.raises(ts.DefinitionError, match="Thing is folded from Thing and Scales events; an aggregate has one stream"):
+    with pytest.raises(ts.DefinitionError, match=r"Thing is folded from Thing and Scales events; an aggregate has one stream"):
         Behaviour(Mixed())
 
 
@@ -347,7 +347,7 @@ def test_a_resident_may_be_folded_from_several_streams() -> None:
 
 def test_a_fold_into_what_is_no_state_is_refused() -> None:
     wrong: Any = Made
-    with pytest.raises(ts.DefinitionError, match="fold folds into .*Made.*, which is no Aggregate"):
+    with pytest.raises(ts.DefinitionError, match=r"fold folds into .*Made.*, which is no Aggregate"):
         Behaviour(folding(Made, wrong, "wrong"))
 
 

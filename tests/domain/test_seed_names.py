@@ -225,4 +225,8 @@ def test_an_operation_whose_handler_yields_no_end_is_ended_by_the_library_also_w
 
 def test_the_name_of_an_intent_event_is_the_operations_unless_it_is_given() -> None:
     assert (Backup.started_name(), StockReservation.started_name()) == ("BackupStarted", "ReservationRequested")
-    assert [Backup.ended_name(end) for end in ("succeeded", "failed", "abandoned")] == ["BackupSucceeded", "BackupFailed", "BackupAbandoned"]
+    assert [Backup.ended_name(end) for end in ("succeeded", "failed", "abandoned")] == [
+        "BackupSucceeded",
+        "BackupFailed",
+        "BackupAbandoned",
+    ]

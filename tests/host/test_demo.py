@@ -44,7 +44,7 @@ def test_a_store_that_is_killed_recovers_and_agrees_with_the_ledgers(tmp_path: P
     assert shown.statuses.total() == 90
     assert shown.verified.open == 0
     kept_money = shown.entries["capture"] - shown.entries["refund"]
-    assert kept_money == shown.statuses["Shipped"] + shown.statuses["Paid"]
+    assert kept_money == shown.statuses["shipped"] + shown.statuses["paid, not sent"]
 
 
 def test_the_demonstration_takes_no_folder_that_is_there(tmp_path: Path) -> None:

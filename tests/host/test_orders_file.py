@@ -32,32 +32,32 @@ def test_an_empty_file_has_no_orders(written: Write) -> None:
     assert read(written([])) == []
 
 
-@pytest.mark.parametrize(
-    ("change", "field", "problem"),
-    [
-        ({"order_id": None}, "order_id", "expected `str`, got `null`"),
-        ({"order_id": ""}, "order_id", "length >= 1"),
-        ({"placed_at": "yesterday"}, "placed_at", "RFC3339"),
-        ({"placed_at": "2020-01-01T00:00:00"}, "placed_at", "timezone"),
-        ({"placed_at": "0001-01-01T00:00:00Z"}, "placed_at", "year"),
-        ({"approved_at": 5}, "approved_at", "expected `datetime | null`, got `int`"),
-        ({"delivered_at": "9999-12-31T00:00:00Z"}, "delivered_at", "year"),
-        ({"final_status": "cancelled"}, "final_status", "'cancelled'"),
-        ({"items": None}, "items", "expected `array`, got `null`"),
-        ({"items": [{"sku": "tea"}]}, "items[0].quantity", "missing"),
-        (
-            {"items": [{"sku": "tea", "quantity": 0, "unit_price_cents": 1, "freight_cents": 0}]},
-            "items[0].quantity",
-            ">= 1",
-        ),
-        (
-            {"items": [{"sku": "tea", "quantity": 1, "unit_price_cents": 1.5, "freight_cents": 0}]},
-            "items[0].unit_price_cents",
-            "expected `int`, got `float`",
-        ),
-        ({"payments": [{}]}, "payments[0].type", "missing"),
-    ],
-)
+WRONG: list[tuple[dict[str, Any], str, str]] = [
+    ({"order_id": None}, "order_id", "expected `str`, got `null`"),
+    ({"order_id": ""}, "order_id", "length >= 1"),
+    ({"placed_at": "yesterday"}, "placed_at", "RFC3339"),
+    ({"placed_at": "2020-01-01T00:00:00"}, "placed_at", "timezone"),
+    ({"placed_at": "0001-01-01T00:00:00Z"}, "placed_at", "year"),
+    ({"approved_at": 5}, "approved_at", "expected `datetime | null`, got `int`"),
+    ({"delivered_at": "9999-12-31T00:00:00Z"}, "delivered_at", "year"),
+    ({"final_status": "cancelled"}, "final_status", "'cancelled'"),
+    ({"items": None}, "items", "expected `array`, got `null`"),
+    ({"items": [{"sku": "tea"}]}, "items[0].quantity", "missing"),
+    (
+        {"items": [{"sku": "tea", "quantity": 0, "unit_price_cents": 1, "freight_cents": 0}]},
+        "items[0].quantity",
+        ">= 1",
+    ),
+    (
+        {"items": [{"sku": "tea", "quantity": 1, "unit_price_cents": 1.5, "freight_cents": 0}]},
+        "items[0].unit_price_cents",
+        "expected `int`, got `float`",
+    ),
+    ({"payments": [{}]}, "payments[0].type", "missing"),
+]
+
+
+@pytest.mark.parametrize(("change", "field", "problem"), WRONG)
 def test_a_wrong_field_is_named(written: Write, every_path: Orders, change: dict[str, Any], field: str, problem: str) -> None:
     every_path[2].update(change)
     with pytest.raises(MalformedLine) as found:

@@ -127,6 +127,13 @@ def test_probes_tell_what_was_done() -> None:
     ] == [ts.Done(result=each) for each in done]
 
 
+@pytest.mark.parametrize("manner", [Manner.LATE, Manner.NEVER])
+def test_a_probe_of_what_was_promised_says_that_the_answer_will_come(manner: Manner) -> None:
+    gateway = Gateway(charges=always(manner))
+    gateway.charge(CHARGE, CALL)
+    assert isinstance(gateway.find_charge(CHARGE, CALL), ts.Later)
+
+
 def test_a_script_goes_by_order_and_attempt() -> None:
     script = scripted({"o1": (Manner.ERROR, Manner.LATE)})
     assert [script("o1", attempt) for attempt in (1, 2, 3)] == [Manner.ERROR, Manner.LATE, Manner.LATE]
@@ -237,7 +244,9 @@ def test_the_other_process_answers_as_this_one_would(remote: Remote) -> None:
         remote.providers.charge(Charge(order_id=in_mood(Manner.DECLINED), amount=TEN), CALL)
     with pytest.raises(ProviderDown):
         remote.providers.charge(Charge(order_id=in_mood(Manner.ERROR), amount=TEN), CALL)
-    assert isinstance(remote.providers.charge(Charge(order_id=in_mood(Manner.NEVER), amount=TEN), CALL), ts.Later)
+    never, call = Charge(order_id=in_mood(Manner.NEVER), amount=TEN), CALL._replace(key="key-2")
+    assert isinstance(remote.providers.charge(never, call), ts.Later)
+    assert isinstance(remote.providers.find_charge(never, call), ts.Later)
 
 
 def test_the_other_process_remembers_when_it_is_killed_and_started_again(remote: Remote) -> None:

@@ -18,8 +18,8 @@ Make = Callable[..., Recorded]
 
 def _record(position: int, **fields: Any) -> Recorded:
     given: dict[str, Any] = {
-        "event_id": f"{position:012d}",
         "event_type": "Happened",
+        "schema_version": 1,
         "aggregate_type": "Thing",
         "aggregate_id": f"thing-{position}",
         "aggregate_version": 1,

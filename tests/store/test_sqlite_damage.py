@@ -59,7 +59,7 @@ UPDATE event SET position = -1 WHERE position = 700;
 UPDATE event SET position = 700 WHERE position = 701;
 UPDATE event SET position = 701 WHERE position = -1;
 """
-TEXTS = ("event_id", "event_type", "aggregate_type", "aggregate_id", "owner", "correlation")
+TEXTS = ("event_type", "aggregate_type", "aggregate_id", "owner", "correlation")
 
 
 @pytest.mark.parametrize("column", [name for name in COLUMNS if name != "position"])
@@ -69,6 +69,17 @@ def test_a_change_in_any_column_is_found_at_its_position(damaged: Callable[[str]
         value = "77"
     reader = damaged(f"UPDATE event SET {column} = {value} WHERE position = 1234")  # noqa: S608 - from a fixed list
     assert intact(reader) == 1233
+
+
+def test_a_change_of_the_identity_from_which_the_ids_are_derived_is_found(damaged: Callable[[str], SqliteReader]) -> None:
+    assert intact(damaged("UPDATE meta SET identity = 'x' || substr(identity, 2)")) == 0
+
+
+@pytest.mark.parametrize("sql", ["DELETE FROM meta", "UPDATE meta SET identity = CAST(X'ff80' AS TEXT)"], ids=["gone", "no text"])
+def test_a_log_without_its_identity_is_damaged(path: Path, damaged: Callable[[str], SqliteReader], sql: str) -> None:
+    assert intact(damaged(sql)) == 0
+    with pytest.raises(LogCorrupt, match="lost its identity"):
+        SqliteLog(path).open()
 
 
 def test_a_single_flipped_bit_of_a_payload_is_found(path: Path, damaged: Callable[[str], SqliteReader]) -> None:

@@ -270,7 +270,7 @@ from tallystick.domain.errors import LogPoisoned
 from tallystick.store.sqlite import SqliteLog
 
 def record(position):
-    return Recorded(position=position, event_id="", event_type="", aggregate_type="", aggregate_id=str(position), aggregate_version=1,
+    return Recorded(position=position, event_type="", schema_version=1, aggregate_type="", aggregate_id=str(position), aggregate_version=1,
                     occurred_at_us=0, owner="", correlation="", payload=bytes(50_000))
 
 log = SqliteLog(sys.argv[1])
