@@ -41,6 +41,7 @@ def _tell(shown: Demonstrated) -> None:
         f"{killed.shipped} orders shipped, {killed.open} operations under way."
     )
     click.echo(f"Recovered in a new process, which took up what was open and ended the day after {shown.recovered_in_s:.1f} s.")
+    click.echo(f"Reopened  the next morning: {shown.found_later} answers that nobody had waited for any more were found and undone.")
     click.echo(
         f"Begun     {log.begun} operations: {log.succeeded} completed, {log.failed} failed, {log.abandoned} abandoned, {log.open} open; "
         f"{log.retried} retries, {log.late_successes} answers that came too late and were undone."

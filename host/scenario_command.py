@@ -1,5 +1,6 @@
 """`tallystick scenario list` and `tallystick scenario run`."""
 
+import logging
 from pathlib import Path
 
 import click
@@ -44,6 +45,7 @@ def run(*, name: str, log_path: Path | None, mermaid: bool, as_json: bool) -> No
     if log_path is not None and log_path.exists() and log_path.stat().st_size:
         msg = f"{log_path} exists already; a scenario begins a log of its own."
         raise click.UsageError(msg)
+    logging.getLogger("tallystick").setLevel(logging.ERROR)  # the story tells of failures itself
     audience = Drawn() if mermaid else AsJson() if as_json else Told()
     problem = play(SCRIPTS[name], ts.MemoryLog() if log_path is None else ts.SqliteLog(log_path), audience)
     audience.ends(name, problem)

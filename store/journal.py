@@ -194,23 +194,27 @@ class Journal:
             )
         return records
 
-    def _versions_after(self, drafts: Sequence[Draft]) -> list[int]:
+    def _versions_after(self, drafts: Sequence[Draft]) -> Sequence[int]:
         """The version that each draft gets; checked before anything is changed (S6)."""
+        if len(drafts) == 1:
+            return (self._version_after(drafts[0], None),)
         versions: list[int] = []
         fresh: dict[Stream, int] = {}
         for draft in drafts:
-            stream, expected = draft.stream, draft.expected_version
-            actual = fresh.get(stream)
-            if actual is None:
-                known = self._ends.get(stream)
-                actual = known[0] if known is not None else expected
-                if actual is None:
-                    actual = self.version(*stream)
-            if expected is not None and expected != actual:
-                raise VersionConflict(*stream, expected=expected, actual=actual)
-            fresh[stream] = actual = actual + 1
-            versions.append(actual)
+            fresh[draft.stream] = version = self._version_after(draft, fresh.get(draft.stream))
+            versions.append(version)
         return versions
+
+    def _version_after(self, draft: Draft, actual: int | None) -> int:
+        stream, expected = draft.stream, draft.expected_version
+        if actual is None:
+            known = self._ends.get(stream)
+            actual = known[0] if known is not None else expected
+            if actual is None:
+                actual = self.version(*stream)
+        if expected is not None and expected != actual:
+            raise VersionConflict(*stream, expected=expected, actual=actual)
+        return actual + 1
 
     # Committing.
 

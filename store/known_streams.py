@@ -4,6 +4,7 @@ A Bloom filter (Bloom 1970, "Space/time trade-offs in hash coding with allowable
 "Scalable Bloom filters"): "no" is certain, "maybe" is wrong for about one new aggregate in fifty and then costs a look into the log.
 """
 
+from functools import lru_cache
 from zlib import crc32
 
 import msgspec
@@ -12,7 +13,6 @@ from tallystick.domain.errors import SnapshotError
 
 FIRST_BITS = 1 << 20
 BITS_A_KEY = 10
-PROBES = 4
 FORMAT = 1
 OWNER = "\0streams"
 """The name under which it is kept among the owners' snapshots; no module can have it."""
@@ -44,24 +44,20 @@ class KnownStreams:
             self._grow()
         self._keys += 1
         mask, bits = self._layers[-1]
-        bit, step = _hashes(aggregate_type, aggregate_id)
-        for _ in range(PROBES):
-            place = bit & mask
-            bits[place >> 3] |= 1 << (place & 7)
-            bit += step
+        for place in _places(aggregate_type, aggregate_id):
+            bit = place & mask
+            bits[bit >> 3] |= 1 << (bit & 7)
 
     def maybe(self, aggregate_type: str, aggregate_id: str) -> bool:
         """False only if there is certainly no event of it."""
         if not self.complete:
             return True
-        first, step = _hashes(aggregate_type, aggregate_id)
+        places = _places(aggregate_type, aggregate_id)
         for mask, bits in self._layers:
-            bit = first
-            for _ in range(PROBES):
-                place = bit & mask
-                if not bits[place >> 3] & (1 << (place & 7)):
+            for place in places:
+                bit = place & mask
+                if not bits[bit >> 3] & (1 << (bit & 7)):
                     break
-                bit += step
             else:
                 return True
         return False
@@ -98,7 +94,13 @@ class KnownStreams:
         return known
 
 
-def _hashes(aggregate_type: str, aggregate_id: str) -> tuple[int, int]:
-    """Two hashes that are the same in every process; of the key read both ways, since a checksum with another start is not another one."""
+@lru_cache(maxsize=1024)
+def _places(aggregate_type: str, aggregate_id: str) -> tuple[int, int, int, int]:
+    """Four places that are the same in every process, from two hashes (Kirsch and Mitzenmacher 2006, "Less hashing, same performance").
+
+    The second is of the key read backwards, since a checksum with another start is not another one. An aggregate that is asked for and
+    not there is usually added next, so the last ones are kept.
+    """
     key = f"{aggregate_type}\0{aggregate_id}".encode()
-    return crc32(key), crc32(key[::-1]) | 1
+    first, step = crc32(key), crc32(key[::-1]) | 1
+    return first, first + step, first + 2 * step, first + 3 * step

@@ -231,7 +231,7 @@ class SqliteLog:
         """
         self._cause = cause
         if self._connection is not None:
-            self._connection.close(True)  # noqa: FBT003 - positional only: also when a statement failed half-way
+            self._connection.close(True)
             self._connection = None
 
     def _let_go(self, *, checkpoint: bool) -> None:
@@ -240,5 +240,5 @@ class SqliteLog:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(not checkpoint))
-            connection.close(True)  # noqa: FBT003 - positional only
+            connection.close(True)
         self._lock.release()

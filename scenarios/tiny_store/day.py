@@ -4,6 +4,7 @@ Started again after it was killed, it goes on: every command has an idempotency 
 """
 
 import argparse
+import logging
 import random
 import threading
 from collections.abc import Iterator
@@ -111,6 +112,7 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    logging.getLogger("tallystick").setLevel(logging.ERROR)  # stale reports are what this day is about, and stand in the log
     live(given.log, given.socket, orders=given.orders, seed=given.seed)
 
 

@@ -22,6 +22,8 @@ from tallystick.scenarios.tiny_store.shipments import Recall, Recalled, RequestS
 R = TypeVar("R")
 
 ANSWER_WITHIN_S: Final = 10.0
+IDLE: Final = b"idle\n"
+"""Asks for an answer when no call is being worked on."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +119,14 @@ class RemoteProviders:
         """Whether a parcel was brought back."""
         return _found(self._ask("find_recall", recall, call), Recalled)
 
+    def wait_until_idle(self) -> None:
+        """Until no call is being worked on; whoever made it may have been killed since."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(ANSWER_WITHIN_S)
+            connection.connect(self._path)
+            connection.sendall(IDLE)
+            connection.recv(1)
+
     def _ask(self, method: str, action: ts.Action[Any], call: ts.Call) -> Reply:
         content = msgspec.Raw(msgspec.json.encode(action))
         request = Request(method=method, action=content, token=call.token, key=call.key, attempt=call.attempt)
@@ -178,15 +188,32 @@ class Server(socketserver.ThreadingUnixStreamServer):
     request_queue_size = 128
 
     def __init__(self, path: Path, gateway: Gateway, carrier: Carrier) -> None:
-        self.providers = (gateway, carrier)
+        self._providers = (gateway, carrier)
+        self._working = 0
+        self._changed = threading.Condition()
         super().__init__(str(path), _Handler)
+
+    def answer(self, line: bytes) -> bytes:
+        """Carry out one line."""
+        if line == IDLE:
+            with self._changed:
+                self._changed.wait_for(lambda: not self._working)
+            return b"\n"
+        with self._changed:
+            self._working += 1
+        try:
+            return msgspec.json.encode(answered(self._providers, line)) + b"\n"
+        finally:
+            with self._changed:
+                self._working -= 1
+                self._changed.notify_all()
 
 
 class _Handler(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         server = self.server
         if isinstance(server, Server) and (line := self.rfile.readline()):
-            reply = msgspec.json.encode(answered(server.providers, line)) + b"\n"
+            reply = server.answer(line)
             try:
                 self.wfile.write(reply)
             except BrokenPipeError:  # whoever asked has been killed; what was done is in the ledger

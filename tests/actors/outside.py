@@ -77,7 +77,7 @@ class Called(NamedTuple):
 Answer = str | ts.Later | BaseException
 
 
-class StillRunning(BaseException):  # noqa: N818 - not an error: a provider that has not answered yet
+class StillRunning(BaseException):
     """Raised by a performer of the stepped runtime in place of blocking: the test answers later."""
 
 

@@ -66,7 +66,9 @@ def test_p13_no_other_report_settles_what_has_its_outcome(stage: Stage) -> None:
 
 @pytest.mark.parametrize("way", ["crash", "stop"])
 @pytest.mark.parametrize("dead", [False, True])
-def test_p13_after_a_restart_the_stored_outcome_is_settled_and_nothing_is_probed_or_performed(stage: Stage, way: str, *, dead: bool) -> None:
+def test_p13_after_a_restart_the_stored_outcome_is_settled_and_nothing_is_probed_or_performed(
+    stage: Stage, way: str, *, dead: bool
+) -> None:
     tried = failing_to_settle(stage, 4)
     stage.provider.answers("a", "the one result", "another result")
     stage.system.ask(Do(job_id="a"))
@@ -139,5 +141,3 @@ def test_p13_a_second_completion_event_in_one_settlement_is_an_error_of_that_tur
     stage.idle()
     assert stage.types(of="workshop") == ["JobBegun", "MakingStarted", "ReactionFailed"]
     assert "second completion event" in stage.events("ReactionFailed")[0].error
-
-

@@ -156,9 +156,7 @@ def test_p26_commands_in_flight_are_answered_when_the_disk_is_slow(real_runtime:
 
 def test_p26_a_command_that_waits_for_room_when_a_stop_comes_is_not_accepted(real_runtime: Runtime) -> None:
     log, refused = FaultyLog(), threading.Event()
-    system = ts.System(
-        [Workshop()], performers=Provider().performers(), log=log, runtime=real_runtime, limits=ts.Limits(commands=1)
-    )
+    system = ts.System([Workshop()], performers=Provider().performers(), log=log, runtime=real_runtime, limits=ts.Limits(commands=1))
     system.__enter__()
     log.disk.stalls()
     first = system.submit(Do(job_id="a"))

@@ -43,6 +43,7 @@ def test_a_store_that_is_killed_recovers_and_agrees_with_the_ledgers(tmp_path: P
     assert shown.killed.events < shown.verified.events
     assert shown.statuses.total() == 90
     assert shown.verified.open == 0
+    assert shown.verified.late_successes > 0
     kept_money = shown.entries["capture"] - shown.entries["refund"]
     assert kept_money == shown.statuses["shipped"] + shown.statuses["paid, not sent"]
 

@@ -6,8 +6,8 @@ from typing import Any, Self
 
 import tallystick as ts
 from tallystick.domain.envelope import Recorded, Settles
-from tallystick.store.codec import Form
 from tallystick.store import journal
+from tallystick.store.codec import Form
 from tallystick.store.journal import Draft, Fate, Journal, Origin
 from tallystick.store.log import Head
 
