@@ -112,7 +112,7 @@ class Engine:
     @property
     def lag(self) -> int:
         """How many positions the slowest owner is behind the tail."""
-        return self.journal.tail - min((owner.state.seen for owner in self.owners.values()), default=self.journal.tail)
+        return max((owner.lag for owner in self.owners.values()), default=0)
 
     @property
     def undurable(self) -> int:

@@ -103,10 +103,14 @@ class LoopExecutor:
         if wake:
             loop.call_soon_threadsafe(self._start_waiting)
 
-    @staticmethod
-    def _run(loop: asyncio.AbstractEventLoop) -> None:
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
             loop.run_forever()
+            self._waiting.clear()
+            for task in self._running:
+                task.cancel()
+            if self._running:
+                loop.run_until_complete(asyncio.wait(self._running))
         finally:
             loop.close()
 
@@ -131,8 +135,9 @@ class LoopExecutor:
 
     def stop(self) -> None:
         """End the loop; what runs on it is cancelled with it."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.call_soon_threadsafe(loop.stop)
 
 
 def threaded(performer: Performer, report: Report) -> ThreadExecutor | LoopExecutor:

@@ -43,6 +43,11 @@ class Lifecycle:
             raise NotAccepted(msg)
         return engine
 
+    @property
+    def running_engine(self) -> Engine | None:
+        """The present generation, None while there is none that runs."""
+        return self._engine if self.status == "running" else None
+
     def present_journal(self) -> Journal | None:
         """The present generation's journal; waits while it is being rebuilt. None when the system has stopped, or was not started."""
         while self.status == "recovering":

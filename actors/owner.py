@@ -64,6 +64,7 @@ class OwnerActor(EngineActor):
         self._log = log
         self._journal = acting.journal
         self._woken = False
+        self._behind = False
         behaviour = acting.setting.behaviour
         self._reactions = {kind.__name__: handler for kind, handler in behaviour.reactions.items()}
         self.parked = ParkedSources(acting, codec, self._reactions)
@@ -96,13 +97,20 @@ class OwnerActor(EngineActor):
     def wake(self) -> None:
         """Have the lane looked at soon; called by whichever thread appends."""
         if not self._woken:
-            self._woken = True
+            self._woken = self._behind = True
             self.post.tell(WAKE)
 
     def _wake(self, _message: Wake) -> None:
         self._woken = False
         if self.take_events(LANE_BATCH):
             self.wake()
+        else:
+            self._behind = self._woken
+
+    @property
+    def lag(self) -> int:
+        """How many positions it is behind; none when nothing that concerns it has come since it last looked. Any thread may ask."""
+        return self._journal.tail - self.state.seen if self._behind else 0
 
     def take_events(self, limit: int, until: int | None = None) -> bool:
         """Take the next events in order, and move the cursor over them (P1); whether there may be more."""

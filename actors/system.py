@@ -12,6 +12,7 @@ from tallystick.actors.counters import Counters
 from tallystick.actors.engine import Program, ownership
 from tallystick.actors.lifecycle import Lifecycle
 from tallystick.actors.messages import Ask, Discard, Inspect, Inspected, Redrive, SettleByHand, SettleFromOutside
+from tallystick.actors.owner import OwnerActor
 from tallystick.actors.performer import PerformerPool
 from tallystick.actors.replies import HostReply, Resolver
 from tallystick.actors.runtimes.dispatcher import DispatcherRuntime
@@ -327,8 +328,8 @@ class System:
 
     def health(self) -> Health:
         """How the system stands; never waits for an actor."""
-        engine = self._life.engine if self._life.status == "running" else None
-        owners = {} if engine is None else {name: _owner_health(engine.journal.tail, owner.state) for name, owner in engine.owners.items()}
+        engine = self._life.running_engine
+        owners = {} if engine is None else {name: _owner_health(owner) for name, owner in engine.owners.items()}
         return Health(
             status=self._life.status,
             epoch=self._life.log.epoch,
@@ -346,10 +347,11 @@ class System:
         )
 
 
-def _owner_health(tail: int, state: Any) -> OwnerHealth:
+def _owner_health(owner: OwnerActor) -> OwnerHealth:
+    state = owner.state
     executions = state.executions
     return OwnerHealth(
-        lag=tail - state.seen,
+        lag=owner.lag,
         open_executions=len(executions),
         waiting_for_person=sum(1 for record in executions.values() if record.status == "person"),
         parked=len(state.parking),

@@ -5,17 +5,18 @@ moment H, all that was due before H is in it; what was due at H may be there in 
 is due at H (each step can be repeated without harm), and leave out what was due before.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
-from itertools import chain
+from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
 from typing import Final
 
 import tallystick as ts
 from tallystick.host.agenda import Agenda, Item
-from tallystick.host.orders_file import OrdersFile, RecordedOrder
+from tallystick.host.orders_file import MalformedLine, OrdersFile, RecordedOrder
 from tallystick.host.replay_world import Answer, Known, World, known_of
 from tallystick.scenarios.tiny_store.events import OrderItem
 from tallystick.scenarios.tiny_store.inventory import ReceiveStock
@@ -80,27 +81,40 @@ def replay(orders_path: str | PathLike[str], log_path: str | PathLike[str], prog
 
 
 class Reader:
-    """Reads one order ahead, and keeps count of the lots that have come in for those that were read."""
+    """Reads ahead, and keeps count of the lots that have come in for the orders that were taken."""
 
     def __init__(self, orders: Iterator[RecordedOrder], progress: Callable[[], None]) -> None:
         self._orders = orders
         self._progress = progress
-        self._next: RecordedOrder | None = None
+        self._ahead: deque[RecordedOrder] = deque()
         self._lots: dict[str, tuple[int, int]] = {}
 
     def peek(self) -> RecordedOrder | None:
         """The next order, None at the end of the file."""
-        if self._next is None:
-            self._next = next(self._orders, None)
+        if not self._ahead:
+            self._ahead.extend(islice(self._orders, 1))
             self._progress()
-        return self._next
+        return self._ahead[0] if self._ahead else None
+
+    def placed_at(self, moment: datetime) -> Iterator[RecordedOrder]:
+        """The next orders, as long as they were placed at that moment; they stay the next ones.
+
+        A line that cannot be read is left for when its turn comes.
+        """
+        while not self._ahead or self._ahead[-1].placed_at == moment:
+            try:
+                order = next(self._orders, None)
+            except MalformedLine as error:
+                self._orders = _raising(error)
+                break
+            if order is None:
+                break
+            self._ahead.append(order)
+        return (order for order in self._ahead if order.placed_at == moment)
 
     def take(self) -> tuple[RecordedOrder, list[tuple[ReceiveStock, str]]]:
         """The next order, and the goods that have to come in before it, each with its idempotency key."""
-        order = self.peek()
-        if order is None:
-            raise EOFError
-        self._next = None
+        order = self._ahead.popleft()
         return order, list(self._lots_for(order))
 
     def _lots_for(self, order: RecordedOrder) -> Iterator[tuple[ReceiveStock, str]]:
@@ -115,6 +129,11 @@ class Reader:
             self._lots[item.sku] = (lots, left - item.quantity)
 
 
+def _raising(error: Exception) -> Iterator[RecordedOrder]:
+    raise error
+    yield
+
+
 def _stands_at(log_path: str | PathLike[str]) -> datetime | None:
     """The moment of the log's last event; None when there is none."""
     if not Path(log_path).exists() or Path(log_path).stat().st_size == 0:
@@ -125,7 +144,10 @@ def _stands_at(log_path: str | PathLike[str]) -> datetime | None:
 
 
 def _skip_done(reader: Reader, log_path: str | PathLike[str], world: World, stands_at: datetime) -> None:
-    """Read past the orders that are in the log, and tell the world of those that something is still to happen to."""
+    """Read past the orders that are in the log, and tell the world of those that something is still to happen to.
+
+    Also of those that were placed at that very moment: they may be in the log, and the system asks for them as soon as it is opened.
+    """
     with closing(ts.SqliteReader(log_path)) as log:
         while (order := reader.peek()) is not None and order.placed_at < stands_at:
             if log.version("Order", order.order_id) == 0:
@@ -134,6 +156,8 @@ def _skip_done(reader: Reader, log_path: str | PathLike[str], world: World, stan
             if known.ended_at >= stands_at:
                 world.orders[order.order_id] = known
             reader.take()
+    for order in reader.placed_at(stands_at):
+        world.orders[order.order_id] = known_of(order)
 
 
 class Driver:
@@ -158,6 +182,8 @@ class Driver:
         """Enter what was due from then on for the orders that were placed before."""
         self._stood_at = stands_at
         for order_id, known in self._world.orders.items():
+            if known.placed_at == stands_at:
+                continue  # it is still to be placed, or again
             self._enter(order_id, known, since=stands_at)
             self._world.taken.append(order_id)
             self._touched.append(order_id)

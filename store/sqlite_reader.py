@@ -30,7 +30,7 @@ _PAGE_BYTES: Final = 4 << 20
 
 _HEAD: Final = "SELECT position, hash, occurred_at_us FROM event ORDER BY position DESC LIMIT 1"
 # Not max(): of an aggregate that is new it has no row, so that one step of the statement is all.
-_VERSION: Final = """
+VERSION: Final = """
 SELECT aggregate_version FROM event INDEXED BY event_stream WHERE aggregate_id = ? AND aggregate_type = ?
 ORDER BY aggregate_version DESC LIMIT 1
 """
@@ -79,7 +79,7 @@ class SqliteReader:
         with self._asking:
             try:
                 # To its end, or its read transaction would last until the next question.
-                for row in (self._ask_version or self._asked_on_its_own())(_VERSION, (aggregate_id, aggregate_type)):
+                for row in (self._ask_version or self._asked_on_its_own())(VERSION, (aggregate_id, aggregate_type)):
                     version = row[0]
             except apsw.Error as error:
                 raise unreadable(self.path, error) from error

@@ -11,7 +11,7 @@ from tallystick.domain.envelope import Recorded
 from tallystick.store.log import Head
 from tests.actors.workshop import Undo, Work
 
-PATIENCE_S = 30.0
+PATIENCE_S = 10.0
 """How long a wait on a condition may take at most; only a failing test waits so long."""
 
 

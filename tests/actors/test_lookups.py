@@ -115,11 +115,11 @@ def test_p17_an_owner_that_lags_beyond_the_window_reads_from_the_log(narrow: Sta
     """S16: a logged event is never refused or dropped."""
     ledger = narrow.engine.owners["ledger"]
     narrow.idle()
-    wake, ledger._woken = ledger._woken, True
+    ledger._woken = ledger._behind = True  # its wake-up is still on its way
     for number in range(40):
         narrow.system.ask(Order(order_id=f"{number}", text="nothing"))
     assert narrow.system.health().owners["ledger"].lag >= 40
-    ledger._woken = wake
+    ledger._woken = False
     ledger.wake()
     narrow.idle()
     assert narrow.entered() == [(f"{number}", "ordered nothing") for number in range(40)]

@@ -24,7 +24,7 @@ class Wish(NamedTuple):
 
 def wish(seed: int, number: int) -> Wish:
     """Now and then goods come in, and some orders are called off soon after; the rest are orders."""
-    lots = random.Random(f"{seed}/{number}")
+    lots = random.Random(f"{seed}/{number}")  # noqa: S311 - repeatable on purpose
     if number % STOCK_EVERY < len(SKUS):
         sku = SKUS[number % STOCK_EVERY]
         return Wish(f"stock-{number}", ReceiveStock(sku=sku, quantity=lots.randint(6, 14)))

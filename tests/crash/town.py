@@ -43,7 +43,7 @@ class Town:
         self.kills: list[Kill] = []
         self.locked_out: list[ts.LogLocked] = []
         self.early: list[str] = []
-        self._lots = random.Random(seed)
+        self._lots = random.Random(seed)  # noqa: S311 - repeatable on purpose
         self._intents: set[str] = set()
         self._attempts: set[tuple[str, int]] = set()
         self._keys: set[str] = set()
@@ -87,7 +87,7 @@ class Town:
         return kill
 
     def _moment_s(self, worker: "subprocess.Popen[bytes]") -> float:
-        """A moment of its life: from its birth, or (mostly) from when its system is open, where now and then another tries to open the log."""
+        """A moment of its life: from its birth, or (mostly) from when its system is open; at first another then tries to open the log."""
         if self._lots.random() < 0.25:
             return self._lots.uniform(0.25, 0.8)
         self._until_open(worker)
@@ -134,7 +134,9 @@ class Town:
                 self._read_to = recorded.position
                 self._take(recorded)
         for line in read_book(self.folder):
-            if not line.done and (line.token not in self._intents or (line.attempt > 1 and (line.token, line.attempt) not in self._attempts)):
+            if not line.done and (
+                line.token not in self._intents or (line.attempt > 1 and (line.token, line.attempt) not in self._attempts)
+            ):
                 self.early.append(f"call of {line.method} for {line.token}, attempt {line.attempt}, whose event is not in the log")
         for said in self.report():
             if "acked" in said and said["key"] not in self._keys:

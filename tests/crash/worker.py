@@ -143,10 +143,12 @@ class Worker:
 
 
 def _at_rest(system: ts.System) -> bool:
+    """Whether nothing is left to do: every owner has been asked, behind all that it had in its mailbox, and none has written meanwhile."""
+    tail = system.health().tail
+    opened = system.open_executions()
     health = system.health()
-    owners = health.owners.values()
-    quiet = all(each.open_executions == 0 and each.lag == 0 and each.parked == each.dead_letters for each in owners)
-    return quiet and health.calls_running == 0 and health.watermark == health.tail
+    waiting = any(each.parked != each.dead_letters for each in health.owners.values())
+    return health.tail == tail and not opened and not waiting and health.calls_running == 0
 
 
 def main() -> None:

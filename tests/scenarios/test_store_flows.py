@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 import tallystick as ts
-from tallystick.scenarios.tiny_store.events import InventoryReleased, OrderPaid, PaymentFailed, PaymentProcessed, PaymentRefunded
+from tallystick.scenarios.tiny_store.events import InventoryReleased, OrderPaid, PaymentFailed, PaymentProcessed
 from tallystick.scenarios.tiny_store.inventory import DelistSku, ReceiveStock, StockLevel
 from tallystick.scenarios.tiny_store.money import Money
-from tallystick.scenarios.tiny_store.orders import CancelOrder, Order, OrderItem, OrderStatus, PlaceOrder
+from tallystick.scenarios.tiny_store.orders import Order, OrderItem, OrderStatus, PlaceOrder
 from tallystick.scenarios.tiny_store.payments import Payment, PaymentStatus, RefundAgain
 from tallystick.scenarios.tiny_store.shipments import Deliver, Dispatch, RecallAgain, Shipment, ShipmentStatus
 from tallystick.scenarios.tiny_store.status import IllegalTransition
@@ -104,154 +104,6 @@ def test_each_article_is_released_by_an_event_of_its_own(shop: Any) -> None:
     assert [(each.sku, each.quantity) for each in shop.of(InventoryReleased)] == [("tea", 2), ("cup", 1)]
     assert shop.stock("tea") == StockLevel(on_hand=10)
     assert shop.stock("cup") == StockLevel(on_hand=3)
-
-
-# Cancelling
-
-
-def test_a_pending_order_is_cancelled_and_keeps_nothing(shop: Any) -> None:
-    shop.place()
-    shop.cancel()
-    shop.run()
-    assert story(shop) == ["OrderPlaced", "OrderCancelled", "InventoryReserved", "InventoryReleased"]
-    assert status(shop) == "CANCELLED"
-    assert shop.stock() == StockLevel(on_hand=10)
-
-
-def test_a_cancel_between_the_reservation_and_its_news_leaks_no_stock(shop: Any) -> None:
-    shop.place()
-    shop.take("inventory")
-    shop.cancel()
-    shop.run()
-    assert story(shop) == ["OrderPlaced", "InventoryReserved", "OrderCancelled", "InventoryReleased"]
-    assert shop.stock() == StockLevel(on_hand=10)
-
-
-def test_a_cancel_while_the_charge_is_out_calls_it_off(shop: Any) -> None:
-    shop.place()
-    shop.run()
-    shop.cancel()
-    shop.run()
-    assert story(shop)[2:] == ["OrderConfirmed", "OrderCancelled", "InventoryReleased", "PaymentCancelled"]
-    assert shop.open("payments") == []
-
-
-def test_a_capture_that_comes_after_the_cancel_is_given_back_once(shop: Any) -> None:
-    shop.place()
-    shop.run()
-    (charge,) = shop.open("payments")
-    shop.cancel()
-    shop.run()
-    shop.paid(charge.token)
-    shop.paid(charge.token)
-    (refund,) = shop.open("payments")
-    shop.refunded(refund.token)
-    shop.run()
-    assert [each.payment_id for each in shop.of(PaymentRefunded)] == [f"pay-{charge.token}"]
-    assert shop.state(Payment, "o1").status is PaymentStatus.REFUNDED
-    assert status(shop) == "CANCELLED"
-
-
-def test_a_capture_that_comes_after_the_charge_was_abandoned_is_given_back(shop: Any) -> None:
-    shop.place()
-    shop.run()
-    (charge,) = shop.open("payments")
-    shop.answer("payments", charge.token, ts.TimedOut(attempts=1))
-    shop.paid(charge.token)
-    (refund,) = shop.open("payments")
-    shop.refunded(refund.token)
-    shop.run()
-    assert shop.of(PaymentRefunded)[0].amount == money(500)
-    assert status(shop) == "PAYMENT_FAILED"
-
-
-def test_cancelling_a_paid_order_gives_the_money_back_and_calls_the_parcel_off(shop: Any) -> None:
-    shop.place()
-    token = pay(shop)
-    shop.cancel()
-    shop.run()
-    (refund,) = shop.open("payments")
-    shop.refunded(refund.token)
-    assert shop.open("shipments") == []
-    assert shop.of(PaymentRefunded)[0].payment_id == f"pay-{token}"
-    assert shop.state(Shipment, "o1").status is ShipmentStatus.CANCELLED
-    assert shop.stock() == StockLevel(on_hand=10)
-
-
-def test_a_cancel_that_crosses_the_payment_gives_the_money_back(shop: Any) -> None:
-    shop.place()
-    shop.run()
-    shop.paid(shop.open("payments")[0].token)
-    shop.cancel()
-    shop.run()
-    assert status(shop) == "CANCELLED"
-    assert "OrderPaid" not in story(shop)
-    assert [type(each.intent).__name__ for each in shop.open("payments")] == ["Refunding"]
-
-
-def test_a_cancel_that_crosses_the_shipment_ends_with_both_sides_of_one_mind(shop: Any) -> None:
-    shop.place()
-    pay(shop)
-    shop.taken(shop.open("shipments")[0].token)
-    shop.cancel()
-    shop.run()
-    (recall,) = shop.open("shipments")
-    shop.recalled(recall.token, recall.intent.shipment_id)
-    shop.run()
-    assert status(shop) == "CANCELLED"
-    assert shop.state(Shipment, "o1").status is ShipmentStatus.RECALLED
-    assert "OrderShipped" not in story(shop)
-    assert shop.stock() == StockLevel(on_hand=10)
-
-
-def test_a_parcel_that_is_taken_after_the_cancel_is_called_back(shop: Any) -> None:
-    shop.place()
-    pay(shop)
-    (request,) = shop.open("shipments")
-    shop.cancel()
-    shop.run()
-    shop.taken(request.token)
-    (recall,) = shop.open("shipments")
-    shop.recalled(recall.token, recall.intent.shipment_id)
-    assert shop.state(Shipment, "o1").status is ShipmentStatus.RECALLED
-
-
-def test_an_order_whose_parcel_is_not_taken_stays_paid_and_one_taken_later_is_called_back(shop: Any) -> None:
-    shop.place()
-    pay(shop)
-    (request,) = shop.open("shipments")
-    shop.answer("shipments", request.token, ts.TimedOut(attempts=1))
-    shop.run()
-    assert status(shop) == "PAID"
-    shop.taken(request.token)
-    shop.run()
-    assert [type(each.intent).__name__ for each in shop.open("shipments")] == ["Recalling"]
-    assert status(shop) == "PAID"
-
-
-@pytest.mark.parametrize("final", ["SHIPPED", "CANCELLED", "REJECTED", "PAYMENT_FAILED"])
-def test_what_is_final_cannot_be_cancelled(shop: Any, final: str) -> None:
-    shop.place(tea=99 if final == "REJECTED" else 1)
-    if final == "SHIPPED":
-        ship(shop)
-    elif final == "CANCELLED":
-        shop.cancel()
-    else:
-        shop.run()
-    if final == "PAYMENT_FAILED":
-        shop.answer("payments", shop.open("payments")[0].token, ts.Failed(code="DECLINED"))
-        shop.run()
-    assert status(shop) == final
-    before = shop.names()
-    with pytest.raises(ts.Rejected) as refusal:
-        shop.ask(CancelOrder(order_id="o1"))
-    assert refusal.value.code == f"ORDER_{final}"
-    assert shop.names() == before
-
-
-def test_an_unknown_order_cannot_be_cancelled(shop: Any) -> None:
-    with pytest.raises(ts.Rejected, match="UNKNOWN_ORDER"):
-        shop.cancel("nobody's")
 
 
 # Delivered twice

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 import pytest
 
 from tallystick.domain.envelope import Recorded
@@ -17,8 +18,9 @@ from tallystick.domain.errors import LogCorrupt, LogError, LogPoisoned, LogVersi
 from tallystick.store import sqlite_upkeep
 from tallystick.store.log import Query, Snapshot
 from tallystick.store.sqlite import SqliteLog
+from tallystick.store.sqlite_file import connect
 from tallystick.store.sqlite_query import page_of
-from tallystick.store.sqlite_reader import SqliteReader
+from tallystick.store.sqlite_reader import VERSION, SqliteReader
 from tallystick.store.sqlite_rows import CHUNK, COLUMNS, Statement, insertions
 
 MakeMany = Callable[..., list[Recorded]]
@@ -178,25 +180,40 @@ def test_a_reader_keeps_a_bounded_number_of_connections(sqlite_log: SqliteLog) -
 
 
 @pytest.mark.parametrize("wanted", ["thing-1", "nothing"])
-def test_asking_for_a_version_leaves_no_read_transaction_open_and_is_planned_once(
-    sqlite_log: SqliteLog, records: MakeMany, wanted: str
-) -> None:
+def test_asking_for_a_version_leaves_no_read_transaction_open(sqlite_log: SqliteLog, records: MakeMany, wanted: str) -> None:
     sqlite_log.write(records(1, 3))
-    reader, planned_again = SqliteReader(sqlite_log.path), list[int]()
-    reader.version("Thing", "thing-2")
+    reader = SqliteReader(sqlite_log.path)
+    assert reader.version("Thing", wanted) == (wanted == "thing-1")
     connection = reader._for_versions
     assert connection is not None
-
-    def told(profile: dict[str, Any]) -> None:
-        planned_again.append(profile["stmt_status"]["SQLITE_STMTSTATUS_REPREPARE"])
-
-    connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, told)
-    for _ in range(5):
-        assert reader.version("Thing", wanted) == (wanted == "thing-1")
-        assert connection.txn_state() == apsw.SQLITE_TXN_NONE
-    assert planned_again == [0] * 5
+    assert connection.txn_state() == apsw.SQLITE_TXN_NONE
+    reader.version("Thing", "thing-2")
     assert reader._for_versions is connection
     reader.close()
+
+
+@pytest.mark.parametrize("ask", ["version", "aggregate_id", "token", "correlation", "owner"])
+def test_a_look_up_is_planned_once_whatever_it_looks_for(sqlite_log: SqliteLog, records: MakeMany, ask: str) -> None:
+    sqlite_log.write(records(1, 100))
+    connection, planned = connect(sqlite_log.path, None, writing=False), list[int]()
+
+    def plans(operation: int, *_: object) -> int:
+        planned.append(operation)
+        return apsw.SQLITE_OK
+
+    connection.authorizer = plans
+    counts: list[int] = []
+    for wanted in ("thing-1", "c", "nothing"):
+        sql, bindings = (
+            (VERSION, (wanted, "Thing"))
+            if ask == "version"
+            else page_of(msgspec.structs.replace(Query(aggregate_type="Thing"), **{ask: wanted}), 10)
+        )
+        connection.execute(sql, bindings).fetchall()
+        counts.append(len(planned))
+    assert counts[0] > 0
+    assert counts == [counts[0]] * 3
+    connection.close()
 
 
 def test_a_damaged_index_is_an_error_of_the_log_in_asking_for_a_version(path: Path, records: MakeMany) -> None:
