@@ -121,7 +121,7 @@ class EngineActor(pykka.Actor):
     own_thread: ClassVar[bool] = False
     """Whether a dispatcher must not run it, because it blocks."""
 
-    actor_inbox: Inbox
+    actor_inbox: Inbox  # pyright: ignore[reportIncompatibleVariableOverride] - a narrower one than pykka asks for
 
     handlers: Mapping[type[Any], Callable[[Any], None]]
     """What to do with each type of message; only ever called by one thread at a time."""

@@ -111,6 +111,7 @@ class ParkedSources:
             "handler.dead_letter" if dead else "handler.failed",
             owner=self._acting.name,
             source=letter.source,
+            token=letter.token,
             position=letter.position,
             attempt=attempt,
             error=type(error).__name__,

@@ -89,7 +89,7 @@ def _probe(program: Program, doubt: Doubt) -> Verdict:
         try:
             answer = performer.probe(action, call)
         except BaseException as error:  # noqa: BLE001 - user code; without an answer the call is made again, with the same key
-            warn("probe.failed", token=doubt.token, action=type(action).__name__, error=repr(error))
+            warn("probe.failed", owner=doubt.owner, token=doubt.token, action=type(action).__name__, error=repr(error))
             return AGAIN
         if isinstance(answer, Unknown):
             return Verdict(unknown=True)
@@ -98,7 +98,7 @@ def _probe(program: Program, doubt: Doubt) -> Verdict:
             return Verdict(resume=True)
         if not isinstance(answer, Done):
             if not isinstance(answer, NotDone | Later):
-                warn("probe.odd_answer", token=doubt.token, action=type(action).__name__, answer=type(answer).__name__)
+                warn("probe.odd_answer", owner=doubt.owner, token=doubt.token, action=type(action).__name__, answer=type(answer).__name__)
             return AGAIN
         result = answer.result
         if doubt.attempt:

@@ -195,4 +195,6 @@ class Settling:
 
     def _count_stale(self, what: str, token: Token, attempt: int | None) -> None:
         self._acting.counters.count(what)
-        warn("report.stale", what=what, owner=self._acting.name, token=token, attempt=attempt)
+        last = self._acting.journal.last(EXECUTION, token)
+        correlation = None if last is None else last.correlation
+        warn("report.stale", what=what, owner=self._acting.name, token=token, attempt=attempt, correlation=correlation)

@@ -130,8 +130,8 @@ class Reader:
 
 
 def _raising(error: Exception) -> Iterator[RecordedOrder]:
+    yield from ()
     raise error
-    yield
 
 
 def _stands_at(log_path: str | PathLike[str]) -> datetime | None:

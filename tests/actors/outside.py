@@ -82,7 +82,10 @@ class StillRunning(BaseException):
 
 
 class Provider:
-    """Answers the calls for a job by its script, then by a default; remembers what it was asked."""
+    """Answers the calls for a job by its script, then by a default; remembers what it was asked.
+
+    What a probe finds is given by job, "a", or by one of its steps, "a/1"; else it finds that nothing was done.
+    """
 
     def __init__(self) -> None:
         self.calls: list[Called] = []
@@ -107,7 +110,7 @@ class Provider:
 
     def find(self, action: Work, _call: ts.Call) -> ts.Done[str] | ts.NotDone | ts.Unknown:
         self.probed.append(action.job_id)
-        found = self.found.get(action.job_id, ts.NotDone())
+        found = self.found.get(f"{action.job_id}/{action.step}") or self.found.get(action.job_id, ts.NotDone())
         if isinstance(found, BaseException):
             raise found
         return found

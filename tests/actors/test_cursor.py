@@ -64,7 +64,7 @@ def dies_and_recovers(steps: int) -> bool:
     """Whether there was anything left to do when it died."""
     stage = Stage()
     futures = [stage.system.submit(Order(order_id="a"), idempotency_key="1"), stage.system.submit(Do(job_id="b"), idempotency_key="2")]
-    unfinished = all([stage.runtime.step() for _ in range(steps)])
+    unfinished = all(stage.runtime.step() for _ in range(steps))
     acknowledged = [future.result() for future in futures if future.done()]
     durable = [(each.position, each.event_id, each.hash) for each in stage.written]
 

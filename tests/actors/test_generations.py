@@ -215,15 +215,15 @@ def test_p18_a_pending_snapshot_of_the_lost_generation_is_dropped(stage: Stage) 
 
 def test_p18_a_request_that_was_withdrawn_on_its_way_is_not_carried_out_by_the_next_generation(stage: Stage) -> None:
     """It was let in, then the engine failed and was rebuilt, and only then does its message reach an actor: the new one's."""
-    admission = stage.system._admission
+    admission: Any = stage.system._admission
     enter = admission.enter
 
     def enter_and_be_overtaken(*given: Any) -> None:
         enter(*given)
-        admission.enter = enter  # type: ignore[method-assign]
+        admission.enter = enter
         lose_a_batch(stage)
 
-    admission.enter = enter_and_be_overtaken  # type: ignore[method-assign]
+    admission.enter = enter_and_be_overtaken
     overtaken = stage.system.submit(Do(job_id="a"))
     stage.idle()
     assert isinstance(overtaken.exception(), ts.NotAccepted)

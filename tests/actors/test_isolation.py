@@ -78,7 +78,7 @@ def test_a_saturated_and_hung_performer_delays_no_timer_no_report_and_no_other_o
         wait_until(lambda: bool(list(system.events(event_types=("WaitingAbandoned",)))))
         assert list(system.events(event_types=("Entered",)))
         assert system.ask(Drop(job_id=first)) == 10
-        (late,) = [each for each in system.events(event_types=("JobFailed",))]
+        (late,) = system.events(event_types=("JobFailed",))
         assert late.aggregate_id == first
         assert list(system.events(event_types=("JobDone",))) == []
 
@@ -296,7 +296,9 @@ def refused_then_let_in(system: ts.System, make_room: Callable[[], None]) -> Non
 
 
 def test_an_owner_that_is_not_concerned_does_not_lag(real_runtime: Runtime) -> None:
-    with ts.System([Desk(), Impatient(), Workshop()], performers=Provider().performers(), runtime=real_runtime, limits=ts.Limits(lag_records=50)) as system:
+    with ts.System(
+        [Desk(), Impatient(), Workshop()], performers=Provider().performers(), runtime=real_runtime, limits=ts.Limits(lag_records=50)
+    ) as system:
         for number in range(200):
             system.ask(Do(job_id=f"{number}", steps=0), timeout_s=PATIENCE_S)
         assert {owner.lag for owner in system.health().owners.values()} == {0}

@@ -55,8 +55,8 @@ def states(engine: Engine) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, owner in engine.owners.items():
         state = owner.state
-        kept = (state.residents, state.executions, state.parking, state.abandoned, state._by_subject)
-        found[name] = (state.position, *map(dict, kept))
+        kept: list[Any] = [state.residents, state.executions, state.parking, state.abandoned, state._by_subject]
+        found[name] = (state.position, *(dict(each) for each in kept))
     return found
 
 
@@ -70,7 +70,7 @@ def snapshots(stage: Stage, change: Callable[[Snapshot], Snapshot | None], *, wh
 
 
 def records_folded(lines: list[Any]) -> int:
-    return next(line["records_folded"] for line in reversed(lines) if line["event"] == "system.recovered")
+    return next(int(line["records_folded"]) for line in reversed(lines) if line["event"] == "system.recovered")
 
 
 def test_p21_a_snapshot_leads_to_the_same_state_as_all_the_events(stage: Stage, lines: list[Any]) -> None:

@@ -29,10 +29,10 @@ def recovered(log: Path, folder: Path, order_ids: Sequence[str], *, snapshots: b
     folder.mkdir()
     copy = folder / "log.db"
     shutil.copy(log, copy)
-    with apsw.Connection(str(copy)) as connection:
-        if not snapshots:
-            connection.execute("DELETE FROM snapshot")
-        ((left,),) = connection.execute("SELECT count(*) FROM snapshot")
+    connection = apsw.Connection(str(copy))
+    if not snapshots:
+        connection.execute("DELETE FROM snapshot")
+    ((left,),) = connection.execute("SELECT count(*) FROM snapshot")
     connection.close()
     called: list[str] = []
     performers = [_noted(action, called) for action in ACTIONS]

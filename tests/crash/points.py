@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
@@ -12,6 +13,7 @@ from tallystick.store.log import Head, Query
 
 R = TypeVar("R")
 
+LINGERS_S: Final = 0.05
 VARIABLE: Final = "CRASH_AT"
 POINTS: Final = {
     "opened": 1,
@@ -38,10 +40,11 @@ class Points:
         self.recovering = True
 
     def passes(self, point: str) -> None:
-        """Die here if this is the passage."""
+        """Die here if this is the passage; not before all other threads had the time to let out what they should not."""
         if point == self._point:
             self._left -= 1
             if self._left == 0:
+                threading.Event().wait(LINGERS_S)
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def around_calls(self, run: Callable[[Any, ts.Call], R]) -> Callable[[Any, ts.Call], R]:

@@ -57,18 +57,22 @@ class Total(ts.Resident):
 
 
 def test_two_handlers_under_one_name_are_refused_since_the_first_would_be_lost() -> None:
-    with pytest.raises(ts.DefinitionError, match="Two methods are named 'made'"):
-
+    def declared() -> type[ts.Module]:
         class Twice(ts.Module):
             name = "twice"
 
             @ts.reacts_to(Made)
-            def made(self, _turn: ts.Turn, _event: Made) -> ts.Effects:
+            def made(self, _turn: ts.Turn, _event: Made) -> ts.Effects:  # pyright: ignore[reportRedeclaration]
                 return ()
 
             @ts.reacts_to(Broken)  # type: ignore[no-redef]
             def made(self, _turn: ts.Turn, _event: Broken) -> ts.Effects:  # noqa: F811 - the mistake that is refused
                 return ()
+
+        return Twice
+
+    with pytest.raises(ts.DefinitionError, match="Two methods are named 'made'"):
+        declared()
 
 
 @pytest.mark.parametrize("handler_first", [True, False])
@@ -80,12 +84,16 @@ def test_a_plain_method_over_a_handler_is_refused_either_way(handler_first: bool
     def plain(_self: ts.Module) -> None:
         pass
 
-    with pytest.raises(ts.DefinitionError, match="at least one is a handler"):
-
+    def declared() -> type[ts.Module]:
         class Mixed(ts.Module):
             name = "mixed"
             made: Any = handler if handler_first else plain
             made = plain if handler_first else handler  # noqa: PIE794 - the mistake that is refused
+
+        return Mixed
+
+    with pytest.raises(ts.DefinitionError, match="at least one is a handler"):
+        declared()
 
 
 def test_names_that_are_no_handlers_may_be_given_twice() -> None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 import tallystick as ts
 from tallystick.domain import execution
@@ -101,11 +102,13 @@ class Plain:
     def __init__(self, position: int, deadline: datetime | None) -> None:
         self.position = position
         self.attempt, self.call, self.status = 1, 1, "running"
-        self.deadline, self.retry_at = deadline, None
+        self.deadline = deadline
+        self.retry_at: datetime | None = None
 
     def hear(self, event: Any) -> None:
-        fields = {name: getattr(event, name) for name in type(event).__struct_fields__}
-        match type(event).__name__:
+        fields: dict[str, Any] = structs.asdict(event)
+        kind: type[Any] = type(event)
+        match kind.__name__:
             case "RetryScheduled":
                 self.status, self.attempt, self.deadline, self.retry_at = "retrying", fields["attempt"], None, fields["retry_at"]
             case "AttemptStarted":
@@ -199,7 +202,7 @@ def test_a_failure_counts_only_for_the_attempt_that_is_current_and_out_p4() -> N
 def test_attempts_never_exceed_what_the_policy_grants_s13(max_retries: int, draw: float) -> None:
     record, now_us, grants = opened(), NOON_US, 0
     policy = ts.FixedDelay(interval=timedelta(seconds=10), max_retries=max_retries)
-    record = ExecutionRecord(**{**fields_of(record), "started": IntentStarted(intent=record.intent, retry=policy)})
+    record = structs.replace(record, started=IntentStarted(intent=record.intent, retry=policy))
     executions = execution.nothing_open().set(record.token, record)
     while (retry := execution.next_retry(executions[record.token], ts.Failed(code="X"), now_us, draw)) is not None:
         grants += 1
@@ -211,10 +214,6 @@ def test_attempts_never_exceed_what_the_policy_grants_s13(max_retries: int, draw
         now_us += MINUTE_US
     assert grants == max_retries
     assert executions[record.token].call == max_retries + 1
-
-
-def fields_of(record: ExecutionRecord) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in ExecutionRecord.__struct_fields__}
 
 
 def test_a_timed_out_attempt_is_made_again_unless_the_intent_says_abandon() -> None:
@@ -240,7 +239,7 @@ def test_a_retrys_deadline_counts_from_when_it_was_due_and_a_repeated_calls_stay
 
 
 def test_a_timeout_that_was_given_for_one_execution_stands_in_for_the_intents() -> None:
-    record = ExecutionRecord(**{**fields_of(opened()), "started": IntentStarted(intent=Doing(thing_id="t"), timeout_us=5)})
+    record = structs.replace(opened(), started=IntentStarted(intent=Doing(thing_id="t"), timeout_us=5))
     assert (record.timeout_us, opened().timeout_us) == (5, MINUTE_US)
 
 

@@ -76,6 +76,17 @@ def settled_well(doing: Doing, outcome: ts.Outcome[int]) -> ts.Effects:
             yield NotDone(thing_id=doing.thing_id, reason=type(outcome).__name__)
 
 
+def settled_twice(doing: Doing, _outcome: ts.Outcome[int]) -> ts.Effects:
+    yield Done(thing_id=doing.thing_id, result=1)
+    yield NotDone(thing_id=doing.thing_id, reason="x")
+
+
+def settled_with_remarks(doing: Doing, _outcome: ts.Outcome[int]) -> ts.Effects:
+    yield Remarked(thing_id=doing.thing_id, text="soon")
+    yield Done(thing_id=doing.thing_id, result=1)
+    yield Remarked(thing_id=doing.thing_id, text="there")
+
+
 class Running:
     def __init__(self, settle: Settle | None = None) -> None:
         self.module = Doers(settle)
@@ -150,7 +161,7 @@ def test_a_failure_after_the_settlement_changes_nothing_s3(running: Running) -> 
 
 
 def test_a_settlement_that_yields_two_ends_is_an_error_of_that_turn_and_is_parked(running: Running) -> None:
-    running.module.answer = lambda doing, _outcome: (Done(thing_id=doing.thing_id, result=1), NotDone(thing_id=doing.thing_id, reason="x"))
+    running.module.answer = settled_twice
     running.system.complete(running.begin(), 5)
     running.runtime.advance(timedelta(hours=1))
     (letter,) = running.system.dead_letters()
@@ -163,11 +174,7 @@ def test_a_settlement_that_yields_two_ends_is_an_error_of_that_turn_and_is_parke
 
 
 def test_a_settlement_may_yield_other_events_beside_its_end(running: Running) -> None:
-    running.module.answer = lambda doing, _outcome: (
-        Remarked(thing_id=doing.thing_id, text="soon"),
-        Done(thing_id=doing.thing_id, result=1),
-        Remarked(thing_id=doing.thing_id, text="there"),
-    )
+    running.module.answer = settled_with_remarks
     running.system.complete(running.begin(), 5)
     assert running.types() == ["DoingStarted", "Remarked", "Done", "Remarked"]
     assert [each.settles for each in running.system.events(event_types=("Remarked", "Done"))] == [None, "succeeded", None]

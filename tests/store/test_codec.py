@@ -231,7 +231,8 @@ def test_names_on_the_wire_are_camel_case() -> None:
 
 
 def wrong(**fields: Any) -> Any:
-    return Counted(**({"how_many": 1} | fields))
+    given_fields: dict[str, Any] = {"how_many": 1} | fields
+    return Counted(**given_fields)
 
 
 @pytest.mark.parametrize(
