@@ -18,7 +18,7 @@ class Additions(NamedTuple):
 
 
 class Mentioned(NamedTuple):
-    """A field or a subscriber, and whether it is an addition."""
+    """A field or a subscriber, and whether it is an addition to an event that is none."""
 
     name: str
     ours: bool
@@ -59,15 +59,14 @@ def catalogue(modules: Sequence[ts.Module], additions: Additions) -> tuple[Entry
 
 
 def _entry(publisher: str, event: type[ts.Event], behaviours: Iterable[Behaviour], additions: Additions) -> Entry:
-    ours = event in additions.events
     own_fields = additions.fields.get(event, frozenset())
     own_subscribers = additions.subscriptions.get(event, frozenset())
     return Entry(
         event=event.__name__,
         published_by=publisher,
-        payload=tuple(Mentioned(name, ours or name in own_fields) for name in payload_fields(event)),
-        subscribers=tuple(Mentioned(name, ours or name in own_subscribers) for name in subscribers(event, behaviours)),
-        ours=ours,
+        payload=tuple(Mentioned(name, name in own_fields) for name in payload_fields(event)),
+        subscribers=tuple(Mentioned(name, name in own_subscribers) for name in subscribers(event, behaviours)),
+        ours=event in additions.events,
     )
 
 

@@ -10,9 +10,9 @@ from tallystick.host.programs import TINY_STORE
 @click.command("catalogue")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 def command(*, as_json: bool) -> None:
-    """List the store's events: payload, publisher and subscribers, as the code has them.
+    """List the store's events, as its code has them.
 
-    What the store has beyond the event flows that it was drawn from is marked "(ours)".
+    Each with its payload, its publisher and its subscribers. What the store has beyond the event flows that it was drawn from is marked "(ours)".
     """
     entries = catalogue(TINY_STORE.modules(), TINY_STORE.additions)
     if as_json:

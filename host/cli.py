@@ -31,7 +31,7 @@ class Refusal(click.ClickException):
 
 
 class _Commands(click.Group):
-    """Imports a command when it is asked for, and turns what is the user's to mend into a refusal."""
+    """Imports a command when it is asked for, and turns what is the user's to mend into a refusal of one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
@@ -46,6 +46,13 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            if type(error) is not click.UsageError and not isinstance(
+                error, click.BadParameter | click.NoSuchOption | click.BadOptionUsage
+            ):
+                raise  # no arguments at all: click shows the help
+            path = ctx.command_path if error.ctx is None else error.ctx.command_path
+            raise Refusal(f"{error.format_message()} See {path} --help.") from error
         except ts.TallystickError as error:
             raise Refusal(str(error)) from error
         except OSError as error:

@@ -15,9 +15,9 @@ LISTED = 5
 @click.option("--seed", type=int, default=7, show_default=True, help="The day is the same for the same seed.")
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER", help="Keep log and ledgers in this new folder.")
 def command(*, orders: int, seed: int, keep: Path | None) -> None:
-    """Kill a store in the middle of its day, let it recover, and compare the books.
+    """Kill a store in the middle of its day; it recovers.
 
-    A few hundred orders on a SQLite log; gateway and carrier run in a process of their own, answer soon, slowly, never, with errors, or
+    Then the books are compared. A few hundred orders on a SQLite log; gateway and carrier run in a process of their own, answer soon, slowly, never, with errors, or
     with an error after they did what they were asked, and keep ledgers. Exit code 1 if a ledger disagrees with the log.
     """
     click.echo(f"A day of {orders} orders; gateway and carrier keep ledgers of their own, in a process of their own.")

@@ -48,9 +48,9 @@ def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> dat
 @click.option("--page", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="The N-th so many.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def command(*, file: Path, as_json: bool, page: int, limit: int | None, **filters: Any) -> None:
-    """Read the events in FILE; every filter that is given must hold.
+    """Read the events of a log, by any of their fields.
 
-    The log may be in use: readers never hold up the writer.
+    Every filter that is given must hold. The log may be in use: readers never hold up the writer.
     """
     size = limit or (None if as_json and page == 1 else ROWS_OF_A_PAGE)
     query = query_of(**filters, limit=None if size is None else size * page)
@@ -61,7 +61,7 @@ def command(*, file: Path, as_json: bool, page: int, limit: int | None, **filter
                 print_json(as_object(recorded))
             return
         rows = list(rows_of(records))
-    print_table(("Position", "Occurred at", "Owner", "Event", "Aggregate", "Settles", "Payload"), rows)
+    print_table(("Position", "Occurred at (UTC)", "Owner", "Event", "Aggregate", "Settles", "Payload"), rows)
     if size is not None and len(rows) == size:
         click.echo(f"The next ones: --page {page + 1}", err=True)
 
@@ -103,7 +103,7 @@ def rows_of(records: Iterator[ts.Recorded]) -> Iterator[tuple[str, ...]]:
         payload = recorded.payload.decode("utf-8", "replace")
         yield (
             str(recorded.position),
-            recorded.occurred_at.isoformat(sep=" ", timespec="milliseconds"),
+            f"{recorded.occurred_at:%Y-%m-%d %H:%M:%S.%f}"[:-3],
             recorded.owner,
             recorded.event_type,
             f"{recorded.aggregate_type} {recorded.aggregate_id}",

@@ -32,7 +32,11 @@ class Sequencer:
         self._events = {event.__name__: event for behaviour in self._behaviours for event in behaviour.published}
         self._additions = additions
         self._commands = dict(_asked_by(self._behaviours))
-        self._begun = {intent.started_name() for behaviour in self._behaviours for intent in (*behaviour.settlements, *behaviour.late)}
+        self._begun = {
+            intent.started_name(): additions.events.issuperset(intent.ends_with)
+            for behaviour in self._behaviours
+            for intent in (*behaviour.settlements, *behaviour.late)
+        }
 
     def arrows(self, records: Iterable[ts.Recorded]) -> Iterator[Arrow]:
         """All arrows, in the order of the log."""
@@ -45,7 +49,7 @@ class Sequencer:
         event = self._events.get(name)
         if event is None:
             if name in self._begun:
-                yield Arrow("begun", owner, owner, name)
+                yield Arrow("begun", owner, owner, name, self._begun[name])
             elif name not in UNSEEN:
                 yield Arrow("note", owner, owner, name)
             return

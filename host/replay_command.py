@@ -17,9 +17,9 @@ from tallystick.host.replay_result import Result, counted
 @click.option("--log", "log_path", required=True, type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="The log to write.")
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object, in the last line.")
 def command(*, orders: Path, log_path: Path, as_json: bool) -> None:
-    """Run the recorded orders in ORDERS (JSON lines, sorted by placed_at) through the store, in virtual time.
+    """Run recorded orders through the store, in virtual time.
 
-    A replay that was stopped or killed goes on when it is started again with the same log.
+    ORDERS holds one JSON object a line, sorted by placed_at. A replay that was stopped or killed goes on when it is started again with the same log.
     """
     started_s = time.monotonic()
     with _progress_bar(orders.stat().st_size) as progress:
@@ -36,7 +36,8 @@ def _progress_bar(total_bytes: int) -> Generator[Progress]:
     """A bar on stderr, where somebody looks at it."""
     from rich.progress import Progress as Bar  # noqa: PLC0415 - for people only
 
-    with Bar(console=console(stderr=True), transient=True) as bar:
+    screen = console(stderr=True)
+    with Bar(console=screen, transient=True, disable=not screen.is_terminal) as bar:
         task = bar.add_task("Replaying", total=max(total_bytes, 1))
         yield lambda done_bytes: bar.update(task, completed=done_bytes)
 

@@ -17,7 +17,7 @@ from tallystick.host.verify import BadLog, Verified, verify
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def command(*, file: Path, scenario: str | None, as_json: bool) -> None:
-    """Check the log in FILE from its first record to its last.
+    """Check a log from its first record to its last.
 
     The chain, gaps and versions; that nothing was settled twice, or without having been begun; and with a scenario's code that every event
     can be read and folded, and that its stock adds up. Exit code 1, and the first bad position, if something is wrong.

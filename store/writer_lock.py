@@ -114,7 +114,7 @@ _forking = threading.RLock()
 
 def _in_child() -> None:
     for lock in _held:
-        lock._forget()  # noqa: SLF001 - this module's own
+        lock._forget()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - this module's own
     _held.clear()
     _forking.release()
 

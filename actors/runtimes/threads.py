@@ -41,7 +41,8 @@ class ThreadsRuntime:
     def adopt(self, actor: EngineActor) -> None:
         """Start the actor's thread."""
         actor.actor_inbox.wait_by(self.clock)
-        thread = threading.Thread(target=actor._actor_loop, name=f"tallystick-{actor.name}", daemon=True)  # noqa: SLF001 - pykka's hook
+        loop = actor._actor_loop  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - pykka's hook
+        thread = threading.Thread(target=loop, name=f"tallystick-{actor.name}", daemon=True)
         self._actors.append((actor, thread))
         thread.start()
 

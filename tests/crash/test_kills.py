@@ -61,10 +61,15 @@ def test_every_kill_was_a_kill(town: Town, kills: int) -> None:
 
 def test_the_named_points_were_come_by(town: Town, kills: int) -> None:
     hits = Counter(kill.where for kill in town.kills if kill.hit)
-    if kills >= 2 * len(POINTS):
+    if kills >= 2 * len(POINTS) + 3:
         assert set(hits) >= set(POINTS)
     named = [kill for kill in town.kills if kill.where in POINTS]
     assert sum(kill.hit for kill in named) >= 0.8 * len(named)
+
+
+def test_recoveries_were_killed_twice_in_a_row(town: Town, kills: int) -> None:
+    pairs = [(kill, after) for kill, after in zip(town.kills, town.kills[1:], strict=False) if "recovery" in kill.where == after.where]
+    assert sum(kill.hit and after.hit for kill, after in pairs) >= kills // 25
 
 
 def test_the_kills_hit_while_work_was_under_way(town: Town, evidence: Evidence, kills: int) -> None:

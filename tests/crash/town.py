@@ -1,11 +1,12 @@
 """The town: it starts the outside world, lets a worker live and kills it, again and again, and writes down what it saw each time."""
 
+import itertools
 import os
 import random
-import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -43,6 +44,7 @@ class Town:
         self.kills: list[Kill] = []
         self.locked_out: list[ts.LogLocked] = []
         self.early: list[str] = []
+        self._pause = threading.Event()
         self._lots = random.Random(seed)  # noqa: S311 - repeatable on purpose
         self._intents: set[str] = set()
         self._attempts: set[tuple[str, int]] = set()
@@ -63,13 +65,9 @@ class Town:
     # Killing.
 
     def plan(self, kills: int) -> Iterator[str]:
-        """Where to kill: at every named point in turn, in between at any moment, and now and then twice in a row in recovery."""
-        named = list(POINTS)
-        for number in range(kills):
-            if number % 2:
-                yield "any moment"
-            else:
-                yield named[number // 2 % len(named)]
+        """Where to kill: at every named point in turn, those of a recovery twice in a row, and in between at any moment."""
+        round_trip = (each for point in POINTS for each in (point, *([point] if "recovery" in point else []), "any moment"))
+        return itertools.islice(itertools.cycle(round_trip), kills)
 
     def kill(self, where: str) -> Kill:
         """Let a worker live until it dies there, then look at what it leaves behind."""
@@ -183,7 +181,7 @@ class Town:
             lines = list(read_book(self.folder))
             if 2 * sum(line.done for line in lines) == len(lines):
                 return
-            select.select([], [], [], SLOW_S)
+            self._pause.wait(SLOW_S)
         msg = "the outside world does not come to rest"
         raise AssertionError(msg)
 

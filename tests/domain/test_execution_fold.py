@@ -79,7 +79,7 @@ def folded(steps: list[Step]) -> ExecutionMap:
 tokens = st.sampled_from(["a", "b", "c"])
 attempts = st.integers(min_value=1, max_value=3)
 moments = st.integers(min_value=NOON_US, max_value=NOON_US + 10 * MINUTE_US).map(from_micros)
-payloads = st.one_of(
+payloads: st.SearchStrategy[Any] = st.one_of(
     st.builds(RetryScheduled, attempt=attempts, retry_at=moments, code=st.just("X")),
     st.builds(AttemptStarted, attempt=attempts, call=st.integers(1, 9), deadline=st.none() | moments),
     st.builds(TimeoutFired, attempt=attempts),
@@ -107,7 +107,7 @@ class Plain:
 
     def hear(self, event: Any) -> None:
         fields: dict[str, Any] = structs.asdict(event)
-        kind: type[Any] = type(event)
+        kind: Any = type(event)
         match kind.__name__:
             case "RetryScheduled":
                 self.status, self.attempt, self.deadline, self.retry_at = "retrying", fields["attempt"], None, fields["retry_at"]

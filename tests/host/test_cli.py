@@ -18,6 +18,7 @@ def test_help_lists_every_command_with_a_line() -> None:
     for command in COMMANDS:
         (line,) = [line for line in result.stdout.splitlines() if line.startswith(f"  {command} ")]
         assert len(line.split()) > 2
+        assert not line.endswith("..."), "the first sentence fits on the line"
 
 
 @pytest.mark.parametrize("command", [[name] for name in COMMANDS] + [["scenario", "run"], ["scenario", "list"]])
@@ -31,6 +32,22 @@ def test_an_unknown_command_is_a_usage_error() -> None:
     result = CliRunner().invoke(cli, ["no-such-command"])
     assert result.exit_code == 2
     assert "no-such-command" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["no-such-command"], ["log"], ["log", "--limit"], ["replay", "none.jsonl", "--log", "x"], ["verify", "none"]]
+)
+def test_a_wrong_call_is_told_in_one_line(arguments: list[str]) -> None:
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 2
+    (line,) = result.stderr.strip().splitlines()
+    assert line.startswith("tallystick: ")
+    assert "--help" in line
+
+
+@pytest.mark.parametrize("arguments", [[], ["scenario"]])
+def test_without_arguments_there_is_help(arguments: list[str]) -> None:
+    assert "Commands:" in CliRunner().invoke(cli, arguments).output
 
 
 def test_an_error_of_many_lines_is_told_in_one() -> None:

@@ -122,6 +122,7 @@ def test_operations_and_commands_are_part_of_the_sequence() -> None:
     arrows = played("happy-path")
     assert Arrow("command", "API", "Orders", "PlaceOrder") in arrows
     assert Arrow("begun", "Payments", "Payments", "PaymentProcessingStarted") in arrows
+    assert Arrow("begun", "Payments", "Payments", "RefundingStarted", ours=True) in played("cancellation-paid")
 
 
 def test_timeouts_and_late_answers_stand_over_their_owner() -> None:

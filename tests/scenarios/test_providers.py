@@ -78,7 +78,12 @@ def test_a_late_answer_has_its_effect_when_it_is_given() -> None:
     given: list[tuple[ts.Token, object]] = []
     assert isinstance(gateway.charge(CHARGE, CALL), ts.Later)
     assert kinds(gateway.ledger) == []
-    assert gateway.deliver(lambda token, result: given.append((token, result)) is None) == 1
+
+    def hear(token: ts.Token, result: object) -> bool:
+        given.append((token, result))
+        return True
+
+    assert gateway.deliver(hear) == 1
     assert given == [(CALL.token, Receipt(payment_id="pay-key-1"))]
     assert gateway.deliver(lambda _token, _result: True) == 0
 
@@ -87,7 +92,12 @@ def test_an_answer_that_comes_twice_says_the_same() -> None:
     carrier = Carrier(requests=always(Manner.TWICE))
     first = carrier.request(REQUEST, CALL)
     again: list[object] = []
-    assert carrier.deliver(lambda _token, result: bool(again.append(result))) == 0
+
+    def hear(_token: ts.Token, result: object) -> bool:
+        again.append(result)
+        return False
+
+    assert carrier.deliver(hear) == 0
     assert again == [first]
     assert kinds(carrier.ledger) == ["shipment"]
 

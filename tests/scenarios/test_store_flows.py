@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 import tallystick as ts
-from tallystick.scenarios.tiny_store.events import InventoryReleased, OrderPaid, PaymentFailed, PaymentProcessed
+from tallystick.scenarios.tiny_store.events import InventoryReleased, OrderItem, OrderPaid, PaymentFailed, PaymentProcessed
 from tallystick.scenarios.tiny_store.inventory import DelistSku, ReceiveStock, StockLevel
 from tallystick.scenarios.tiny_store.money import Money
-from tallystick.scenarios.tiny_store.orders import Order, OrderItem, OrderStatus, PlaceOrder
+from tallystick.scenarios.tiny_store.orders import Order, OrderStatus, PlaceOrder
 from tallystick.scenarios.tiny_store.payments import Payment, PaymentStatus, RefundAgain
 from tallystick.scenarios.tiny_store.shipments import Deliver, Dispatch, RecallAgain, Shipment, ShipmentStatus
 from tallystick.scenarios.tiny_store.status import IllegalTransition
