@@ -35,7 +35,7 @@ from tallystick.domain.protocol import OWNER, CursorAdvanced, OwnerJoined
 from tallystick.store.codec import Codec
 from tallystick.store.log import EventLog
 
-LANE_BATCH = 256
+LANE_BATCH = 64
 SILENT_LIMIT = 10_000
 """After so many positions without an append of its own an owner writes its cursor down (P2)."""
 

@@ -12,7 +12,8 @@ from tallystick.host.programs import TINY_STORE
 def command(*, as_json: bool) -> None:
     """List the store's events, as its code has them.
 
-    Each with its payload, its publisher and its subscribers. What the store has beyond the event flows that it was drawn from is marked "(ours)".
+    Each with its payload, its publisher and its subscribers. What the store has beyond the event flows that it was drawn from is
+    marked "(ours)".
     """
     entries = catalogue(TINY_STORE.modules(), TINY_STORE.additions)
     if as_json:

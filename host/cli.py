@@ -19,6 +19,8 @@ _COMMANDS: Final = {
 }
 """Each has a `command`; it is imported when it is used, so that `--help` is quick."""
 
+_NO_ARGUMENTS: Final[Any] = getattr(click.exceptions, "NoArgsIsHelpError", ())  # newer versions of click raise it
+
 
 class Refusal(click.ClickException):
     """Bad input: one line on stderr, exit code 2."""

@@ -17,8 +17,9 @@ LISTED = 5
 def command(*, orders: int, seed: int, keep: Path | None) -> None:
     """Kill a store in the middle of its day; it recovers.
 
-    Then the books are compared. A few hundred orders on a SQLite log; gateway and carrier run in a process of their own, answer soon, slowly, never, with errors, or
-    with an error after they did what they were asked, and keep ledgers. Exit code 1 if a ledger disagrees with the log.
+    Then the books are compared. A few hundred orders on a SQLite log; gateway and carrier run in a process of their own, answer soon,
+    slowly, never, with errors, or with an error after they did what they were asked, and keep ledgers. Exit code 1 if a ledger
+    disagrees with the log.
     """
     click.echo(f"A day of {orders} orders; gateway and carrier keep ledgers of their own, in a process of their own.")
     if keep is not None:

@@ -19,7 +19,8 @@ from tallystick.host.replay_result import Result, counted
 def command(*, orders: Path, log_path: Path, as_json: bool) -> None:
     """Run recorded orders through the store, in virtual time.
 
-    ORDERS holds one JSON object a line, sorted by placed_at. A replay that was stopped or killed goes on when it is started again with the same log.
+    ORDERS holds one JSON object a line, sorted by placed_at. A replay that was stopped or killed goes on when it is started again with
+    the same log.
     """
     started_s = time.monotonic()
     with _progress_bar(orders.stat().st_size) as progress:

@@ -19,7 +19,7 @@ from tallystick.store.codec import Form
 from tallystick.store.known_streams import KnownStreams
 from tallystick.store.log import EventLog, Query
 
-WINDOW_RECORDS = 4096
+WINDOW_RECORDS = 2048
 """How many durable records stay in memory for owners that are a little behind; the others read from the log."""
 
 Fate = Literal["unknown", "never"]

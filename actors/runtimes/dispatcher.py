@@ -10,11 +10,10 @@ from typing import Any
 
 from tallystick.actors.actor import ALARM, NOTHING, EngineActor, Inbox
 from tallystick.actors.runtimes.threads import ThreadsRuntime
-from tallystick.actors.telling import warn
+from tallystick.actors.runtimes.watch import Watch
 from tallystick.domain.clock import Clock
 
 BATCH_MESSAGES = 64
-SLOW_TURN_US = 100_000
 
 
 class DispatcherRuntime(ThreadsRuntime):
@@ -26,13 +25,19 @@ class DispatcherRuntime(ThreadsRuntime):
         self._alarms: dict[Inbox, int] = {}
         self._thread: threading.Thread | None = None
         self._stopping = False
-        self.slow_turns = 0
+        self._watch = Watch(self.clock, lambda: None if self._thread is None else self._thread.ident)
+
+    @property
+    def slow_turns(self) -> int:
+        """How many turns held everybody up for longer than a tenth of a second."""
+        return self._watch.slow_turns
 
     def start(self) -> None:
         """Start the dispatcher's thread."""
         self._stopping = False
         self._thread = threading.Thread(target=self._dispatch, name="tallystick-dispatcher", daemon=True)
         self._thread.start()
+        self._watch.start()
 
     def adopt(self, actor: EngineActor) -> None:
         """Serve the actor, or start a thread for one that blocks."""
@@ -68,19 +73,17 @@ class DispatcherRuntime(ThreadsRuntime):
     def _run(self, inbox: Inbox) -> None:
         actor: Any = inbox.actor
         handle = actor._handle_receive  # noqa: SLF001 - pykka's hook
-        before_us = self.clock.now_us()
+        name, watch, now_us = actor.name, self._watch, self.clock.now_us
         for _ in range(BATCH_MESSAGES):
             message = inbox.take()
             if message is NOTHING:
                 break
             if not inbox.closed:
+                watch.turn = (name, type(message).__name__, now_us())
                 handle(message)
         else:
             inbox.reschedule()
-        took_us = self.clock.now_us() - before_us
-        if took_us > SLOW_TURN_US:
-            self.slow_turns += 1
-            warn("dispatcher.slow_turn", actor=actor.name, milliseconds=took_us // 1000)
+        watch.turn = None
 
     def _ring(self) -> None:
         now_us = self.clock.now_us()
@@ -95,6 +98,7 @@ class DispatcherRuntime(ThreadsRuntime):
 
     def stop(self) -> None:
         """Run until no actor has a message, then end the thread; the writer after it."""
+        self._watch.stop()
         thread, self._thread = self._thread, None
         self._stopping = True
         self._ready.put(None)

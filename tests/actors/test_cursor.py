@@ -46,7 +46,11 @@ def test_p1_every_append_of_an_owner_carries_its_cursor_which_never_falls(stage:
 
 def test_p1_a_reaction_that_said_nothing_is_not_taken_again_against_later_state(stage: Stage) -> None:
     taken: list[str] = []
-    stage.workshop.hook = lambda what, job_id: taken.append(f"{what} {job_id}")
+
+    def hook(what: str, job_id: str) -> None:
+        taken.append(f"{what} {job_id}")
+
+    stage.workshop.hook = hook
     stage.system.ask(Order(order_id="x", text="nothing"))
     stage.idle()
     stage.system.ask(Do(job_id="y"))

@@ -5,7 +5,7 @@ import pytest
 import tallystick as ts
 from tests.actors.outside import StillRunning
 from tests.actors.stage import Stage
-from tests.actors.workshop import Do, Making
+from tests.actors.workshop import Do, Making, no_hook
 
 
 def failing_to_settle(stage: Stage, times: int) -> list[str]:
@@ -58,7 +58,7 @@ def test_p13_no_other_report_settles_what_has_its_outcome(stage: Stage) -> None:
     assert stage.system.fail(token, ts.Failed(code="NO")) is False
     with pytest.raises(ts.Rejected, match="NOT_OPEN"):
         stage.system.abandon(stage.system.open_executions()[0], "impatient")
-    stage.workshop.hook = lambda _what, _job_id: None
+    stage.workshop.hook = no_hook
     stage.system.redrive(stage.system.dead_letters()[0])
     stage.idle()
     assert [event.result for event in stage.events("JobDone")] == ["by the second attempt"]
