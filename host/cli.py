@@ -49,12 +49,10 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
-            if type(error) is not click.UsageError and not isinstance(
-                error, click.BadParameter | click.NoSuchOption | click.BadOptionUsage
-            ):
-                raise  # no arguments at all: click shows the help
-            path = ctx.command_path if error.ctx is None else error.ctx.command_path
-            raise Refusal(f"{error.format_message()} See {path} --help.") from error
+            if isinstance(error, _NO_ARGUMENTS):  # click shows the help
+                raise
+            message, path = error.format_message(), (error.ctx or ctx).command_path
+            raise Refusal(f"{message} See {path} --help.") from error  # noqa: EM102, TRY003 - both are click's
         except ts.TallystickError as error:
             raise Refusal(str(error)) from error
         except OSError as error:

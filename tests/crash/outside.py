@@ -8,6 +8,7 @@ import os
 import socketserver
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -73,10 +74,8 @@ class Handler(socketserver.StreamRequestHandler):
         assert isinstance(outside, Outside)
         if line := self.rfile.readline():
             reply = outside.carry_out(line)
-            try:
+            with suppress(BrokenPipeError):
                 self.wfile.write(reply + b"\n")
-            except BrokenPipeError:
-                return
 
 
 def read_book(folder: Path) -> Iterator[Line]:

@@ -44,6 +44,7 @@ class Town:
         self.kills: list[Kill] = []
         self.locked_out: list[ts.LogLocked] = []
         self.early: list[str] = []
+        self.unmade: list[ts.LogError] = []
         self._pause = threading.Event()
         self._lots = random.Random(seed)  # noqa: S311 - repeatable on purpose
         self._intents: set[str] = set()
@@ -125,8 +126,9 @@ class Town:
             return
         try:
             reader = ts.SqliteReader(path)
-        except ts.LogError:
-            return  # killed before the log was made
+        except ts.LogError as error:
+            self.unmade.append(error)  # killed before the log was made
+            return
         with closing(reader):
             for recorded in reader.read(ts.Query(after=self._read_to)):
                 self._read_to = recorded.position

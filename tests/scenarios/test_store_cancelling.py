@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import tallystick as ts
-from tallystick.scenarios.tiny_store.events import PaymentRefunded
+from tallystick.scenarios.tiny_store.events import OrderCancelled, PaymentRefunded
 from tallystick.scenarios.tiny_store.inventory import StockLevel
 from tallystick.scenarios.tiny_store.money import Money
 from tallystick.scenarios.tiny_store.orders import CancelOrder, Order, OrderStatus
@@ -188,3 +188,23 @@ def test_what_is_final_cannot_be_cancelled(shop: Any, final: str) -> None:
 def test_an_unknown_order_cannot_be_cancelled(shop: Any) -> None:
     with pytest.raises(ts.Rejected, match="UNKNOWN_ORDER"):
         shop.cancel("nobody's")
+
+
+def test_a_cancel_that_is_delivered_again_while_things_are_on_their_way_back_begins_nothing(shop: Any) -> None:
+    shop.place()
+    pay(shop)
+    shop.taken(shop.open("shipments")[0].token)
+    shop.cancel()
+    shop.run()
+    again = OrderCancelled(order_id="o1", reason="AGAIN")
+    assert [shop.deliver_again(name, again) for name in ("inventory", "payments", "shipments")] == [[], [], []]
+    (refund,), (recall,) = shop.open("payments"), shop.open("shipments")
+    shop.refunded(refund.token)
+    shop.recalled(recall.token, recall.intent.shipment_id)
+    assert [shop.deliver_again(name, again) for name in ("inventory", "payments", "shipments")] == [[], [], []]
+
+
+def test_a_cancel_of_what_has_left_the_house_releases_nothing(shop: Any) -> None:
+    shop.place()
+    ship(shop)
+    assert shop.deliver_again("inventory", OrderCancelled(order_id="o1", reason="A_DAY_TOO_LATE")) == []
