@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
@@ -112,10 +112,11 @@ class Town:
         raise AssertionError(msg)
 
     def _dies_by_itself(self, worker: "subprocess.Popen[bytes]", within_s: float) -> bool:
-        with suppress(subprocess.TimeoutExpired):
+        try:
             worker.wait(within_s)
-            return True
-        return False
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     # Looking, before anybody else opens the log.
 
