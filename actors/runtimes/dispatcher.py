@@ -73,13 +73,13 @@ class DispatcherRuntime(ThreadsRuntime):
     def _run(self, inbox: Inbox) -> None:
         actor: Any = inbox.actor
         handle = actor._handle_receive  # noqa: SLF001 - pykka's hook
-        name, watch, now_us = actor.name, self._watch, self.clock.now_us
+        name, watch = actor.name, self._watch
         for _ in range(BATCH_MESSAGES):
             message = inbox.take()
             if message is NOTHING:
                 break
             if not inbox.closed:
-                watch.turn = (name, type(message).__name__, now_us())
+                watch.turn = (name, message)
                 handle(message)
         else:
             inbox.reschedule()

@@ -49,6 +49,7 @@ def test_a_turn_of_more_than_a_tenth_of_a_second_is_reported_once_with_its_stack
     with capture_logs() as lines, ts.System([Slow()], runtime=runtime) as system:
         done = system.submit(Ping())
         assert Slow.running.wait(60)
+        runtime._watch.look()
         clock.us += 99_000
         runtime._watch.look()
         assert system.health().slow_turns == 0
