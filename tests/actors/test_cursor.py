@@ -7,7 +7,7 @@ from tallystick.actors import owner as owner_module
 from tallystick.actors.messages import Context, QueueCompleted
 from tests.actors.outside import StillRunning
 from tests.actors.stage import Stage
-from tests.actors.workshop import Desk, Do, Ledger, Order, Workshop
+from tests.actors.workshop import Desk, Do, Drop, Ledger, Order, Workshop
 
 
 def test_p1_a_completion_that_overtakes_an_event_in_the_mailbox_does_not_make_the_owner_skip_it(stage: Stage) -> None:
@@ -29,6 +29,26 @@ def test_p1_a_completion_that_overtakes_an_event_in_the_mailbox_does_not_make_th
     stage.idle()
     assert [event.job_id for event in stage.events("JobBegun")] == ["first", "second"]
     assert [event.job_id for event in stage.events("JobDone")] == ["first", "second"]
+
+
+def test_p1_an_append_that_answers_a_later_event_does_not_move_the_cursor_over_an_earlier_one(stage: Stage) -> None:
+    """The evidence of a late success answers the settlement, which stands behind an order that the workshop has not yet seen."""
+    stage.provider.answers("first", StillRunning())
+    stage.system.ask(Do(job_id="first"))
+    stage.idle()
+    context = Context("workshop", stage.token("first"))
+    stage.system.submit(Order(order_id="second"))
+    stage.system.submit(Drop(job_id="first"))
+    stage.engine.owners["workshop"].post.tell(QueueCompleted(context, 1, "done"))
+
+    stage.step_until(lambda: "LateSuccess" in stage.types())
+    ordered, settled, late = (stage.of_type(name)[0] for name in ("Ordered", "JobFailed", "LateSuccess"))
+    assert late.causation == settled.position > ordered.position
+    assert late.seen is not None
+    assert late.seen < ordered.position
+    stage.crash()
+    stage.idle()
+    assert [event.job_id for event in stage.events("JobDone")] == ["second"]
 
 
 def test_p1_every_append_of_an_owner_carries_its_cursor_which_never_falls(stage: Stage) -> None:
@@ -95,6 +115,20 @@ def test_p2_recovery_takes_missed_events_before_any_command(stage: Stage) -> Non
     stage.system.submit(Do(job_id="b"))
     stage.idle()
     assert [event.job_id for event in stage.events("JobBegun")] == ["a", "b"]
+
+
+def test_p2_recovery_takes_missed_events_before_timeouts(stage: Stage) -> None:
+    stage.provider.answers("a", StillRunning(), StillRunning())
+    stage.system.ask(Do(job_id="a"))
+    stage.idle()
+    stage.system.submit(Order(order_id="b"))
+    stage.step_until(lambda: "Ordered" in stage.types())
+    stage.fires("a", attempt=1)
+    stage.engine.journal.commit()
+    assert stage.types()[-2:] == ["Ordered", "TimeoutFired"]
+    stage.crash()
+    stage.idle()
+    assert [name for name in stage.types(of="workshop") if name in {"JobBegun", "RetryScheduled"}][1:] == ["JobBegun", "RetryScheduled"]
 
 
 def test_p2_a_clean_stop_writes_down_the_cursor_of_an_owner_that_had_nothing_to_say(stage: Stage) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import structlog
 
 import tallystick as ts
 from tallystick.actors.messages import Context, QueueCompleted
@@ -113,6 +114,7 @@ def test_a_failing_log_and_what_follows_are_told(stage: Stage, lines: Lines) -> 
 def test_lines_go_to_the_standard_librarys_logger_where_structlog_is_not_configured(
     stage: Stage, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    structlog.reset_defaults()  # capturing lines, as other tests do, leaves it configured
     stage.system.complete(ts.Token("nobody's"), "done")
     (record,) = [record for record in caplog.records if record.name == "tallystick"]
     assert record.levelname == "WARNING"

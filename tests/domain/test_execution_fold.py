@@ -107,8 +107,7 @@ class Plain:
 
     def hear(self, event: Any) -> None:
         fields: dict[str, Any] = structs.asdict(event)
-        kind: Any = type(event)
-        match kind.__name__:
+        match event.__class__.__name__:
             case "RetryScheduled":
                 self.status, self.attempt, self.deadline, self.retry_at = "retrying", fields["attempt"], None, fields["retry_at"]
             case "AttemptStarted":
@@ -133,6 +132,7 @@ def seen(record: ExecutionRecord) -> tuple[Any, ...]:
 
 @given(st.lists(steps, max_size=30))
 def test_after_any_sequence_of_events_each_token_has_at_most_one_open_record_and_it_is_the_models(given_steps: list[Step]) -> None:
+    given_steps = [Step(started(), "a"), Step(started(None), "b"), *given_steps]
     model: dict[str, Plain] = {}
     for position, step in enumerate(given_steps, start=1):
         if step.token is None:
