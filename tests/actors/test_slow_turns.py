@@ -22,8 +22,7 @@ class Slow(ts.Module):
     def dawdle(self, _turn: ts.Turn, _command: Ping) -> ts.Decision[None]:
         self.running.set()
         self.may_end.wait(60)
-        return
-        yield
+        yield from ()
 
 
 class Hands:
