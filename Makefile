@@ -44,9 +44,10 @@ format: $(VENV)/.tools ## put the code into form, and mend what the linter can m
 coverage: $(VENV)/.tools $(VENV)/.installed ## run the tests and report the branches of domain/, store/ and actors/ that they miss
 	@$(BIN)/python -m pytest --cov $(ARGS)
 
-bench: $(VENV)/.installed ## measure the floor: the same orders by hand, with many in flight and with one
-	@$(BIN)/python -m benchmarks.floor --orders $(ORDERS) --in-flight 512
-	@$(BIN)/python -m benchmarks.floor --orders $(ORDERS) --in-flight 1
+bench: $(VENV)/.installed ## measure the order flow against the hand-written floor, with many in flight and with one; then the timers
+	@$(BIN)/python -m benchmarks.order_flow --orders $(ORDERS) --in-flight 512
+	@$(BIN)/python -m benchmarks.order_flow --orders 1000 --in-flight 1
+	@$(BIN)/python -m benchmarks.timers
 
 lock: ## pin the newest versions that pyproject.toml allows (needs uv)
 	$(COMPILE) --upgrade --group build --output-file requirements.lock

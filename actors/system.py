@@ -1,6 +1,7 @@
 """The system: what a host holds in its hands, and the one place where everything is put together."""
 
 import asyncio
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from os import PathLike
@@ -367,7 +368,13 @@ def _opened_log(log: str | PathLike[str] | EventLog | None) -> EventLog:
 
         return MemoryLog()
     if isinstance(log, str | PathLike):
+        if not os.fspath(log):
+            msg = "log is an empty path; give the path of a file, or None for a log in memory."
+            raise DefinitionError(msg)
         from tallystick.store.sqlite import SqliteLog  # noqa: PLC0415
 
         return SqliteLog(log)
+    if not hasattr(log, "write"):
+        msg = f"log is {log!r}; give a path, a log such as SqliteLog(…), or None for one in memory."
+        raise DefinitionError(msg)
     return log

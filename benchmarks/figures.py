@@ -37,12 +37,14 @@ class Stopwatch:
         self._began_wall_s = time.perf_counter()
         self._began_cpu_s = time.process_time()
         self._wall_s = 0.0
+        self._peak_rss_bytes = 0
         self._cpu_s = 0.0
 
     def stop(self) -> None:
         """The last order is through; closing and counting come after this."""
         self._wall_s = time.perf_counter() - self._began_wall_s
         self._cpu_s = time.process_time() - self._began_cpu_s
+        self._peak_rss_bytes = peak_rss_bytes()
 
     def figures(self, latencies_s: Sequence[float], *, stored_bytes: int, commits: int) -> Figures:
         """The figures of the orders that were carried out, one latency each.
@@ -56,7 +58,7 @@ class Stopwatch:
             p99_ms=round(percentile(latencies_s, 99) * 1_000, 3),
             orders_per_s=round(orders / self._wall_s, 1),
             cpu_ms_per_order=round(self._cpu_s * 1_000 / orders, 4),
-            peak_rss_mb=round(peak_rss_bytes() / 1_000_000, 1),
+            peak_rss_mb=round(self._peak_rss_bytes / 1_000_000, 1),
             bytes_per_order=round(stored_bytes / orders, 1),
             commits_per_order=round(commits / orders, 4),
         )

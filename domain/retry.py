@@ -23,6 +23,21 @@ class RetryPolicy(Protocol):
         ...
 
 
+def _check(policy: object, **durations: timedelta) -> None:
+    retries, jitter = getattr(policy, "max_retries"), getattr(policy, "jitter")  # noqa: B009 - of whichever policy
+    name = type(policy).__name__
+    if retries < 0:
+        msg = f"{name}: max_retries is {retries}; it cannot be below zero."
+        raise ValueError(msg)
+    if not 0.0 <= jitter <= 1.0:
+        msg = f"{name}: jitter is {jitter}; it is a share, from 0 to 1."
+        raise ValueError(msg)
+    for setting, duration in durations.items():
+        if duration < timedelta():
+            msg = f"{name}: {setting} is {duration}; time does not run backwards."
+            raise ValueError(msg)
+
+
 def _jittered(delay: timedelta, jitter: float, draw: float) -> timedelta:
     """Shorten the delay by up to the share `jitter`: "decorrelating" retries only ever earlier keeps the maximum a maximum."""
     return delay * (1.0 - jitter * draw) if jitter else delay
@@ -34,6 +49,10 @@ class FixedDelay(Record, tag=True):
     interval: timedelta
     max_retries: int = 3
     jitter: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense, with a ValueError."""
+        _check(self, interval=self.interval)
 
     def delay(self, retry: int, draw: float) -> timedelta:
         """`interval`, whatever the retry."""
@@ -48,6 +67,10 @@ class ExponentialBackoff(Record, tag=True):
     maximum: timedelta = timedelta(minutes=5)
     max_retries: int = 3
     jitter: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense, with a ValueError."""
+        _check(self, initial=self.initial, maximum=self.maximum)
 
     def delay(self, retry: int, draw: float) -> timedelta:
         """Doubling, capped; no overflow at any n, because no power above the cap is computed."""
@@ -65,6 +88,10 @@ class LinearBackoff(Record, tag=True):
     maximum: timedelta = NEVER_LATER
     max_retries: int = 3
     jitter: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense, with a ValueError."""
+        _check(self, initial=self.initial, increment=self.increment, maximum=self.maximum)
 
     def delay(self, retry: int, draw: float) -> timedelta:
         """Growing by the same step, capped; no overflow at any n."""

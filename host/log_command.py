@@ -30,6 +30,11 @@ def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> dat
     return given if given.tzinfo is not None else given.replace(tzinfo=UTC)
 
 
+POSITION: Final = click.IntRange(min=0, max=(1 << 63) - 1)
+"""A position that a log can have."""
+ROWS: Final = click.IntRange(min=1, max=1_000_000_000)
+
+
 @click.command("log")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--type", "event_types", multiple=True, metavar="NAME", help="Events of this type; may be given several times.")
@@ -41,11 +46,11 @@ def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> dat
 @click.option("--id", "event_id", metavar="ID", help="The event with this id.")
 @click.option("--since", callback=moment, metavar="MOMENT", help="Events of then and later.")
 @click.option("--before", callback=moment, metavar="MOMENT", help="Events before then.")
-@click.option("--after", type=click.IntRange(min=0), default=0, metavar="POSITION", help="Events behind this position.")
-@click.option("--until", type=click.IntRange(min=0), metavar="POSITION", help="Events up to this position.")
+@click.option("--after", type=POSITION, default=0, metavar="POSITION", help="Events behind this position.")
+@click.option("--until", type=POSITION, metavar="POSITION", help="Events up to this position.")
 @click.option("--newest", is_flag=True, help="Newest first.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help=f"At most so many; {ROWS_OF_A_PAGE} where a table is drawn.")
-@click.option("--page", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="The N-th so many.")
+@click.option("--limit", type=ROWS, metavar="N", help=f"At most so many; {ROWS_OF_A_PAGE} where a table is drawn.")
+@click.option("--page", type=ROWS, default=1, show_default=True, metavar="N", help="The N-th so many.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def command(*, file: Path, as_json: bool, page: int, limit: int | None, **filters: Any) -> None:
     """Read the events of a log, by any of their fields.

@@ -41,6 +41,16 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     limit: int | None = None
     newest_first: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse what would find nothing by mistake: a limit below zero, or one name where several are wanted (ValueError)."""
+        names: object = self.event_types
+        if isinstance(names, str):
+            msg = f"event_types is a tuple of names; for one name give ({names!r},)."
+            raise ValueError(msg)  # noqa: TRY004 - as for other unfit values
+        if self.limit is not None and self.limit < 0:
+            msg = f"limit is {self.limit}; it cannot be below zero."
+            raise ValueError(msg)
+
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """An owner's state at a position of the log, as bytes (P21). `hash` is the hash of the record at `position`."""

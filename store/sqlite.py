@@ -15,7 +15,7 @@ from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import Fenced, LogError, LogPoisoned, SnapshotError
 from tallystick.store.chain import check_follows, linked, start
 from tallystick.store.log import Head, Query, Snapshot
-from tallystick.store.sqlite_file import check_header, connect, make_durable, unreadable
+from tallystick.store.sqlite_file import check_header, check_regular, connect, make_durable, unreadable
 from tallystick.store.sqlite_opening import Opened, prepare
 from tallystick.store.sqlite_reader import SqliteReader
 from tallystick.store.sqlite_refusals import refusal
@@ -71,6 +71,7 @@ class SqliteLog:
             if self._reader is not None or self._superseded:
                 msg = f"{self.path} was opened before by this log; call reopened() for a fresh one."
                 raise LogError(msg)
+            check_regular(self.path)
             self._lock.acquire()
             try:
                 self._open_files()

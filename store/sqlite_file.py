@@ -25,6 +25,18 @@ _COPY_BYTES: Final = 1 << 16
 BUSY_TIMEOUT_MS: Final = 5_000
 
 
+def check_regular(path: str) -> None:
+    """Refuse what is there and no plain file: a device, a pipe, a folder. Nothing is opened, for that alone could change it.
+
+    Raises:
+        LogError: naming it.
+    """
+    place = Path(path)
+    if place.exists() and not place.is_file():
+        msg = f"{path} is not a plain file; give the log a path of its own. Nothing was changed."
+        raise LogError(msg)
+
+
 def check_header(path: str, vfs: str | None) -> bool:
     """Whether a log stands at `path`: false when there is no file, an empty one, or one whose creation was interrupted.
 
@@ -50,8 +62,8 @@ def check_header(path: str, vfs: str | None) -> bool:
     if not any(header) and _size(f"{path}-journal"):
         return False
     if not header.startswith(_MAGIC) or int.from_bytes(header[68:72]) != APPLICATION_ID:
-        kind = "another program's SQLite database" if header.startswith(_MAGIC) else "not a SQLite database"
-        msg = f"{path} is not a log of Tallystick but {kind}; give the log a path of its own. Nothing was changed."
+        kind = "another program's SQLite database" if header.startswith(_MAGIC) else "something else than a SQLite database"
+        msg = f"{path} is no log of Tallystick, but {kind}; give the log a path of its own. Nothing was changed."
         raise LogCorrupt(msg)
     found = int.from_bytes(header[60:64])
     if found != FORMAT:

@@ -15,7 +15,7 @@ import msgspec
 from tallystick.domain.envelope import Recorded, position_in
 from tallystick.domain.errors import LogCorrupt, LogError
 from tallystick.store.log import Head, Query, Snapshot
-from tallystick.store.sqlite_file import check_header, connect, unreadable
+from tallystick.store.sqlite_file import check_header, check_regular, connect, unreadable
 from tallystick.store.sqlite_query import page_of
 from tallystick.store.sqlite_rows import records_in
 from tallystick.store.sqlite_snapshots import newest_first
@@ -54,6 +54,7 @@ class SqliteReader:
         self._asking = threading.Lock()
         self._for_versions: apsw.Connection | None = None
         self._ask_version: Callable[..., apsw.Cursor] | None = None
+        check_regular(self.path)
         if not check_header(self.path, vfs):
             msg = f"{self.path} holds no log; open it for writing once to make one."
             raise LogError(msg)

@@ -1,5 +1,6 @@
 """Stopping: who is still answered, what is not begun any more, and what stays open (P26)."""
 
+import asyncio
 import threading
 from datetime import timedelta
 from typing import Any
@@ -35,11 +36,18 @@ def test_p26_no_command_is_let_in_once_a_stop_was_asked_for(stage: Stage) -> Non
 
 def test_p26_a_system_that_was_not_started_accepts_nothing_and_can_be_stopped() -> None:
     system = ts.System([Workshop()], performers=Provider().performers(), runtime=ts.DispatcherRuntime())
-    with pytest.raises(ts.NotAccepted):
-        system.ask(Do(job_id="a"), timeout_s=PATIENCE_S)
+    refused = threading.Event()
+
+    def ask() -> None:
+        with pytest.raises(ts.NotAccepted):
+            system.ask(Do(job_id="a"))
+        refused.set()
+
+    threading.Thread(target=ask, daemon=True).start()
+    assert refused.wait(PATIENCE_S)
     system.stop()
     with pytest.raises(ts.NotAccepted):
-        system.ask(Do(job_id="a"), timeout_s=PATIENCE_S)
+        system.ask(Do(job_id="a"))
 
 
 def test_p26_a_system_is_started_once(stage: Stage) -> None:
@@ -136,6 +144,27 @@ def test_p26_a_hung_call_does_not_keep_a_system_from_stopping(real_runtime: Runt
         assert hung.wait(PATIENCE_S)
     assert system.health().status == "stopped"
     release.set()
+
+
+def test_p26_an_async_call_that_still_waits_is_cancelled_by_the_stop(real_runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "DRAIN_S", 0.02)
+    waiting, cancelled = threading.Event(), threading.Event()
+
+    async def wait(_action: Work, _call: ts.Call) -> str:
+        waiting.set()
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            cancelled.set()
+        return "never"
+
+    performers = [Work.performed_by(wait), *Provider().performers()[1:]]
+    with ts.System([Workshop()], performers=performers, runtime=real_runtime) as system:
+        system.ask(Do(job_id="a"))
+        assert waiting.wait(PATIENCE_S)
+        assert not cancelled.is_set()
+    assert cancelled.wait(PATIENCE_S)
+    system.stop()
 
 
 def test_p26_commands_in_flight_are_answered_when_the_disk_is_slow(real_runtime: Runtime) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -76,8 +76,8 @@ def folded(steps: list[Step]) -> ExecutionMap:
     return executions
 
 
-tokens = st.sampled_from(["a", "b", "c"])
-attempts = st.integers(min_value=1, max_value=3)
+tokens = st.sampled_from(["a", "b"])
+attempts = st.integers(min_value=1, max_value=2)
 moments = st.integers(min_value=NOON_US, max_value=NOON_US + 10 * MINUTE_US).map(from_micros)
 payloads: st.SearchStrategy[Any] = st.one_of(
     st.builds(RetryScheduled, attempt=attempts, retry_at=moments, code=st.just("X")),
@@ -85,15 +85,17 @@ payloads: st.SearchStrategy[Any] = st.one_of(
     st.builds(TimeoutFired, attempt=attempts),
     st.builds(PersonNeeded, reason=st.just("odd")),
     st.builds(LateSuccess, operation=st.just("Doing"), result=st.just(b'"late"')),
-    st.just(started()),
-    st.just(started(None)),
 )
+ENDED: IntentEnded[Any] = IntentEnded(operation="Doing", outcome=ts.Failed(code="X"))
 endings = st.sampled_from(["succeeded", "failed", "abandoned"])
-steps = st.one_of(
-    st.builds(Step, payloads, tokens),
-    st.builds(Step, st.just(IntentEnded(operation="Doing", outcome=ts.Failed(code="X"))), tokens, endings),
+engine_events = st.builds(Step, payloads, tokens)
+others = st.one_of(
+    st.builds(Step, st.just(ENDED), tokens, endings),
+    st.builds(Step, st.sampled_from([started(), started(None)]), tokens),
     st.builds(Step, st.just(CursorAdvanced()), st.none()),
 )
+# Beginnings and ends are rare, or the lives between them would be short.
+steps = st.integers(0, 9).flatmap(lambda lot: others if lot == 0 else engine_events)
 
 
 class Plain:
@@ -130,35 +132,35 @@ def seen(record: ExecutionRecord) -> tuple[Any, ...]:
     return (record.position, record.attempt, record.call, record.status, deadline, retry_at)
 
 
-@given(st.lists(steps, max_size=30))
-def test_after_any_sequence_of_events_each_token_has_at_most_one_open_record_and_it_is_the_models(given_steps: list[Step]) -> None:
-    given_steps = [Step(started(), "a"), Step(started(None), "b"), *given_steps]
+@settings(max_examples=200)
+@given(st.lists(steps, min_size=15, max_size=30))
+def test_at_any_time_each_token_has_at_most_one_open_record_and_it_is_the_models(given_steps: list[Step]) -> None:
     model: dict[str, Plain] = {}
-    for position, step in enumerate(given_steps, start=1):
-        if step.token is None:
-            continue
-        if step.settles is not None:
+    executions = execution.nothing_open()
+    for position, step in enumerate([Step(started(), "a"), Step(started(None), "b"), *given_steps], start=1):
+        executions = execution.folded(executions, recorded(position, step), step.payload)
+        if step.token is not None and step.settles is not None:
             model.pop(step.token, None)
-        elif isinstance(step.payload, IntentStarted):
+        elif step.token is not None and isinstance(step.payload, IntentStarted):
             model[step.token] = Plain(position, step.payload.deadline)
         elif step.token in model:
             model[step.token].hear(step.payload)
-    assert {token: seen(record) for token, record in folded(given_steps).items()} == {token: each.seen() for token, each in model.items()}
+        assert {token: seen(record) for token, record in executions.items()} == {token: each.seen() for token, each in model.items()}
 
 
 @given(st.lists(steps, max_size=20), tokens, endings)
 def test_a_settlement_removes_the_record_whatever_went_before(given_steps: list[Step], token: str, end: Settles) -> None:
-    ended = Step(IntentEnded(operation="Doing", outcome=ts.Failed(code="X")), token, end)
+    ended = Step(ENDED, token, end)
     assert token not in folded([*given_steps, ended])
 
 
-@given(payloads.filter(lambda payload: not isinstance(payload, IntentStarted)), tokens)
+@given(payloads, tokens)
 def test_events_of_a_token_that_is_not_open_change_nothing_s3(payload: Any, token: str) -> None:
     before = folded([Step(started(), "other")])
     assert execution.folded(before, recorded(2, Step(payload, token)), payload) is before
 
 
-@given(st.lists(steps, max_size=20), st.lists(steps.filter(lambda step: step.token in {None, "b", "c"}), max_size=10))
+@given(st.lists(steps, max_size=20), st.lists(steps.filter(lambda step: step.token in {None, "b"}), max_size=10))
 def test_events_of_other_tokens_leave_a_record_as_it_is(given_steps: list[Step], of_others: list[Step]) -> None:
     assert folded([*given_steps, *of_others]).get(ts.Token("a")) == folded(given_steps).get(ts.Token("a"))
 

@@ -83,8 +83,8 @@ def a_word(path: Path) -> None:
     [
         (another_database, LogCorrupt, "another program's SQLite database"),
         (another_format, LogVersionError, "has format 2"),
-        (a_diary, LogCorrupt, "not a SQLite database"),
-        (a_word, LogCorrupt, "not a SQLite database"),
+        (a_diary, LogCorrupt, "something else than a SQLite database"),
+        (a_word, LogCorrupt, "something else than a SQLite database"),
     ],
     ids=["another database", "another format", "something else", "something short"],
 )
