@@ -115,6 +115,7 @@ def test_lines_go_to_the_standard_librarys_logger_where_structlog_is_not_configu
     stage: Stage, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     structlog.reset_defaults()  # capturing lines, as other tests do, leaves it configured
+    caplog.set_level("WARNING", logger="tallystick")
     stage.system.complete(ts.Token("nobody's"), "done")
     (record,) = [record for record in caplog.records if record.name == "tallystick"]
     assert record.levelname == "WARNING"
