@@ -8,7 +8,7 @@ from tallystick.actors.recovery import recover
 from tallystick.actors.snapshots import KnownStreamsOutput
 from tallystick.actors.supervision import RestartPolicy, Restarts, Status
 from tallystick.actors.telling import note, warn
-from tallystick.domain.errors import LogError, NotAccepted
+from tallystick.domain.errors import Fenced, LogError, NotAccepted
 from tallystick.store.journal import Journal
 from tallystick.store.log import EventLog
 
@@ -117,7 +117,7 @@ class Lifecycle:
                 return
             self._throw_away(engine, error)
             cause = error
-            while self.restarts.allow(actor, cause):
+            while self.restarts.allow(actor, cause) and not isinstance(cause, Fenced):
                 try:
                     self._log = self._log.reopened()
                     self._run(self._log)

@@ -9,7 +9,7 @@ import tallystick as ts
 from tallystick.actors.messages import TakeSnapshot
 from tests.actors.outside import StillRunning
 from tests.actors.stage import Stage
-from tests.actors.workshop import Do, Done, Drop, JobState, Order
+from tests.actors.workshop import Desk, Do, Done, Drop, JobState, Ledger, Order, Workshop
 
 
 def break_actor(stage: Stage, actor: str, error: BaseException) -> None:
@@ -103,6 +103,22 @@ def test_p19_a_log_that_cannot_be_opened_again_stays_closed(stage: Stage, error:
     assert stage.system.health().status == "failed"
     with pytest.raises(ts.NotAccepted):
         stage.system.ask(Do(job_id="b"))
+
+
+def test_p22_a_system_whose_log_another_one_has_opened_stops_and_does_not_take_it_back(stage: Stage) -> None:
+    """S15: rebuilt on the log, it would fence the other in turn, and that one it, for ever."""
+    stage.system.ask(Order(order_id="mine"))
+    other_log = ts.MemoryLog()
+    other_log._storage = stage.log._storage
+    with ts.System(
+        [Desk(), Workshop(), Ledger()], performers=stage.provider.performers(), log=other_log, runtime=ts.SteppedRuntime()
+    ) as other:
+        with pytest.raises(ts.CommitUnknown):
+            stage.system.ask(Order(order_id="no longer mine"))
+        health = stage.system.health()
+        assert (health.status, health.last_failure.partition(":")[0]) == ("failed", "writer")
+        assert other.ask(Order(order_id="the other's")) == "the other's"
+        assert [each.aggregate_id for each in other.events(event_types=("Ordered",))] == ["mine", "the other's"]
 
 
 def test_p18_what_was_acknowledged_stays_and_the_failing_batch_is_unknown(stage: Stage) -> None:
