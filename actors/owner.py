@@ -63,8 +63,6 @@ class OwnerActor(EngineActor):
         self._codec = codec
         self._log = log
         self._journal = acting.journal
-        self._woken = False
-        self._behind = False
         behaviour = acting.setting.behaviour
         self._reactions = {kind.__name__: handler for kind, handler in behaviour.reactions.items()}
         self.parked = ParkedSources(acting, codec, self._reactions)
@@ -91,29 +89,49 @@ class OwnerActor(EngineActor):
     # The event lane.
 
     def listen(self) -> None:
-        """Be woken when there are events of interest."""
-        self._journal.listen(self._reactions, self.wake)
+        """Have events of interest put into the lane, once it has caught up."""
+        self._lane = self._journal.listen(self._reactions, lambda: self.post.tell(WAKE))
 
     def wake(self) -> None:
-        """Have the lane looked at soon; called by whichever thread appends."""
-        if not self._woken:
-            self._woken = self._behind = True
-            self.post.tell(WAKE)
+        """Have the lane looked at soon; any thread."""
+        self._lane.wake()
 
     def _wake(self, _message: Wake) -> None:
-        self._woken = False
-        if self.take_events(LANE_BATCH):
-            self.wake()
-        else:
-            self._behind = self._woken
+        lane = self._lane
+        if not self.take_events(LANE_BATCH):
+            lane.awake = False
+            if not lane.pending:
+                return  # what comes from now on wakes it
+            lane.awake = True
+        self.post.tell(WAKE)
 
     @property
     def lag(self) -> int:
         """How many positions it is behind; none when nothing that concerns it has come since it last looked. Any thread may ask."""
-        return self._journal.tail - self.state.seen if self._behind else 0
+        return self._journal.tail - self.state.seen if self._lane.awake else 0
 
-    def take_events(self, limit: int, until: int | None = None) -> bool:
+    def take_events(self, limit: int) -> bool:
         """Take the next events in order, and move the cursor over them (P1); whether there may be more."""
+        lane, state, reactions = self._lane, self.state, self._reactions
+        if not lane.attached:
+            return self.catch_up(limit) or not self._journal.attach(lane, state.seen)
+        pending = lane.pending
+        for _ in range(limit):
+            if not pending:
+                break
+            recorded = pending.popleft()
+            state.seen = recorded.position
+            self._react(recorded, reactions[recorded.event_type])
+        seen = self._journal.seen_all(lane)
+        if seen is None:
+            return True
+        state.seen = seen
+        if seen - state.logged_seen > SILENT_LIMIT:
+            self._write_cursor()
+        return False
+
+    def catch_up(self, limit: int, until: int | None = None) -> bool:
+        """As `take_events`, from the journal instead of the lane, and no further than `until`."""
         state, reactions = self.state, self._reactions
         records = self._journal.after(state.seen, limit)
         for recorded in records:

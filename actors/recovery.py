@@ -48,7 +48,7 @@ def recover(engine: Engine) -> Recovered:
     doubtful = [(owner, record) for owner in engine.owners.values() for record in _in_doubt(owner)]
     for owner in engine.owners.values():
         while owner.state.seen < end:
-            owner.take_events(LANE_BATCH, until=end)
+            owner.catch_up(LANE_BATCH, until=end)
             engine.journal.commit()
     engine.journal.commit()
     still = [(owner, record) for owner, record in doubtful if owner.state.executions.get(record.token) == record]

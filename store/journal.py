@@ -17,6 +17,7 @@ from tallystick.domain.errors import NotAccepted, VersionConflict
 from tallystick.domain.protocol import EXECUTION
 from tallystick.store.codec import Form
 from tallystick.store.known_streams import KnownStreams
+from tallystick.store.lane import Lane
 from tallystick.store.log import EventLog, Query
 
 WINDOW_RECORDS = 2048
@@ -83,13 +84,13 @@ class Journal:
         self.known_streams = KnownStreams()
         self._window: list[Recorded] = []
         self._base = head.position + 1
-        self._ends: dict[Stream, tuple[int, int]] = {}
-        self._records: list[Recorded] = []
+        self._ends: dict[Stream, Recorded] = {}
+        self._taken = head.position  # up to here records were handed to the log
         self._outputs: list[Output] = []
-        self._resting = 0  # so many of the outputs, from the first, rest on nothing that is still in _records
+        self._resting = 0  # so many of the outputs, from the first, rest on nothing that the log was not handed
         self._unreleased = 0
-        self._wakers: dict[str, list[Callable[[], None]]] = {}
-        self._everyone: list[Callable[[], None]] = []
+        self._lanes: list[Lane] = []
+        self._lanes_of: dict[str, list[Lane]] = {}
         self._nudge_at = head.position + WINDOW_RECORDS // 4
         self.tail = head.position
         self.watermark = head.position
@@ -99,11 +100,25 @@ class Journal:
 
     # Appending.
 
-    def listen(self, event_types: Iterable[str], wake: Callable[[], None]) -> None:
-        """Have `wake` called, by the appending thread, after an append of one of these types, and now and then for the others."""
-        for event_type in event_types:
-            self._wakers.setdefault(event_type, []).append(wake)
-        self._everyone.append(wake)
+    def listen(self, event_types: Iterable[str], wake: Callable[[], None]) -> Lane:
+        """A lane for records of these types, not yet attached. `wake` is called under the journal's lock, by the appending thread."""
+        lane = Lane(wake)
+        with self._lock:
+            self._lanes.append(lane)
+            for event_type in event_types:
+                self._lanes_of.setdefault(event_type, []).append(lane)
+        return lane
+
+    def attach(self, lane: Lane, seen: int) -> bool:
+        """Have records put into a lane whose listener has seen all up to the tail; False if there is more by now."""
+        with self._lock:
+            lane.attached = seen == self.tail
+        return lane.attached
+
+    def seen_all(self, lane: Lane) -> int | None:
+        """The tail, if an attached lane has nothing more to give; else None."""
+        with self._lock:
+            return None if lane.pending or not lane.attached else self.tail
 
     def append(self, origin: Origin, drafts: Sequence[Draft], outputs: Sequence[Output] = ()) -> list[Recorded]:
         """Number the events and publish them; all or nothing. Returns at once: they are durable when the watermark has passed them.
@@ -115,106 +130,109 @@ class Journal:
         with self._lock:
             if self.failure is not None:
                 raise NotAccepted from self.failure
-            records = self._numbered(origin, drafts, self._versions_after(drafts))
-            first = not self._records and not self._outputs
-            self._window += records
-            self._records += records
-            self._outputs += outputs
-            self._unreleased += len(outputs)
-            self.tail += len(records)
-            nudge = self.tail >= self._nudge_at
-            if nudge:
-                self._nudge_at = self.tail + WINDOW_RECORDS // 4
-        if first:
-            self.on_pending()
-        if nudge:
-            for wake in self._everyone:
-                wake()
-        else:
-            wakers = self._wakers
+            if len(drafts) > 1:
+                self._check_versions(drafts)
+            first = self.tail == self._taken and not self._outputs
+            records = self._number(origin, drafts)
+            if first:
+                self.on_pending()
+            lanes_of = self._lanes_of
             for record in records:
-                for wake in wakers.get(record.event_type, ()):
-                    wake()
+                for lane in lanes_of.get(record.event_type, ()):
+                    lane.offer(record)
+            if outputs:
+                self._outputs += outputs
+                self._unreleased += len(outputs)
+            if self.tail >= self._nudge_at:
+                self._nudge()
         return records
+
+    def _number(self, origin: Origin, drafts: Sequence[Draft]) -> list[Recorded]:
+        """Make the drafts records. Positions and times never decrease together, and so neither do ids (P23)."""
+        position, tag, ends, window = self.tail, self._log_tag, self._ends, self._window
+        now_us = self._clock.now_us()
+        if now_us < self._last_us:
+            now_us = self._last_us
+        owner, seen, causation = origin.owner, origin.seen, origin.causation
+        correlation = origin.correlation or event_id_of(tag, position + 1, now_us)
+        records: list[Recorded] = []
+        for draft in drafts:
+            form, stream = draft.form, draft.stream
+            version = self._version_after(stream, draft.expected_version)
+            if version == 1 and stream[0] != EXECUTION:
+                self.known_streams.add(*stream)
+            position += 1
+            record = ends[stream] = Recorded(
+                position,
+                form.name,
+                form.version,
+                stream[0],
+                stream[1],
+                version,
+                now_us,
+                owner,
+                correlation,
+                draft.payload,
+                draft.token,
+                draft.settles,
+                causation,
+                seen,
+                tag,
+                draft.event,
+            )
+            records.append(record)
+            window.append(record)
+        self._last_us, self.tail = now_us, position
+        return records
+
+    def _version_after(self, stream: Stream, expected: int | None) -> int:
+        last = self._ends.get(stream)
+        if last is not None:
+            actual = last.aggregate_version
+        elif expected is not None:
+            return expected + 1
+        else:
+            actual = self.version(*stream)
+        if expected is not None and expected != actual:
+            raise VersionConflict(*stream, expected=expected, actual=actual)
+        return actual + 1
+
+    def _check_versions(self, drafts: Sequence[Draft]) -> None:
+        """Of several drafts none is numbered before all can be (S6)."""
+        fresh: dict[Stream, int] = {}
+        for draft in drafts:
+            stream, expected = draft.stream, draft.expected_version
+            actual = fresh.get(stream)
+            if actual is None:
+                fresh[stream] = self._version_after(stream, expected)
+            elif expected is not None and expected != actual:
+                raise VersionConflict(*stream, expected=expected, actual=actual)
+            else:
+                fresh[stream] = actual + 1
+
+    def _nudge(self) -> None:
+        """Now and then, wake those too whom nothing concerned, so that their cursors move; and end lanes that have grown too long."""
+        self._nudge_at = self.tail + WINDOW_RECORDS // 4
+        for lane in self._lanes:
+            lane.shorten()
+            lane.wake()
 
     def gate(self, output: Output) -> None:
         """Release an output that comes with no event once all that is in the log by now is durable; at once if it is (P17)."""
         with self._lock:
             if self.failure is not None:
                 raise NotAccepted from self.failure
-            if self._unreleased or self.tail != self.watermark:
-                first = not self._records and not self._outputs
+            late = bool(self._unreleased) or self.tail != self.watermark
+            first = late and self.tail == self._taken and not self._outputs
+            if late:
                 self._outputs.append(output)
                 self._unreleased += 1
-                if not self._records:
+                if self.tail == self._taken:
                     self._resting = len(self._outputs)
-                late = True
-            else:
-                late = first = False
         if not late:
             output.release()
         elif first:
             self.on_pending()
-
-    def _numbered(self, origin: Origin, drafts: Sequence[Draft], versions: Sequence[int]) -> list[Recorded]:
-        """The drafts as records. Positions and times never decrease together, and so neither do ids (P23)."""
-        now_us = self._clock.now_us()
-        now_us = max(now_us, self._last_us)
-        self._last_us = now_us
-        position, tag = self.tail, self._log_tag
-        owner, seen, causation = origin.owner, origin.seen, origin.causation
-        correlation = origin.correlation or event_id_of(tag, position + 1, now_us)
-        ends = self._ends
-        records: list[Recorded] = []
-        for draft, version in zip(drafts, versions, strict=True):
-            position += 1
-            stream, form = draft.stream, draft.form
-            ends[stream] = (version, position)
-            if version == 1 and stream[0] != EXECUTION:
-                self.known_streams.add(*stream)
-            records.append(
-                Recorded(
-                    position,
-                    form.name,
-                    form.version,
-                    stream[0],
-                    stream[1],
-                    version,
-                    now_us,
-                    owner,
-                    correlation,
-                    draft.payload,
-                    draft.token,
-                    draft.settles,
-                    causation,
-                    seen,
-                    tag,
-                    draft.event,
-                )
-            )
-        return records
-
-    def _versions_after(self, drafts: Sequence[Draft]) -> Sequence[int]:
-        """The version that each draft gets; checked before anything is changed (S6)."""
-        if len(drafts) == 1:
-            return (self._version_after(drafts[0], None),)
-        versions: list[int] = []
-        fresh: dict[Stream, int] = {}
-        for draft in drafts:
-            fresh[draft.stream] = version = self._version_after(draft, fresh.get(draft.stream))
-            versions.append(version)
-        return versions
-
-    def _version_after(self, draft: Draft, actual: int | None) -> int:
-        stream, expected = draft.stream, draft.expected_version
-        if actual is None:
-            known = self._ends.get(stream)
-            actual = known[0] if known is not None else expected
-            if actual is None:
-                actual = self.version(*stream)
-        if expected is not None and expected != actual:
-            raise VersionConflict(*stream, expected=expected, actual=actual)
-        return actual + 1
 
     # Committing.
 
@@ -226,9 +244,10 @@ class Journal:
         """
         with self._committing:
             with self._lock:
-                if self.failure is not None or not (self._records or self._outputs):
+                if self.failure is not None or (self.tail == self._taken and not self._outputs):
                     return False
-                records, self._records = self._records, []
+                records = self._window[self._taken + 1 - self._base :]
+                self._taken = self.tail
                 outputs, self._outputs = self._outputs, []
                 resting, self._resting = self._resting, 0
             if records:
@@ -263,7 +282,7 @@ class Journal:
                 return
             self.failure = error
             resting, never = self._outputs[: self._resting], self._outputs[self._resting :]
-            self._outputs, self._records = [], []
+            self._outputs = []
         if in_doubt is None:
             for output in resting:
                 output.release()
@@ -280,11 +299,11 @@ class Journal:
         surplus = min(len(self._window) - WINDOW_RECORDS, self.watermark + 1 - self._base)
         if surplus < WINDOW_RECORDS // 4:
             return
+        ends = self._ends
         for record in self._window[:surplus]:
             stream = (record.aggregate_type, record.aggregate_id)
-            known = self._ends.get(stream)
-            if known is not None and known[1] == record.position:
-                del self._ends[stream]
+            if ends.get(stream) is record:
+                del ends[stream]
         del self._window[:surplus]
         self._base += surplus
 
@@ -309,16 +328,15 @@ class Journal:
         """An aggregate's last version, speculation included; 0 when there is no event of it."""
         known = self._ends.get((aggregate_type, aggregate_id))
         if known is not None:
-            return known[0]
+            return known.aggregate_version
         return self._log.version(aggregate_type, aggregate_id) if self._may_have(aggregate_type, aggregate_id) else 0
 
     def last(self, aggregate_type: str, aggregate_id: str) -> Recorded | None:
         """An aggregate's last record, speculation included."""
-        with self._lock:
-            known = self._ends.get((aggregate_type, aggregate_id))
-            if known is not None and known[1] >= self._base:
-                return self._window[known[1] - self._base]
-        if known is None and not self._may_have(aggregate_type, aggregate_id):
+        known = self._ends.get((aggregate_type, aggregate_id))
+        if known is not None:
+            return known
+        if not self._may_have(aggregate_type, aggregate_id):
             return None
         query = Query(aggregate_type=aggregate_type, aggregate_id=aggregate_id, newest_first=True, limit=1)
         return next(iter(self._log.read(query)), None)

@@ -118,11 +118,11 @@ def test_p17_an_owner_that_lags_beyond_the_window_reads_from_the_log(narrow: Sta
     """S16: a logged event is never refused or dropped."""
     ledger = narrow.engine.owners["ledger"]
     narrow.idle()
-    ledger._woken = ledger._behind = True  # its wake-up is still on its way
+    ledger._lane.awake = True  # its wake-up is still on its way
     for number in range(40):
         narrow.system.ask(Order(order_id=f"{number}", text="nothing"))
     assert narrow.system.health().owners["ledger"].lag >= 40
-    ledger._woken = False
+    ledger._lane.awake = False
     ledger.wake()
     narrow.idle()
     assert narrow.entered() == [(f"{number}", "ordered nothing") for number in range(40)]

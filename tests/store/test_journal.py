@@ -8,6 +8,7 @@ import tallystick as ts
 from tallystick.domain.envelope import position_in
 from tallystick.domain.protocol import EXECUTION
 from tallystick.store import journal as journal_module
+from tallystick.store import lane as lane_module
 from tallystick.store.journal import Origin
 from tests.store.journals import Clock, Desk, draft
 
@@ -157,23 +158,81 @@ def test_events_of_one_append_have_one_time(desk: Desk) -> None:
 # Waking
 
 
+class Listener:
+    """Listens to some types, and finds nothing more each time it is woken."""
+
+    def __init__(self, desk: Desk, *event_types: str) -> None:
+        self._desk = desk
+        self.woken_at: list[int] = []
+        self.lane = desk.journal.listen(event_types, self._woken)
+
+    def _woken(self) -> None:
+        self.woken_at.append(self._desk.journal.tail)
+        self.lane.awake = False
+
+    def taken(self) -> list[int]:
+        positions = [each.position for each in self.lane.pending]
+        self.lane.pending.clear()
+        return positions
+
+
 def test_whoever_listens_is_woken_for_its_event_types_when_the_tail_shows_them(desk: Desk) -> None:
-    woken: list[tuple[str, int]] = []
-    desk.journal.listen(["Happened"], lambda: woken.append(("happened", desk.journal.tail)))
-    desk.journal.listen(["Noted"], lambda: woken.append(("noted", desk.journal.tail)))
+    happened, noted = Listener(desk, "Happened"), Listener(desk, "Noted")
     desk.append(draft("a", event_type="Noted"))
     desk.append(draft("a"), draft("a", event_type="Noted"))
-    assert woken == [("noted", 1), ("happened", 3), ("noted", 3)]
+    assert (happened.woken_at, noted.woken_at) == ([3], [1, 3])
+
+
+def test_whoever_is_awake_is_not_woken_again(desk: Desk) -> None:
+    woken: list[str] = []
+    lane = desk.journal.listen(["Happened"], lambda: woken.append("woken"))
+    for _ in range(3):
+        desk.append(draft("a"))
+    lane.wake()
+    assert woken == ["woken"]
+
+
+def test_an_attached_lane_gets_the_records_of_its_types_in_order_and_no_others(desk: Desk) -> None:
+    both, noted = Listener(desk, "Happened", "Noted"), Listener(desk, "Noted")
+    desk.append(draft("a"))
+    assert both.taken() == [], "nothing is put into a lane before its listener has caught up"
+    assert not desk.journal.attach(both.lane, 0), "it has not seen the record that is there"
+    assert desk.journal.attach(both.lane, 1)
+    assert desk.journal.attach(noted.lane, 1)
+    desk.append(draft("a"), draft("a", event_type="Noted"))
+    desk.append(draft("a", event_type="Settled"), draft("b"))
+    assert desk.journal.seen_all(noted.lane) is None
+    assert (both.taken(), noted.taken()) == ([2, 3, 5], [3])
+    assert desk.journal.seen_all(noted.lane) == 5
+
+
+def test_a_lane_that_grows_too_long_is_given_up_and_its_listener_reads_the_journal(
+    desk: Desk, small_window: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane_module, "LANE_RECORDS", small_window)
+    desk.journal._nudge_at = 0
+    listener = Listener(desk, "Happened")
+    assert desk.journal.attach(listener.lane, 0)
+    while listener.lane.attached:
+        desk.append(draft("a"))
+    tail = desk.journal.tail
+    assert small_window < tail <= 2 * small_window
+    assert (listener.taken(), desk.journal.seen_all(listener.lane)) == ([], None)
+    desk.append(draft("a"))
+    assert (listener.taken(), listener.woken_at[-1]) == ([], tail + 1), "it is woken, and finds the records in the journal"
+    assert [each.position for each in desk.journal.after(0, 1000)] == list(range(1, tail + 2))
+    assert desk.journal.attach(listener.lane, tail + 1)
+    desk.append(draft("a"))
+    assert listener.taken() == [tail + 2]
 
 
 def test_those_who_are_not_interested_are_woken_now_and_then_so_that_their_cursor_moves(desk: Desk, small_window: int) -> None:
-    woken: list[int] = []
-    desk.journal.listen([], lambda: woken.append(desk.journal.tail))
+    listener = Listener(desk)
     desk.journal._nudge_at = small_window // 4
     for _ in range(small_window * 2):
         desk.append(draft("a"))
-    assert len(woken) == 8
-    assert woken[0] <= small_window // 4
+    assert len(listener.woken_at) == 8
+    assert listener.woken_at[0] <= small_window // 4
 
 
 # Looking up: the tail first, then the store (P17)
