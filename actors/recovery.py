@@ -100,7 +100,7 @@ def _known_streams(engine: Engine) -> int:
     """Start from the newest filter of known aggregates; the position up to which it knows all."""
     for snapshot in _snapshots(engine, known_streams.OWNER):
         try:
-            engine.journal.known_streams = known_streams.KnownStreams.restored(snapshot.body)
+            engine.journal.known_streams = known_streams.KnownStreams.restored(snapshot.format, snapshot.body)
         except SnapshotError as error:
             warn("snapshot.left_out", owner="known streams", position=snapshot.position, error=str(error))
         else:

@@ -4,7 +4,6 @@ A Bloom filter (Bloom 1970, "Space/time trade-offs in hash coding with allowable
 "Scalable Bloom filters"): "no" is certain, "maybe" is wrong for about one new aggregate in fifty and then costs a look into the log.
 """
 
-from functools import lru_cache
 from zlib import crc32
 
 import msgspec
@@ -13,7 +12,9 @@ from tallystick.domain.errors import SnapshotError
 
 FIRST_BITS = 1 << 20
 BITS_A_KEY = 10
-FORMAT = 1
+SPREAD = 2_654_435_769
+"""2**32 over the golden ratio (Knuth, TAOCP 6.4): the second of a key's two bits, from the one checksum. Both must be the same everywhere."""
+FORMAT = 2
 OWNER = "\0streams"
 """The name under which it is kept among the owners' snapshots; no module can have it."""
 
@@ -44,22 +45,24 @@ class KnownStreams:
             self._grow()
         self._keys += 1
         mask, bits = self._layers[-1]
-        for place in _places(aggregate_type, aggregate_id):
-            bit = place & mask
-            bits[bit >> 3] |= 1 << (bit & 7)
+        one = crc32(f"{aggregate_type}\0{aggregate_id}".encode())
+        other = one * SPREAD >> 9 & mask
+        one &= mask
+        bits[one >> 3] |= 1 << (one & 7)
+        bits[other >> 3] |= 1 << (other & 7)
 
     def maybe(self, aggregate_type: str, aggregate_id: str) -> bool:
         """False only if there is certainly no event of it."""
         if not self.complete:
             return True
-        places = _places(aggregate_type, aggregate_id)
+        checksum = crc32(f"{aggregate_type}\0{aggregate_id}".encode())
+        spread = checksum * SPREAD >> 9
         for mask, bits in self._layers:
-            for place in places:
-                bit = place & mask
-                if not bits[bit >> 3] & (1 << (bit & 7)):
-                    break
-            else:
-                return True
+            one = checksum & mask
+            if bits[one >> 3] >> (one & 7) & 1:
+                other = spread & mask
+                if bits[other >> 3] >> (other & 7) & 1:
+                    return True
         return False
 
     def _grow(self) -> None:
@@ -72,12 +75,15 @@ class KnownStreams:
         return msgspec.msgpack.encode(Saved(self._keys, tuple(bytes(bits) for _, bits in self._layers)))
 
     @classmethod
-    def restored(cls, body: bytes) -> "KnownStreams":
-        """From bytes.
+    def restored(cls, form: int, body: bytes) -> "KnownStreams":
+        """From bytes of a snapshot's format.
 
         Raises:
             SnapshotError: they are not those of a filter.
         """
+        if form != FORMAT:
+            msg = f"The filter of known aggregates has format {form}, this version reads {FORMAT}."
+            raise SnapshotError(msg)
         try:
             saved = msgspec.msgpack.decode(body, type=Saved)
         except msgspec.MsgspecError as error:
@@ -92,15 +98,3 @@ class KnownStreams:
             known._layers[-1] = (known._layers[-1][0], bytearray(bits))
         known._keys = saved.keys
         return known
-
-
-@lru_cache(maxsize=1024)
-def _places(aggregate_type: str, aggregate_id: str) -> tuple[int, int, int, int]:
-    """Four places that are the same in every process, from two hashes (Kirsch and Mitzenmacher 2006, "Less hashing, same performance").
-
-    The second is of the key read backwards, since a checksum with another start is not another one. An aggregate that is asked for and
-    not there is usually added next, so the last ones are kept.
-    """
-    key = f"{aggregate_type}\0{aggregate_id}".encode()
-    first, step = crc32(key), crc32(key[::-1]) | 1
-    return first, first + step, first + 2 * step, first + 3 * step
