@@ -93,7 +93,7 @@ class _Namespace(dict[str, Any]):
 
 
 class ModuleMeta(type):
-    """Gives modules a class body that refuses to lose a handler."""
+    """Makes modules that lose no handler unawares, neither in their own class body nor to a subclass."""
 
     @classmethod
     def __prepare__(cls, name: str, bases: tuple[type, ...], /, **_options: Any) -> _Namespace:
@@ -103,13 +103,38 @@ class ModuleMeta(type):
 
     def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> "ModuleMeta":
         """Make the class from a plain copy of the namespace."""
-        return super().__new__(mcls, name, bases, dict(namespace), **options)
+        made = super().__new__(mcls, name, bases, dict(namespace), **options)
+        _check_overrides(made)
+        return made
+
+
+def _check_overrides(module: type) -> None:
+    """Refuse a method that hides a base's handler without being marked for what that one is for."""
+    for name in {name for ancestor in module.__mro__ for name, value in vars(ancestor).items() if marks_of(value)}:
+        (definer, override), *hidden = [(each, vars(each)[name]) for each in module.__mro__ if name in vars(each)]
+        marked_for = {(mark.role, mark.kind) for mark in marks_of(override)}
+        for base, handler in hidden:
+            if override is None or handler is None:  # removed on purpose
+                break
+            for mark in marks_of(handler):
+                if (mark.role, mark.kind) not in marked_for:
+                    msg = (
+                        f"{definer.__name__}.{name} overrides {base.__name__}.{name}, but not its decorator for {mark.kind.__name__}: that "
+                        f"handler would be lost. Repeat the decorator, or rename the method; to remove the handler, say {name} = None."
+                    )
+                    raise DefinitionError(msg)
 
 
 class Module(metaclass=ModuleMeta):
     """An owner: its methods are pure handlers, marked by `handles`, `reacts_to`, `folds`, `settled` and `late`; its state is folded.
 
     `name` identifies it in the log for ever; renaming a class does not matter, renaming `name` does.
+
+    A subclass has its base's handlers. It replaces one by a method of the same name with the same decorators, and removes one by assigning
+    None to its name.
+
+    Raises:
+        DefinitionError: when the class is made, if a handler would be lost to another definition of its name.
     """
 
     name: ClassVar[str] = ""

@@ -153,30 +153,6 @@ def test_two_late_handlers_for_one_intent_are_refused() -> None:
         Behaviour(Both())
 
 
-def test_a_subclass_may_replace_a_handler_and_keeps_the_others() -> None:
-    class Parent(ts.Module):
-        name = "parent"
-
-        @ts.reacts_to(Made)
-        def made(self, _turn: ts.Turn, _event: Made) -> ts.Effects:
-            return ()
-
-        @ts.reacts_to(Broken)
-        def broken(self, _turn: ts.Turn, _event: Broken) -> ts.Effects:
-            return ()
-
-    class Child(Parent):
-        name = "child"
-
-        @ts.reacts_to(Made)
-        def made(self, _turn: ts.Turn, _event: Made) -> ts.Effects:
-            return ()
-
-    reactions = Behaviour(Child()).reactions
-    assert set(reactions) == {Made, Broken}
-    assert reactions[Made].__qualname__.endswith("Child.made")
-
-
 def test_a_command_handled_by_two_modules_is_refused() -> None:
     class One(ts.Module):
         name = "one"
