@@ -1,7 +1,7 @@
 """Known streams: whether a log may have events of an aggregate, without asking it. Every order begins four aggregates that are new.
 
 A Bloom filter (Bloom 1970, "Space/time trade-offs in hash coding with allowable errors"), grown by ever larger layers (Almeida et al. 2007,
-"Scalable Bloom filters"): "no" is certain, "maybe" is wrong for about one new aggregate in fifty and then costs a look into the log.
+"Scalable Bloom filters"): "no" is certain, "maybe" is wrong for a few new aggregates in a hundred and then costs a look into the log.
 """
 
 from zlib import crc32
@@ -11,7 +11,7 @@ import msgspec
 from tallystick.domain.errors import SnapshotError
 
 FIRST_BITS = 1 << 20
-BITS_A_KEY = 10
+BITS_A_KEY = 16
 SPREAD = 2_654_435_769
 """2**32 over the golden ratio (Knuth, TAOCP 6.4): the second of a key's two bits, from the one checksum. Both must be the same everywhere."""
 FORMAT = 2
@@ -66,7 +66,7 @@ class KnownStreams:
         return False
 
     def _grow(self) -> None:
-        size = FIRST_BITS << len(self._layers)
+        size = FIRST_BITS << 2 * len(self._layers)
         self._layers.append((size - 1, bytearray(size >> 3)))
         self._room += size // BITS_A_KEY
 
