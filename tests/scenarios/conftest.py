@@ -11,7 +11,7 @@ from tallystick.domain.behaviour import Behaviour
 from tallystick.scenarios.tiny_store.events import OrderItem
 from tallystick.scenarios.tiny_store.inventory import ReceiveStock, Stock, StockLevel
 from tallystick.scenarios.tiny_store.money import Money
-from tallystick.scenarios.tiny_store.orders import CancelOrder, PlaceOrder
+from tallystick.scenarios.tiny_store.orders import CancelOrder, Order, PlaceOrder
 from tallystick.scenarios.tiny_store.payments import Receipt, RefundReceipt
 from tallystick.scenarios.tiny_store.shipments import Recalled, Waybill
 from tallystick.scenarios.tiny_store.system import modules
@@ -185,7 +185,13 @@ def _drained(effects: Iterator[ts.Effect]) -> tuple[list[ts.Effect], Any]:
 
 
 class Shop(PureStore):
-    """A store with some stock, and short words for what customers do."""
+    """A store with some stock, and short words for what customers and the world do, and for what came of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ask(ReceiveStock(sku="tea", quantity=10))
+        self.ask(ReceiveStock(sku="cup", quantity=3))
+        self._stocked = len(self.log)
 
     def place(self, order_id: str = "o1", **quantities: int) -> str:
         reply: str = self.ask(order(order_id, **quantities))
@@ -196,6 +202,29 @@ class Shop(PureStore):
 
     def stock(self, sku: str = "tea") -> StockLevel:
         return self.state(Stock, "").level(sku)
+
+    def pay(self) -> ts.Token:
+        """Run up to the charge of the one order that is to be paid, and let it succeed; its token."""
+        self.run()
+        (charge,) = self.open("payments")
+        self.paid(charge.token)
+        self.run()
+        return charge.token
+
+    def ship(self) -> None:
+        """Run up to the parcel of the one order that is under way, and let the carrier take it."""
+        self.pay()
+        (request,) = self.open("shipments")
+        self.taken(request.token)
+        self.run()
+        assert self.status() == "SHIPPED"
+
+    def status(self, order_id: str = "o1") -> str:
+        return str(self.state(Order, order_id).status)
+
+    def story(self) -> list[str]:
+        """The names of the events since the shop was stocked."""
+        return self.names()[self._stocked :]
 
     def paid(self, token: ts.Token) -> None:
         self.answer("payments", token, ts.Succeeded(result=Receipt(payment_id=f"pay-{token}")))
@@ -217,25 +246,18 @@ def order(order_id: str = "o1", **quantities: int) -> PlaceOrder:
     return PlaceOrder(customer_id="c1", items=items, address="1 High Street", order_id=order_id)
 
 
-def new_shop() -> Shop:
-    shop = Shop()
-    shop.ask(ReceiveStock(sku="tea", quantity=10))
-    shop.ask(ReceiveStock(sku="cup", quantity=3))
-    return shop
-
-
 # The fixtures are typed loosely: tests are no package, so that a test file cannot name the classes above.
 
 
 @pytest.fixture
 def shop() -> Any:
-    return new_shop()
+    return Shop()
 
 
 @pytest.fixture(scope="session")
 def opened_shop() -> Any:
     """A new shop at each call, for tests that need many."""
-    return new_shop
+    return Shop
 
 
 @pytest.fixture(scope="session")

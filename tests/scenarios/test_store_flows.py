@@ -8,42 +8,14 @@ import tallystick as ts
 from tallystick.scenarios.tiny_store.events import InventoryReleased, OrderItem, OrderPaid, PaymentFailed, PaymentProcessed
 from tallystick.scenarios.tiny_store.inventory import DelistSku, ReceiveStock, StockLevel
 from tallystick.scenarios.tiny_store.money import Money
-from tallystick.scenarios.tiny_store.orders import Order, OrderStatus, PlaceOrder
+from tallystick.scenarios.tiny_store.orders import Order, PlaceOrder
 from tallystick.scenarios.tiny_store.payments import Payment, PaymentStatus, RefundAgain
 from tallystick.scenarios.tiny_store.shipments import Deliver, Dispatch, RecallAgain, Shipment, ShipmentStatus
 from tallystick.scenarios.tiny_store.status import IllegalTransition
 
-EVENTS_OF_STOCK = 2
-
 
 def money(cents: int, currency: str = "EUR") -> Money:
     return Money(cents=cents, currency=currency)
-
-
-def story(shop: Any) -> list[str]:
-    return list(shop.names())[EVENTS_OF_STOCK:]
-
-
-def pay(shop: Any) -> ts.Token:
-    """Run up to the charge, and let it succeed."""
-    shop.run()
-    (charge,) = shop.open("payments")
-    shop.paid(charge.token)
-    shop.run()
-    return ts.Token(charge.token)
-
-
-def ship(shop: Any) -> ts.Token:
-    token = pay(shop)
-    (request,) = shop.open("shipments")
-    shop.taken(request.token)
-    shop.run()
-    assert shop.state(Order, "o1").status is OrderStatus.SHIPPED
-    return token
-
-
-def status(shop: Any) -> str:
-    return str(shop.state(Order, "o1").status)
 
 
 # The four flows
@@ -51,9 +23,9 @@ def status(shop: Any) -> str:
 
 def test_a_happy_order_is_reserved_confirmed_paid_and_shipped(shop: Any) -> None:
     assert shop.place() == "o1"
-    assert status(shop) == "PENDING"
-    ship(shop)
-    assert story(shop) == [
+    assert shop.status() == "PENDING"
+    shop.ship()
+    assert shop.story() == [
         "OrderPlaced",
         "InventoryReserved",
         "OrderConfirmed",
@@ -71,7 +43,7 @@ def test_a_happy_order_is_reserved_confirmed_paid_and_shipped(shop: Any) -> None
 def test_an_order_of_more_than_there_is_is_rejected_and_reserves_nothing(shop: Any) -> None:
     shop.place(tea=2, cup=4)
     shop.run()
-    assert story(shop) == ["OrderPlaced", "InventoryReservationFailed", "OrderRejected"]
+    assert shop.story() == ["OrderPlaced", "InventoryReservationFailed", "OrderRejected"]
     assert shop.state(Order, "o1").reason == "INSUFFICIENT_STOCK: cup"
     assert shop.stock("tea") == StockLevel(on_hand=10)
     assert shop.stock("cup") == StockLevel(on_hand=3)
@@ -90,9 +62,9 @@ def test_an_order_that_is_not_paid_gives_its_goods_back(shop: Any, outcome: ts.O
     shop.run()
     shop.answer("payments", shop.open("payments")[0].token, outcome)
     shop.run()
-    assert story(shop)[2:] == ["OrderConfirmed", "PaymentFailed", "OrderPaymentFailed", "InventoryReleased"]
+    assert shop.story()[2:] == ["OrderConfirmed", "PaymentFailed", "OrderPaymentFailed", "InventoryReleased"]
     assert shop.of(PaymentFailed)[0].reason == reason
-    assert status(shop) == "PAYMENT_FAILED"
+    assert shop.status() == "PAYMENT_FAILED"
     assert shop.stock() == StockLevel(on_hand=10)
 
 
@@ -111,7 +83,7 @@ def test_each_article_is_released_by_an_event_of_its_own(shop: Any) -> None:
 
 def test_an_event_that_is_delivered_twice_is_answered_once(shop: Any) -> None:
     shop.place()
-    ship(shop)
+    shop.ship()
     shop.place("o2")
     shop.run()
     shop.cancel("o2")
@@ -147,7 +119,7 @@ def test_an_order_that_makes_no_sense_is_refused(shop: Any, change: dict[str, An
     with pytest.raises(ts.Rejected) as refusal:
         shop.ask(PlaceOrder(customer_id="c", address="a", **given))
     assert refusal.value.code == code
-    assert story(shop) == []
+    assert shop.story() == []
 
 
 def test_an_order_id_is_used_once_and_made_where_none_is_given(shop: Any, order_of: Any) -> None:
@@ -170,7 +142,7 @@ def test_lines_of_one_article_are_reserved_together(shop: Any) -> None:
     lines = tuple(OrderItem(sku="cup", quantity=2, unit_price=money(1)) for _ in range(2))
     shop.ask(PlaceOrder(customer_id="c", address="a", items=lines, order_id="o1"))
     shop.run()
-    assert status(shop) == "REJECTED"
+    assert shop.status() == "REJECTED"
     assert shop.stock("cup") == StockLevel(on_hand=3)
 
 
@@ -200,18 +172,18 @@ def test_only_some_goods_can_come_in_and_only_known_ones_go_out_of_sale(shop: An
 
 def test_a_parcel_is_dispatched_and_then_delivered(shop: Any) -> None:
     shop.place()
-    ship(shop)
+    shop.ship()
     shop.ask(Dispatch(order_id="o1", at=shop.now))
     shop.ask(Deliver(order_id="o1", at=shop.now))
     assert shop.state(Shipment, "o1").status is ShipmentStatus.DELIVERED
-    assert story(shop)[-2:] == ["ShipmentDispatched", "ShipmentDelivered"]
+    assert shop.story()[-2:] == ["ShipmentDispatched", "ShipmentDelivered"]
 
 
 def test_a_parcel_moves_only_forward(shop: Any) -> None:
     with pytest.raises(ts.Rejected, match="UNKNOWN_SHIPMENT"):
         shop.ask(Dispatch(order_id="o1", at=shop.now))
     shop.place()
-    ship(shop)
+    shop.ship()
     with pytest.raises(ts.Rejected, match="SHIPMENT_CREATED"):
         shop.ask(Deliver(order_id="o1", at=shop.now))
     shop.ask(Dispatch(order_id="o1", at=shop.now))
@@ -221,7 +193,7 @@ def test_a_parcel_moves_only_forward(shop: Any) -> None:
 
 def test_a_parcel_that_is_called_back_goes_nowhere_else(shop: Any) -> None:
     shop.place()
-    pay(shop)
+    shop.pay()
     shop.taken(shop.open("shipments")[0].token)
     shop.cancel()
     shop.run()
@@ -234,7 +206,7 @@ def test_a_parcel_that_is_called_back_goes_nowhere_else(shop: Any) -> None:
 
 def test_a_refund_that_failed_is_tried_again_when_a_person_says_so(shop: Any) -> None:
     shop.place()
-    pay(shop)
+    shop.pay()
     shop.cancel()
     shop.run()
     shop.answer("payments", shop.open("payments")[0].token, ts.TimedOut(attempts=19))
@@ -250,7 +222,7 @@ def test_a_refund_that_failed_is_tried_again_when_a_person_says_so(shop: Any) ->
 
 def test_a_recall_that_failed_is_tried_again_when_a_person_says_so(shop: Any) -> None:
     shop.place()
-    pay(shop)
+    shop.pay()
     shop.taken(shop.open("shipments")[0].token)
     shop.cancel()
     shop.run()
@@ -268,7 +240,7 @@ def test_a_recall_that_failed_is_tried_again_when_a_person_says_so(shop: Any) ->
 
 def test_a_refund_that_is_heard_of_late_is_not_tried_again(shop: Any) -> None:
     shop.place()
-    pay(shop)
+    shop.pay()
     shop.cancel()
     shop.run()
     (refund,) = shop.open("payments")
