@@ -22,6 +22,8 @@ Cents = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
 Quantity = Annotated[int, msgspec.Meta(ge=1, le=10**6)]
 FinalStatus = Literal["delivered", "shipped", "canceled", "unavailable", "invoiced", "processing", "approved", "created"]
 
+STANDARD_INPUT: Final = "-"
+
 _WHOLE_LINE: Final = ""
 _ORDER_ID: Final = "order_id"
 _PLACED_AT: Final = "placed_at"
@@ -62,9 +64,9 @@ class RecordedOrder(msgspec.Struct, frozen=True):
 class MalformedLine(ts.TallystickError):
     """A line of the file is not an order; the message names line and field."""
 
-    def __init__(self, path: Path, line: int, field: str, problem: str) -> None:
+    def __init__(self, name: str, line: int, field: str, problem: str) -> None:
         where = f"line {line}, field {field}" if field else f"line {line}"
-        super().__init__(f"{path}, {where}: {problem}")
+        super().__init__(f"{name}, {where}: {problem}")
         self.line = line
         self.field = field
 
@@ -72,21 +74,19 @@ class MalformedLine(ts.TallystickError):
 class OrdersFile:
     """The orders in a file, in order. `line` is the number of the last line read, `position` the bytes read so far.
 
-    Lines must be sorted by `placed_at`, and no order stands in the file twice; blank lines do not count as orders.
+    Lines must be sorted by `placed_at`, and no order stands in the file twice; blank lines do not count as orders. The file is read
+    once, from its beginning on: it may be a pipe, and "-" is standard input.
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
-        self.path = Path(path)
+        piped = str(path) == STANDARD_INPUT
+        self.name = "standard input" if piped else str(path)
         self.line = 0
+        self.position = 0
         self._decoder = msgspec.json.Decoder(RecordedOrder, strict=True)
-        self._file = self.path.open("rb")
+        self._file = open(0, "rb", closefd=False) if piped else Path(path).open("rb")  # noqa: SIM115 - a descriptor; closed on exit
         self._known: set[str] = set()
         self._last: datetime | None = None
-
-    @property
-    def position(self) -> int:
-        """Bytes read so far."""
-        return self._file.tell()
 
     def __enter__(self) -> Self:
         return self
@@ -102,6 +102,7 @@ class OrdersFile:
         """
         while line := self._file.readline(LINE_LIMIT_BYTES + 1):
             self.line += 1
+            self.position += len(line)
             if len(line) > LINE_LIMIT_BYTES:
                 raise self._malformed(_WHOLE_LINE, f"longer than {LINE_LIMIT_BYTES} bytes")
             if line.strip():
@@ -125,7 +126,7 @@ class OrdersFile:
         return order
 
     def _malformed(self, field: str, problem: str) -> MalformedLine:
-        return MalformedLine(self.path, self.line, field, problem)
+        return MalformedLine(self.name, self.line, field, problem)
 
 
 _AT: Final = re.compile(r"^(?P<problem>.*) - at `\$\.?(?P<path>.*)`$", re.DOTALL)

@@ -17,21 +17,16 @@ from typing import Final
 import tallystick as ts
 from tallystick.host.agenda import Agenda, Item
 from tallystick.host.orders_file import MalformedLine, OrdersFile, RecordedOrder
+from tallystick.host.replay_orders import UNLISTED, HeldOrders, WrongLog, placing
 from tallystick.host.replay_world import Answer, Known, World, known_of
-from tallystick.scenarios.tiny_store.events import OrderItem
 from tallystick.scenarios.tiny_store.inventory import ReceiveStock
-from tallystick.scenarios.tiny_store.money import Money
-from tallystick.scenarios.tiny_store.orders import CancelOrder, Order, OrderStatus, PlaceOrder
+from tallystick.scenarios.tiny_store.orders import CancelOrder, Order, OrderStatus
 from tallystick.scenarios.tiny_store.payments import Payments
 from tallystick.scenarios.tiny_store.shipments import Deliver, Dispatch, Shipment, Shipments, ShipmentStatus
 from tallystick.scenarios.tiny_store.system import modules, performers
 
 PAYMENT_TIMEOUT: Final = timedelta(days=30)
 SHIPMENT_TIMEOUT: Final = timedelta(days=60)
-CURRENCY: Final = "BRL"
-ADDRESS: Final = "not recorded"
-UNLISTED: Final = OrderItem(sku="UNLISTED", quantity=1, unit_price=Money(cents=0, currency=CURRENCY))
-"""What stands in for the items of an order whose goods could not be had."""
 LOT_UNITS: Final = 1_000_000
 """How many units of a listed article come in at a time, so that it never runs out."""
 
@@ -39,22 +34,12 @@ Progress = Callable[[int], None]
 """Told how many bytes of the file have been read."""
 
 
-class WrongLog(ts.TallystickError):
-    """The log was made from another file of orders."""
-
-    def __init__(self, log_path: str | PathLike[str], missing: RecordedOrder) -> None:
-        super().__init__(
-            f"{log_path} goes beyond {missing.placed_at.isoformat()}, but lacks order {missing.order_id} of then: it was made from another "
-            "file. Give that file, or another log."
-        )
-
-
 def replay(orders_path: str | PathLike[str], log_path: str | PathLike[str], progress: Progress) -> int:
     """Replay a file into a log, from where the log stands; how many executions are open at the end (none, if all is well).
 
     Raises:
         MalformedLine: a line is no order; what stands before it is done and in the log.
-        WrongLog: the log was made from another file.
+        WrongLog: the log was made from another file; nothing was done.
         TallystickError: the log cannot be used.
     """
     with OrdersFile(orders_path) as file:
@@ -67,7 +52,8 @@ def replay(orders_path: str | PathLike[str], log_path: str | PathLike[str], prog
         given = chain(() if first is None else (first,), orders)
         reader = Reader(given, lambda: progress(file.position))
         if stands_at is not None:
-            _skip_done(reader, log_path, world, stands_at)
+            with closing(ts.SqliteReader(log_path)) as log_so_far:
+                _skip_done(reader, HeldOrders(log_so_far, file.name), world, stands_at)
         runtime = ts.SteppedRuntime(clock)
         store = modules(payments=Payments(timeout=PAYMENT_TIMEOUT), shipments=Shipments(timeout=SHIPMENT_TIMEOUT))
         # A power cut may take the last moments away: they are made again from the file, as after any other crash.
@@ -88,6 +74,8 @@ class Reader:
         self._progress = progress
         self._ahead: deque[RecordedOrder] = deque()
         self._lots: dict[str, tuple[int, int]] = {}
+        self.unreadable: MalformedLine | None = None
+        """The next line, where it cannot be read and its turn has not come."""
 
     def peek(self) -> RecordedOrder | None:
         """The next order, None at the end of the file."""
@@ -105,6 +93,7 @@ class Reader:
             try:
                 order = next(self._orders, None)
             except MalformedLine as error:
+                self.unreadable = error
                 self._orders = _raising(error)
                 break
             if order is None:
@@ -143,21 +132,25 @@ def _stands_at(log_path: str | PathLike[str]) -> datetime | None:
         return None if last is None else last.occurred_at
 
 
-def _skip_done(reader: Reader, log_path: str | PathLike[str], world: World, stands_at: datetime) -> None:
+def _skip_done(reader: Reader, held: HeldOrders, world: World, stands_at: datetime) -> None:
     """Read past the orders that are in the log, and tell the world of those that something is still to happen to.
 
     Also of those that were placed at that very moment: they may be in the log, and the system asks for them as soon as it is opened.
     """
-    with closing(ts.SqliteReader(log_path)) as log:
-        while (order := reader.peek()) is not None and order.placed_at < stands_at:
-            if log.version("Order", order.order_id) == 0:
-                raise WrongLog(log_path, order)
-            known = known_of(order)
-            if known.ended_at >= stands_at:
-                world.orders[order.order_id] = known
-            reader.take()
+    while (order := reader.peek()) is not None and order.placed_at < stands_at:
+        if not held.match(order):
+            raise held.passed_over(order)
+        known = known_of(order)
+        if known.ended_at >= stands_at:
+            world.orders[order.order_id] = known
+        reader.take()
     for order in reader.placed_at(stands_at):
+        held.match(order)
         world.orders[order.order_id] = known_of(order)
+    try:
+        held.end()
+    except WrongLog as error:
+        raise reader.unreadable or error from error
 
 
 class Driver:
@@ -250,25 +243,18 @@ class Driver:
         known = self._world.orders[order.order_id] = known_of(order)
         for lot, key in lots:
             self._system.ask(lot, idempotency_key=key)
-        items = tuple(OrderItem(sku=each.sku, quantity=each.quantity, unit_price=_money(each.unit_price_cents)) for each in order.items)
-        command = PlaceOrder(
-            customer_id=order.customer_id,
-            items=items or (UNLISTED,),
-            address=ADDRESS,
-            freight=_money(sum(each.freight_cents for each in order.items)),
-            order_id=order.order_id,
-        )
-        self._system.ask(command, idempotency_key=f"place:{order.order_id}")
+        self._system.ask(placing(order), idempotency_key=f"place:{order.order_id}")
         self._enter(order.order_id, known, since=self.now)
         if self.now == self._stood_at:  # it may have been placed, and its parcel taken, before the crash
             self._world.taken.append(order.order_id)
 
     def _cancel(self, order_id: str) -> None:
-        """A refusal is the customer's to bear; it stands in the log as the answer to the command."""
+        """That it is too late is the customer's to bear; it stands in the log as the answer to the command."""
         try:
             self._system.ask(CancelOrder(order_id=order_id), idempotency_key=f"cancel:{order_id}")
         except ts.Rejected as refusal:
-            self._refused = refusal
+            if refusal.code == "UNKNOWN_ORDER":  # it was placed, so something is wrong with the replay
+                raise
 
     def _answer(self, answer: Answer, order_id: str) -> None:
         """Give the answer that was promised, or one that nobody waits for any more; none if it was never asked for."""
@@ -304,7 +290,3 @@ class Driver:
 
     def _deliver(self, order_id: str, at: datetime) -> None:
         self._system.ask(Deliver(order_id=order_id, at=at), idempotency_key=f"deliver:{order_id}")
-
-
-def _money(cents: int) -> Money:
-    return Money(cents=cents, currency=CURRENCY)

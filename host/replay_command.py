@@ -13,17 +13,17 @@ from tallystick.host.replay_result import Result, counted
 
 
 @click.command("replay")
-@click.argument("orders", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("orders", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--log", "log_path", required=True, type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="The log to write.")
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object, in the last line.")
 def command(*, orders: Path, log_path: Path, as_json: bool) -> None:
     """Run recorded orders through the store, in virtual time.
 
-    ORDERS holds one JSON object a line, sorted by placed_at. A replay that was stopped or killed goes on when it is started again with
-    the same log.
+    ORDERS holds one JSON object a line, sorted by placed_at; - is standard input. A replay that was stopped or killed goes on when it
+    is started again with the same orders, or with more behind them, and the same log.
     """
     started_s = time.monotonic()
-    with _progress_bar(orders.stat().st_size) as progress:
+    with _progress_bar(_size_bytes(orders)) as progress:
         open_executions = replay(orders, log_path, progress)
     result = counted(log_path, open_executions=open_executions, seconds=time.monotonic() - started_s)
     if as_json:
@@ -32,14 +32,19 @@ def command(*, orders: Path, log_path: Path, as_json: bool) -> None:
         _print(result)
 
 
+def _size_bytes(orders: Path) -> int | None:
+    """None where it cannot be known before the end."""
+    return orders.stat().st_size if orders.is_file() else None
+
+
 @contextmanager
-def _progress_bar(total_bytes: int) -> Generator[Progress]:
+def _progress_bar(total_bytes: int | None) -> Generator[Progress]:
     """A bar on stderr, where somebody looks at it."""
     from rich.progress import Progress as Bar  # noqa: PLC0415 - for people only
 
     screen = console(stderr=True)
     with Bar(console=screen, transient=True, disable=not screen.is_terminal) as bar:
-        task = bar.add_task("Replaying", total=max(total_bytes, 1))
+        task = bar.add_task("Replaying", total=total_bytes)
         yield lambda done_bytes: bar.update(task, completed=done_bytes)
 
 

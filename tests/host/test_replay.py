@@ -121,15 +121,6 @@ def test_what_stands_before_a_malformed_line_is_kept_and_gone_on_with(
     assert counts(last_line(run(written(every_path), log))) == result
 
 
-def test_the_log_of_another_file_is_refused(tmp_path: Path, written: Write, every_path: Orders) -> None:
-    log = tmp_path / "store.db"
-    last_line(run(written(every_path[:1]), log))
-    other = [{**order, "order_id": f"other-{order['order_id']}"} for order in every_path]
-    refused = run(written(other), log)
-    assert refused.exit_code == 2
-    assert "lacks order other-all-in-order" in refused.stderr
-
-
 def test_an_empty_file_replays_to_nothing(tmp_path: Path, written: Write) -> None:
     found = last_line(run(written([]), tmp_path / "store.db"))
     assert (found["orders"], found["statuses"], found["open_executions"]) == (0, {}, 0)
