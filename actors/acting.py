@@ -1,6 +1,6 @@
 """Acting: how an owner runs a turn. Decide on copies, append, adopt, and tell queue and timer; or undo it all."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -11,6 +11,7 @@ from tallystick.actors.state import OwnerState
 from tallystick.actors.timer import Deadlines
 from tallystick.actors.turn import NO_TAGS, Setting, TurnInProgress
 from tallystick.domain.clock import Clock
+from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import EffectError, NotAccepted
 from tallystick.domain.execution import ExecutionRecord
 from tallystick.domain.parking import Source
@@ -68,7 +69,7 @@ class Acting:
 
     def turn(self, cause: Cause) -> TurnInProgress:
         """A fresh turn on the present state."""
-        return TurnInProgress(self.setting, self.state, self.clock, cause.tags)
+        return TurnInProgress(self.setting, self.state, cause.tags)
 
     def take(self, cause: Cause, run: Callable[..., None], *arguments: Any, outputs: Sequence[Output] = ()) -> TurnInProgress:
         """Run a handler by `run(turn, *arguments)` and carry out its effects, all or nothing.
@@ -76,16 +77,34 @@ class Acting:
         Raises:
             Exception: whatever the handler, its effects or the journal raised; nothing was changed.
         """
-        turn = TurnInProgress(self.setting, self.state, self.clock, cause.tags)
+        turn = TurnInProgress(self.setting, self.state, cause.tags)
         try:
             run(turn, *arguments)
         except BaseException as error:
-            if isinstance(error, Exception | KeyboardInterrupt) and not isinstance(error, NotAccepted):
-                raise
-            msg = f"A handler of {self.name} raised {error!r}, which is not for handlers to raise; it is taken as its failure."
-            raise EffectError(msg) from error
+            self._check_raised(error)
+            raise
         self.append(turn, cause, outputs)
         return turn
+
+    def react(self, recorded: Recorded, handler: Callable[..., Iterable[Any]], event: Any) -> bool:
+        """Have a handler answer a record; whether it had anything to say. Otherwise as `take`."""
+        turn = TurnInProgress(self.setting, self.state, NO_TAGS)
+        try:
+            for effect in handler(turn, event):
+                turn.carry_out(effect)
+        except BaseException as error:
+            self._check_raised(error)
+            raise
+        if not turn.drafts:
+            return False
+        self.append(turn, Cause(recorded.correlation, recorded.position))
+        return True
+
+    def _check_raised(self, error: BaseException) -> None:
+        """What ends a thread or this engine is not for handlers to raise."""
+        if not isinstance(error, Exception | KeyboardInterrupt) or isinstance(error, NotAccepted):
+            msg = f"A handler of {self.name} raised {error!r}, which is not for handlers to raise; it is taken as its failure."
+            raise EffectError(msg) from error
 
     def append(self, turn: TurnInProgress, cause: Cause, outputs: Sequence[Output] = ()) -> None:
         """Append what the turn has gathered, and adopt it. Every append carries `seen` (P1); outputs hang on it (P16)."""
@@ -98,22 +117,21 @@ class Acting:
             outputs = self._gated(turn, outputs)
         origin = Origin(self.name, state.seen, cause.correlation, cause.causation)
         state.adopt(self.journal.append(origin, turn.drafts, outputs), turn.entries, turn.residents)
-        if state.closing:
-            state.evict(self.journal.watermark)
         deadlines = self.ports.deadlines
-        for token, _, deadline_us in turn.begun:
-            if deadline_us is not None:
-                context = Context(self.name, token)
-                deadlines.arm(context, deadline_us, TimeoutDue(context, 1))
+        for begun in turn.begun:
+            if begun.deadline_us is not None:
+                context = Context(self.name, begun.token)
+                deadlines.arm(context, begun.deadline_us, TimeoutDue(context, 1))
         for settled in turn.settled:
             deadlines.disarm(Context(self.name, settled.token))
 
     def _gated(self, turn: TurnInProgress, outputs: Sequence[Output]) -> list[Output]:
         gated = list(outputs)
-        for token, started, deadline_us in turn.begun:
+        for begun in turn.begun:
+            started = begun.started
             if started.actions:
-                start = StartQueue(Context(self.name, token), 1, started.intent.subject, started.actions, deadline_us)
-                gated.append(self.start_output(start))
+                context = Context(self.name, begun.token)
+                gated.append(self.start_output(StartQueue(context, 1, started.intent.subject, started.actions, begun.deadline_us)))
         gated.extend(self.finish_output(record.token) for record in turn.settled if record.started.actions)
         return gated
 
@@ -149,10 +167,10 @@ class Acting:
 
     def arm(self, token: Token) -> None:
         """Tell the timer what is due for a token by now; a token whose settlement is parked has its timer suspended (P13)."""
-        record = self.state.executions.get(token)
+        record = self.state.open.get(token)
         due_us = None if record is None else record.due_us
         context = Context(self.name, token)
-        if record is None or due_us is None or (self.state.parking and Source(EXECUTION, token) in self.state.parking):
+        if record is None or due_us is None or (self.state.parks and Source(EXECUTION, token) in self.state.parking):
             self.ports.deadlines.disarm(context)
         else:
             due = RetryDue if record.status == "retrying" else TimeoutDue

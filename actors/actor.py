@@ -26,10 +26,10 @@ NOTHING = object()
 class Inbox:
     """Messages for one actor. With a `schedule` it tells a dispatcher that there are some; without, a thread waits in `get`."""
 
-    __slots__ = ("_clock", "_items", "_schedule", "_scheduled", "actor", "alarm_us", "closed")
+    __slots__ = ("_clock", "_schedule", "_scheduled", "actor", "alarm_us", "closed", "items")
 
     def __init__(self) -> None:
-        self._items: SimpleQueue[Any] = SimpleQueue()
+        self.items: SimpleQueue[Any] = SimpleQueue()
         self._schedule: Callable[[Inbox], None] | None = None
         self._scheduled = False
         self._clock: Clock | None = None
@@ -52,7 +52,7 @@ class Inbox:
 
         What is sent to an actor that has stopped is dropped with its generation: no error, as pykka's own tell would make it.
         """
-        self._items.put(message)
+        self.items.put(message)
         if not self._scheduled and self._schedule is not None:
             self._scheduled = True
             self._schedule(self)
@@ -64,11 +64,15 @@ class Inbox:
     def take(self) -> Any:
         """The next message for a dispatcher, `NOTHING` when there is none; from then on the next `tell` schedules again."""
         try:
-            return self._items.get_nowait()
+            return self.items.get_nowait()
         except Empty:
-            self._scheduled = False
-        try:  # a message may have come between the two steps, while its sender still saw the inbox as scheduled
-            return self._items.get_nowait()
+            return self.rest()
+
+    def rest(self) -> Any:
+        """Have the next `tell` schedule again; as `take`, for a message may have come while its sender still saw the inbox as scheduled."""
+        self._scheduled = False
+        try:
+            return self.items.get_nowait()
         except Empty:
             return NOTHING
 
@@ -85,10 +89,10 @@ class Inbox:
     def _next(self) -> Any:
         while True:
             if self.alarm_us is None or self._clock is None:
-                return self._items.get()
+                return self.items.get()
             try:
                 wait_s = self._clock.sleeping_us(self.alarm_us)
-                return self._items.get(timeout=wait_s) if wait_s > 0 else self._items.get_nowait()
+                return self.items.get(timeout=wait_s) if wait_s > 0 else self.items.get_nowait()
             except Empty:
                 if self._clock.now_us() >= self.alarm_us:
                     self.alarm_us = None
@@ -96,7 +100,7 @@ class Inbox:
 
     def empty(self) -> bool:
         """Whether there is no message by now."""
-        return self._items.empty()
+        return self.items.empty()
 
 
 class Host(Protocol):
@@ -160,13 +164,18 @@ class EngineActor(pykka.Actor):
             return super()._handle_receive(message.message if isinstance(message, Envelope) else message)
         try:
             handler(message)
-        except NotAccepted:
-            self.dropped += 1  # this generation of the log has ended, and its messages with it (P18); the supervisor knows
         except BaseException as error:  # noqa: BLE001 - whatever it was, it ends this engine and not the process's other actors
-            self.actor_inbox.closed = True
-            self.actor_stopped.set()
-            self._crash(self.name, error)
+            self.failed(error)
         return None
+
+    def failed(self, error: BaseException) -> None:
+        """A handler raised. If this generation of the log has ended, its messages end with it (P18), and the supervisor knows."""
+        if isinstance(error, NotAccepted):
+            self.dropped += 1
+            return
+        self.actor_inbox.closed = True
+        self.actor_stopped.set()
+        self._crash(self.name, error)
 
     def on_stop(self) -> None:
         """Take no further message."""

@@ -14,12 +14,11 @@ class SystemClock:
     """Wall clock at the start plus monotonic time since: jumps of the wall clock while it runs have no effect (P24)."""
 
     def __init__(self) -> None:
-        self._started_us = time.time_ns() // 1000
-        self._monotonic_ns = time.monotonic_ns()
+        self._offset_ns = time.time_ns() - time.monotonic_ns()
 
     def now_us(self) -> int:
         """Microseconds since 1970 UTC."""
-        return self._started_us + (time.monotonic_ns() - self._monotonic_ns) // 1000
+        return (self._offset_ns + time.monotonic_ns()) // 1000
 
     def sleeping_us(self, until_us: int) -> float:
         """Seconds until then."""

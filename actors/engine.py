@@ -81,11 +81,13 @@ class Engine:
         performed = frozenset(program.pool.performers)
         for behaviour in program.behaviours:
             owned = program.ownership[behaviour.name]
-            setting = Setting(behaviour, program.codec, self.identity, owned, performed)
+            setting = Setting(behaviour, program.codec, self.clock, self.identity, owned, performed)
             state = OwnerState(behaviour, program.codec, self.journal)
             acting = Acting(setting, state, self.journal, self.clock, ports, program.counters)
             owner = self.owners[behaviour.name] = OwnerActor(runtime, crash, acting, program.codec, log)
             self._posts[behaviour.name] = owner.post
+
+        self._all_owners = tuple(self.owners.values())
 
     def behaviour(self, owner: str) -> Behaviour:
         """An owner's tables."""
@@ -111,8 +113,12 @@ class Engine:
 
     @property
     def lag(self) -> int:
-        """How many positions the slowest owner is behind the tail."""
-        return max((owner.lag for owner in self.owners.values()), default=0)
+        """How many positions the slowest owner is behind the tail. Asked for every command."""
+        slowest = tail = self.journal.tail
+        for owner in self._all_owners:
+            if owner.lane.awake and owner.state.seen < slowest:
+                slowest = owner.state.seen
+        return tail - slowest
 
     @property
     def undurable(self) -> int:

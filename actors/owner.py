@@ -27,7 +27,6 @@ from tallystick.actors.messages import (
 from tallystick.actors.parked import ParkedSources
 from tallystick.actors.settling import Settling
 from tallystick.actors.snapshots import SnapshotOutput
-from tallystick.actors.turn import TurnInProgress
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import NotAccepted
 from tallystick.domain.parking import Source
@@ -90,14 +89,14 @@ class OwnerActor(EngineActor):
 
     def listen(self) -> None:
         """Have events of interest put into the lane, once it has caught up."""
-        self._lane = self._journal.listen(self._reactions, lambda: self.post.tell(WAKE))
+        self.lane = self._journal.listen(self._reactions, lambda: self.post.tell(WAKE))
 
     def wake(self) -> None:
         """Have the lane looked at soon; any thread."""
-        self._lane.wake()
+        self.lane.wake()
 
     def _wake(self, _message: Wake) -> None:
-        lane = self._lane
+        lane = self.lane
         if not self.take_events(LANE_BATCH):
             lane.awake = False
             if not lane.pending:
@@ -108,11 +107,11 @@ class OwnerActor(EngineActor):
     @property
     def lag(self) -> int:
         """How many positions it is behind; none when nothing that concerns it has come since it last looked. Any thread may ask."""
-        return self._journal.tail - self.state.seen if self._lane.awake else 0
+        return self._journal.tail - self.state.seen if self.lane.awake else 0
 
     def take_events(self, limit: int) -> bool:
         """Take the next events in order, and move the cursor over them (P1); whether there may be more."""
-        lane, state, reactions = self._lane, self.state, self._reactions
+        lane, state, reactions = self.lane, self.state, self._reactions
         if not lane.attached:
             return self.catch_up(limit) or not self._journal.attach(lane, state.seen)
         pending = lane.pending
@@ -146,18 +145,15 @@ class OwnerActor(EngineActor):
         return len(records) == limit
 
     def _react(self, recorded: Recorded, reaction: Callable[..., Any]) -> None:
-        if self.state.parking and Source(recorded.aggregate_type, recorded.aggregate_id) in self.state.parking:
+        if self.state.parks and Source(recorded.aggregate_type, recorded.aggregate_id) in self.state.parking:
             return  # it waits behind the one that failed (P12)
         try:
-            event = self._codec.decode(recorded)
-            cause = Cause(recorded.correlation, recorded.position)
-            turn = self.acting.take(cause, TurnInProgress.answer, reaction, event)
+            event = recorded.event if recorded.event is not None else self._codec.decode(recorded)
+            self._silent_reaction = not self.acting.react(recorded, reaction, event)
         except NotAccepted:
             raise
         except Exception as error:  # noqa: BLE001 - whatever the program's handler raised
             self.parked.reaction_failed(recorded, error)
-        else:
-            self._silent_reaction = not turn.drafts
 
     def _write_cursor(self) -> None:
         turn = self.acting.turn(NO_CAUSE)

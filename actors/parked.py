@@ -150,7 +150,7 @@ class ParkedSources:
                 turn.answer(self._reactions[recorded.event_type], event)
                 turn.note_in(self._stream, self._resumed(source, parked))
             case "settlement":
-                record = self._state.executions[Token(source.aggregate_id)]
+                record = self._state.open[Token(source.aggregate_id)]
                 turn.settle(record, self._codec.outcome(type(record.intent), bytes(parked.outcome)))
             case "late":
                 outcome = self._codec.outcome(type(event.intent), bytes(parked.outcome))
@@ -209,6 +209,6 @@ class ParkedSources:
 
     def _discard(self, turn: TurnInProgress, message: Discard, parked: Parked) -> None:
         if parked.role == "settlement":
-            record = self._state.executions[Token(message.source.aggregate_id)]
+            record = self._state.open[Token(message.source.aggregate_id)]
             turn.settle_without_handler(record, self._codec.outcome(type(record.intent), bytes(parked.outcome)))
         turn.note_in(self._stream, self._resumed(message.source, parked, discarded=True, who=message.who, why=message.why))

@@ -51,11 +51,11 @@ def recover(engine: Engine) -> Recovered:
             owner.catch_up(LANE_BATCH, until=end)
             engine.journal.commit()
     engine.journal.commit()
-    still = [(owner, record) for owner, record in doubtful if owner.state.executions.get(record.token) == record]
+    still = [(owner, record) for owner, record in doubtful if owner.state.open.get(record.token) == record]
     probed = _take_up(engine, still) + _find_late_successes(engine)
     _set_timers(engine)
     engine.journal.commit()
-    found = Recovered(records, sum(len(owner.state.executions) for owner in engine.owners.values()), probed)
+    found = Recovered(records, sum(len(owner.state.open) for owner in engine.owners.values()), probed)
     note("system.recovered", log=engine.log.identity, epoch=engine.log.epoch, tail=end, **found._asdict())
     return found
 
@@ -143,7 +143,7 @@ def _snapshots(engine: Engine, owner: str) -> Iterator[Snapshot]:
 
 def _in_doubt(owner: OwnerActor) -> Iterator[ExecutionRecord]:
     """Executions whose call may have been made: nobody knows how far it came. Not those whose outcome is parked with its handler (P13)."""
-    for record in sorted(owner.state.executions.values(), key=lambda record: record.position):
+    for record in sorted(owner.state.open.values(), key=lambda record: record.position):
         if record.status == "running" and record.started.actions and owner.settling.undecided(record.token):
             yield record
 
@@ -193,8 +193,8 @@ def _started(engine: Engine, token: Token) -> IntentStarted[Any, Any] | None:
 def _set_timers(engine: Engine) -> None:
     """Hand undecided timeouts to their owners again (P8), and arm what is due later."""
     for owner in engine.owners.values():
-        for token in list(owner.state.executions):
-            record = owner.state.executions[token]
+        for token in list(owner.state.open):
+            record = owner.state.open[token]
             if record.status == "fired" and owner.settling.undecided(token):
                 owner.settling.decide_timeout(record)
             else:

@@ -144,9 +144,9 @@ class Settling:
 
     def undecided(self, token: Token) -> ExecutionRecord | None:
         """The open execution, unless its outcome is decided and only its settlement handler is being retried (P13)."""
-        if self._state.parking and Source(EXECUTION, token) in self._state.parking:
+        if self._state.parks and Source(EXECUTION, token) in self._state.parking:
             return None
-        return self._state.executions.get(token)
+        return self._state.open.get(token)
 
     def _retry(self, record: ExecutionRecord, cause: Failed | TimedOut) -> bool:
         scheduled = execution.next_retry(record, cause, self._acting.clock.now_us(), self._acting.setting.identity.draw())

@@ -170,18 +170,17 @@ def restore(snapshot: Snapshot, state: OwnerState, behaviour: Behaviour, codec: 
         residents: Residents = {
             kinds[name]: msgspec.json.decode(bytes(raw), type=kinds[name], dec_hook=_persistent) for name, raw in saved.residents.items()
         }
-        executions = {record.token: record for record in (_execution(item, codec) for item in saved.executions)}
+        executions = [_execution(item, codec) for item in saved.executions]
     except (msgspec.MsgspecError, NotImplementedError, KeyError) as error:
         msg = f"Snapshot of {snapshot.owner} at {snapshot.position} does not fit this program: {error}"
         raise SnapshotError(msg) from error
     state.residents = residents
-    state.executions = pmap(executions)
-    state.parking = pmap({Source(item.aggregate_type, item.aggregate_id): item.parked for item in saved.parking})
+    state.restore_executions(executions)
+    state.park(pmap({Source(item.aggregate_type, item.aggregate_id): item.parked for item in saved.parking}))
     state.abandoned = pmap({Token(token): position for token, position in saved.abandoned.items()})
     state.seen = state.logged_seen = saved.seen
     state.position = snapshot.position
     state.joined = True
-    state.restore_index()
 
 
 def _execution(saved: SavedExecution, codec: Codec) -> ExecutionRecord:

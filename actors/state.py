@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from pyrsistent import PMap, pmap
 
@@ -24,17 +24,17 @@ ABANDONED_LIMIT = 10_000
 """How many abandoned tokens are remembered for probing after a crash; the oldest go first (their late reports are found all the same)."""
 
 
+CLOSING_AT_ONCE = 64
+"""So many closed aggregates are let go of together."""
+
+
 Residents = Mapping[type[Aggregate], Aggregate]
 
 
-class Entry(NamedTuple):
-    """An aggregate in memory: its version and what its events have been folded into."""
+Entry = tuple[int, Mapping[type[Aggregate], Aggregate]]
+"""An aggregate in memory: its version and what its events have been folded into."""
 
-    version: int
-    states: Mapping[type[Aggregate], Aggregate]
-
-
-NOTHING = Entry(0, {})
+NOTHING: Entry = (0, {})
 
 
 def folded(states: Mapping[type[Aggregate], Aggregate], folds: Iterable[Fold], event: Event) -> dict[type[Aggregate], Aggregate]:
@@ -62,13 +62,17 @@ class OwnerState:
         self._codec = codec
         self._journal = journal
         self._entries: dict[Stream, Entry] = {}
-        self.closing: deque[tuple[int, Stream, int]] = deque()
+        self._closing: deque[tuple[int, Stream, int]] = deque()
         self._by_subject: dict[tuple[type[Any], str], dict[Token, None]] = {}
         self.aggregate_folds = _split(behaviour, resident=False)
         self.resident_folds = _split(behaviour, resident=True)
         self.residents: Residents = {kind: kind() for kind in behaviour.residents}
-        self.executions: ExecutionMap = execution.nothing_open()
+        self.open: dict[Token, ExecutionRecord] = {}
+        """What the execution map holds, for the owner itself."""
+        self._executions: ExecutionMap = execution.nothing_open()
+        self._changed: dict[Token, None] = {}
         self.parking: Parking = parking.nothing_parked()
+        self.parks = False
         self.abandoned: PMap[Token, int] = pmap()
         self.seen = 0
         self.logged_seen = 0
@@ -89,7 +93,7 @@ class OwnerState:
             event = self._codec.decode(recorded)
             states = folded(states, self.aggregate_folds.get(type(event), ()), event)
             version = recorded.aggregate_version
-        return Entry(version, states)
+        return version, states
 
     def resident(self, kind: type[Re]) -> Re:
         """A resident state."""
@@ -101,11 +105,26 @@ class OwnerState:
 
     def open_for(self, kind: type[Any], subject: str) -> list[ExecutionRecord]:
         """Open executions of an intent and subject, oldest first."""
-        return [self.executions[token] for token in self._by_subject.get((kind, subject), ())]
+        return [self.open[token] for token in self._by_subject.get((kind, subject), ())]
 
     def was_begun(self, token: Token) -> bool:
         """Whether that token has ever been used, by whomever; the tail is asked first (P17)."""
         return self._journal.version(EXECUTION, token) > 0
+
+    @property
+    def executions(self) -> ExecutionMap:
+        """The execution map as it is now; the versions of it that were handed out before share with it what has not changed."""
+        if self._changed:
+            executions = self._executions.evolver()
+            for token in self._changed:
+                record = self.open.get(token)
+                if record is not None:
+                    executions[token] = record
+                elif token in executions:
+                    del executions[token]
+            self._executions = executions.persistent()
+            self._changed.clear()
+        return self._executions
 
     # Folding.
 
@@ -116,11 +135,13 @@ class OwnerState:
         self.residents = residents
         for stream, entry in entries.items():
             self._entries[stream] = entry
-            for state in entry.states.values():
+            for state in entry[1].values():
                 if not state.closed:
                     break
             else:
-                self.closing.append((self.position, stream, entry.version))
+                self._closing.append((self.position, stream, entry[0]))
+        if len(self._closing) > CLOSING_AT_ONCE:
+            self._evict()
 
     def fold_bookkeeping(self, recorded: Recorded, payload: Any) -> None:
         """Fold an event of this owner into cursor, execution map and parking: the same code live and in recovery (S7)."""
@@ -128,29 +149,37 @@ class OwnerState:
         seen = recorded.seen
         if seen is not None and seen > self.logged_seen:
             self.logged_seen = seen
-            self.seen = max(self.seen, seen)
+            if seen > self.seen:
+                self.seen = seen
         if recorded.token is not None:
-            self._fold_execution(recorded, Token(recorded.token), payload)
-        if self.parking or type(payload) is ReactionFailed:
-            self.parking = parking.folded(self.parking, recorded, payload)
+            self._fold_execution(recorded, recorded.token, payload)
+        if self.parks or type(payload) is ReactionFailed:
+            self.park(parking.folded(self.parking, recorded, payload))
+
+    def park(self, parked: Parking) -> None:
+        """Take over the parking."""
+        self.parking = parked
+        self.parks = len(parked) > 0
 
     def _fold_execution(self, recorded: Recorded, token: Token, payload: Any) -> None:
-        if recorded.settles is not None:
-            self._close(token, recorded)
-            return
-        executions = self.executions
-        self.executions = execution.folded(executions, recorded, payload)
-        if type(payload) is IntentStarted and self.executions is not executions:
-            self._by_subject.setdefault((type(payload.intent), payload.intent.subject), {})[token] = None
+        before = self.open.get(token)
+        after = execution.after(before, recorded, payload)
+        if after is not before:
+            self._changed[token] = None
+            if after is None:
+                self._close(before, recorded)
+            else:
+                self.open[token] = after
+                if before is None:
+                    intent = after.started.intent
+                    self._by_subject.setdefault((type(intent), intent.subject), {})[token] = None
         elif type(payload) is LateSuccess:
             self.abandoned = self.abandoned.discard(token)
 
-    def _close(self, token: Token, recorded: Recorded) -> None:
-        record = self.executions.get(token)
-        if record is None:
-            return
-        self.executions = self.executions.remove(token)
-        index = (type(record.intent), record.intent.subject)
+    def _close(self, record: ExecutionRecord, recorded: Recorded) -> None:
+        token, intent = record.token, record.started.intent
+        del self.open[token]
+        index = (type(intent), intent.subject)
         tokens = self._by_subject[index]
         del tokens[token]
         if not tokens:
@@ -162,7 +191,8 @@ class OwnerState:
 
     def fold_timeout(self, fired: Recorded) -> None:
         """Fold a timeout, which the timer has appended and not this owner. Lost from a snapshot, it fires again and counts once (P8)."""
-        self.executions = execution.folded(self.executions, fired, fired.event)
+        if fired.token is not None:
+            self._fold_execution(fired, fired.token, fired.event)
 
     def fold_residents(self, event: Event) -> None:
         """Fold an event of this owner into its resident state, in recovery."""
@@ -170,19 +200,21 @@ class OwnerState:
         if folds:
             self.residents = folded(self.residents, folds, event)
 
-    def restore_index(self) -> None:
-        """Find the open executions by subject again, after the execution map came from a snapshot."""
+    def restore_executions(self, records: Iterable[ExecutionRecord]) -> None:
+        """Take over the open executions of a snapshot."""
+        self.open = {record.token: record for record in sorted(records, key=lambda record: record.position)}
+        self._executions, self._changed = pmap(self.open), {}
         self._by_subject = {}
-        for record in sorted(self.executions.values(), key=lambda record: record.position):
-            self._by_subject.setdefault((type(record.intent), record.intent.subject), {})[record.token] = None
+        for token, record in self.open.items():
+            self._by_subject.setdefault((type(record.intent), record.intent.subject), {})[token] = None
 
-    def evict(self, watermark: int) -> None:
+    def _evict(self) -> None:
         """Let go of closed aggregates whose last event is durable (P17); who asks for one again reads it back."""
-        closing = self.closing
+        closing, watermark = self._closing, self._journal.watermark
         while closing and closing[0][0] <= watermark:
             _, stream, version = closing.popleft()
             entry = self._entries.get(stream)
-            if entry is not None and entry.version == version:
+            if entry is not None and entry[0] == version:
                 del self._entries[stream]
 
     @property

@@ -350,11 +350,11 @@ class System:
 
 def _owner_health(owner: OwnerActor) -> OwnerHealth:
     state = owner.state
-    executions = state.executions
+    executions = list(state.open.values())  # one step of the interpreter, so no owner can be in the middle of a change
     return OwnerHealth(
         lag=owner.lag,
         open_executions=len(executions),
-        waiting_for_person=sum(1 for record in executions.values() if record.status == "person"),
+        waiting_for_person=sum(1 for record in executions if record.status == "person"),
         parked=len(state.parking),
         dead_letters=sum(1 for parked in state.parking.values() if parked.dead),
         aggregates_in_memory=state.aggregates_in_memory,

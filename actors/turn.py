@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
+
+import msgspec
 
 from tallystick.actors.state import Entry, OwnerState, folded
-from tallystick.domain.behaviour import Behaviour
+from tallystick.domain.behaviour import Behaviour, Fold
 from tallystick.domain.clock import Clock, Identity
 from tallystick.domain.effect import Begin, NeedsPerson, Settle
-from tallystick.domain.envelope import Settles, from_micros, to_micros
+from tallystick.domain.envelope import MICROSECOND, Settles, from_micros
 from tallystick.domain.errors import EffectError
 from tallystick.domain.event import Aggregate, Event, Resident
 from tallystick.domain.execution import Execution, ExecutionRecord
@@ -16,7 +18,7 @@ from tallystick.domain.intent import Intent
 from tallystick.domain.outcome import Outcome, settlement
 from tallystick.domain.protocol import EXECUTION, IntentStarted, PersonNeeded
 from tallystick.domain.token import Token
-from tallystick.store.codec import Codec, Encoded
+from tallystick.store.codec import Codec, Form
 from tallystick.store.journal import Draft, Stream
 
 G = TypeVar("G", bound=Aggregate)
@@ -30,17 +32,57 @@ TOO_MANY = f"A turn appended more than {EFFECTS_LIMIT} events; split the work ov
 NO_TAGS: Mapping[str, str] = {}
 
 
-class Setting(NamedTuple):
+class Publication(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """How one owner writes events of one type: their form, and what they are folded into."""
+
+    form: Form
+    aggregate_type: str
+    folds: Sequence[Fold]
+    resident_folds: Sequence[Fold]
+
+
+class Setting:
     """What the turns of one owner share."""
 
-    behaviour: Behaviour
-    codec: Codec
-    identity: Identity
-    owned: frozenset[str]
-    performed: frozenset[type[Any]]
+    def __init__(
+        self,
+        behaviour: Behaviour,
+        codec: Codec,
+        clock: Clock,
+        identity: Identity,
+        owned: frozenset[str],
+        performed: frozenset[type[Any]],
+    ) -> None:
+        self.behaviour = behaviour
+        self.codec = codec
+        self.clock = clock
+        self.identity = identity
+        self.performed = performed
+        self.publications: dict[type[Any], Publication] = {}
+        """By event type, as far as events of the type have been written."""
+        self._owned = owned
+
+    def publication(self, kind: type[Event]) -> Publication:
+        """How events of that type are written.
+
+        Raises:
+            EffectError: they belong to another owner (P20).
+            InvalidPayload: nobody has declared the type.
+        """
+        if kind.aggregate_type not in self._owned:
+            msg = f"{self.behaviour.name} yielded {kind.__name__}, but {kind.aggregate_type} belongs to another module (P20)."
+            raise EffectError(msg)
+        folds = self.behaviour.folds.get(kind, ())
+        found = self.publications[kind] = Publication(
+            self.codec.form_of(kind),
+            kind.aggregate_type,
+            tuple(fold for fold in folds if not fold.resident),
+            tuple(fold for fold in folds if fold.resident),
+        )
+        return found
 
 
-class Begun(NamedTuple):
+class Begun(msgspec.Struct, frozen=True, eq=False, gc=False):
     """An execution that the turn opens."""
 
     token: Token
@@ -56,20 +98,19 @@ class TurnInProgress:
         InvalidPayload: an event or intent with values that its types do not allow.
     """
 
-    __slots__ = ("_clock", "_found", "_now_us", "_setting", "_state", "_tags", "begun", "drafts", "entries", "residents", "settled")
+    __slots__ = ("_found", "_now_us", "_setting", "_state", "_tags", "begun", "drafts", "entries", "residents", "settled")
 
-    def __init__(self, setting: Setting, state: OwnerState, clock: Clock, tags: Mapping[str, str] = NO_TAGS) -> None:
+    def __init__(self, setting: Setting, state: OwnerState, tags: Mapping[str, str] = NO_TAGS) -> None:
         self._setting = setting
         self._state = state
-        self._clock = clock
-        self._now_us = 0
         self._tags = tags
+        self._now_us = 0
         self._found: dict[Stream, Entry] = {}
         self.drafts: list[Draft] = []
         self.entries: dict[Stream, Entry] = {}
         self.residents = state.residents
-        self.begun: list[Begun] = []
-        self.settled: list[ExecutionRecord] = []
+        self.begun: Sequence[Begun] = ()
+        self.settled: Sequence[ExecutionRecord] = ()
 
     # What handlers see.
 
@@ -77,7 +118,7 @@ class TurnInProgress:
     def now_us(self) -> int:
         """The turn's time, looked up once, if at all; microseconds since 1970 UTC."""
         if not self._now_us:
-            self._now_us = self._clock.now_us()
+            self._now_us = self._setting.clock.now_us()
         return self._now_us
 
     @property
@@ -104,11 +145,13 @@ class TurnInProgress:
         if aggregate_type is None:
             msg = f"{self._setting.behaviour.name} folds nothing into {kind.__name__}; a module reads only its own aggregates."
             raise EffectError(msg)
-        stream = (aggregate_type, key)
+        return cast("G | None", self._before((aggregate_type, key))[1].get(kind))
+
+    def _before(self, stream: Stream) -> Entry:
         entry = self._found.get(stream)
         if entry is None:
             entry = self._found[stream] = self._state.entry(stream)
-        return cast("G | None", entry.states.get(kind))
+        return entry
 
     def resident(self, kind: type[Re]) -> Re:
         """A resident before the turn."""
@@ -127,10 +170,13 @@ class TurnInProgress:
 
     def carry_out(self, effect: Any) -> None:
         """Carry out one effect, on copies."""
-        if isinstance(effect, Event):
-            self.publish(effect)
+        publication = self._setting.publications.get(type(effect))
+        if publication is not None:
+            self._publish(publication, effect)
         elif isinstance(effect, Begin):
             self._begin(effect)
+        elif isinstance(effect, Event):
+            self._publish(self._setting.publication(type(effect)), effect)
         elif isinstance(effect, Settle):
             self.settle(self._own(effect.token), effect.outcome)
         elif isinstance(effect, NeedsPerson):
@@ -140,44 +186,40 @@ class TurnInProgress:
             msg = f"{effect!r} is no effect; yield events, Begin, Settle or NeedsPerson."
             raise EffectError(msg)
 
-    def publish(self, event: Event, token: Token | None = None, settles: Settles | None = None) -> None:
+    def _publish(self, publication: Publication, event: Event, token: Token | None = None, settles: Settles | None = None) -> None:
         """Write an event of the program and fold it."""
-        state, setting = self._state, self._setting
-        aggregate_type = event.aggregate_type
-        if aggregate_type not in setting.owned:
-            name = setting.behaviour.name
-            msg = f"{name} yielded {type(event).__name__}, but {aggregate_type} belongs to another module (P20)."
-            raise EffectError(msg)
-        form, payload, event = setting.codec.encode(event)
-        stream = (aggregate_type, event.aggregate_id)
-        entry = self.entries.get(stream) or self._found.get(stream) or state.entry(stream)
-        folds = state.aggregate_folds.get(form.kind)
-        self.entries[stream] = Entry(entry.version + 1, folded(entry.states, folds, event) if folds else entry.states)
-        resident_folds = state.resident_folds.get(form.kind)
-        if resident_folds:
-            self.residents = folded(self.residents, resident_folds, event)
-        if len(self.drafts) >= EFFECTS_LIMIT:
-            raise EffectError(TOO_MANY)
-        self.drafts.append(Draft(form, stream, entry.version, payload, event, token, settles))
+        form = publication.form
+        payload, event = self._setting.codec.encoded(form, event)
+        stream = (publication.aggregate_type, event.aggregate_id)
+        version, states = self.entries.get(stream) or self._before(stream)
+        if publication.folds:
+            states = folded(states, publication.folds, event)
+        self.entries[stream] = (version + 1, states)
+        if publication.resident_folds:
+            self.residents = folded(self.residents, publication.resident_folds, event)
+        self._draft(Draft(form, stream, version, payload, event, token, settles))
 
     def note(self, token: Token, event: Any) -> None:
         """Write an engine event of an execution."""
-        self._draft(self._setting.codec.encode(event), (EXECUTION, token), None, token, None)
+        form, payload, event = self._setting.codec.encode(event)
+        self._draft(Draft(form, (EXECUTION, token), None, payload, event, token))
 
     def note_in(self, stream: Stream, event: Any) -> None:
         """Write an engine event that belongs to no execution."""
-        self._draft(self._setting.codec.encode(event), stream, None, None, None)
+        form, payload, event = self._setting.codec.encode(event)
+        self._draft(Draft(form, stream, None, payload, event))
 
     def settle(self, record: ExecutionRecord, outcome: Outcome[Any]) -> None:
         """End an execution: its settlement handler hears the outcome, and exactly one completion event is written."""
         if self.settled and any(settled.token == record.token for settled in self.settled):
             msg = f"Token {record.token} is settled twice in one turn; settle it once."
             raise EffectError(msg)
-        self.settled.append(record)
-        intent = record.intent
+        self.settled = (*self.settled, record)
+        intent = record.started.intent
         kind = type(intent)
         settles = settlement(outcome)
-        handler = self._setting.behaviour.settlements.get(kind)
+        setting = self._setting
+        handler = setting.behaviour.settlements.get(kind)
         ended = False
         for effect in handler(self, intent, outcome) if handler is not None else ():
             if not isinstance(effect, kind.ends_with):
@@ -188,7 +230,8 @@ class TurnInProgress:
                 )
                 raise EffectError(msg)
             else:
-                self.publish(effect, record.token, settles)
+                publication = setting.publications.get(type(effect)) or setting.publication(type(effect))
+                self._publish(publication, effect, record.token, settles)
                 ended = True
         if not ended:
             self.settle_without_handler(record, outcome)
@@ -196,10 +239,10 @@ class TurnInProgress:
     def settle_without_handler(self, record: ExecutionRecord, outcome: Outcome[Any]) -> None:
         """Write the library's own completion event."""
         if all(settled.token != record.token for settled in self.settled):
-            self.settled.append(record)
+            self.settled = (*self.settled, record)
         settles = settlement(outcome)
-        encoded = self._setting.codec.encode_ended(type(record.intent), settles, outcome)
-        self._draft(encoded, (EXECUTION, record.token), None, record.token, settles)
+        form, payload, event = self._setting.codec.encode_ended(type(record.intent), settles, outcome)
+        self._draft(Draft(form, (EXECUTION, record.token), None, payload, event, record.token, settles))
 
     def _begin(self, begin: Begin) -> None:
         token = begin.token or self.new_token()
@@ -212,11 +255,12 @@ class TurnInProgress:
                 msg = f"Nobody performs {name}: pass {name}.performed_by(…) to the system."
                 raise EffectError(msg)
         timeout = begin.timeout if begin.timeout is not None else type(begin.intent).timeout
+        deadline_us = None if timeout is None else self.now_us + timeout // MICROSECOND
         started: IntentStarted[Any, Any] = IntentStarted(
             intent=begin.intent,
             actions=begin.actions,
-            deadline=None if timeout is None else self.now + timeout,
-            timeout_us=None if begin.timeout is None else int(begin.timeout.total_seconds() * 1_000_000),
+            deadline=None if deadline_us is None else from_micros(deadline_us),
+            timeout_us=None if begin.timeout is None else begin.timeout // MICROSECOND,
             retry=begin.retry,
             priority=begin.priority,
             origin=begin.origin,
@@ -224,20 +268,18 @@ class TurnInProgress:
             reason=begin.reason,
             tags=begin.tags,
         )
-        encoded = self._setting.codec.encode_started(started)
-        event: IntentStarted[Any, Any] = encoded[2]
-        self.begun.append(Begun(token, event, None if event.deadline is None else to_micros(event.deadline)))
-        self._draft(encoded, (EXECUTION, token), 0, token, None)
+        form, payload, started = self._setting.codec.encode_started(started)
+        self.begun = (*self.begun, Begun(token, started, deadline_us))
+        self._draft(Draft(form, (EXECUTION, token), 0, payload, started, token))
 
     def _own(self, token: Token) -> ExecutionRecord:
-        record = self._state.executions.get(token)
+        record = self._state.open.get(token)
         if record is None:
             msg = f"Token {token} is not an open execution of {self._setting.behaviour.name}; an owner ends only its own (S2)."
             raise EffectError(msg)
         return record
 
-    def _draft(self, encoded: Encoded, stream: Stream, expected: int | None, token: Token | None, settles: Settles | None) -> None:
+    def _draft(self, draft: Draft) -> None:
         if len(self.drafts) >= EFFECTS_LIMIT:
             raise EffectError(TOO_MANY)
-        form, payload, event = encoded
-        self.drafts.append(Draft(form, stream, expected, payload, event, token, settles))
+        self.drafts.append(draft)

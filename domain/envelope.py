@@ -6,10 +6,13 @@ from typing import Any, Literal
 
 import msgspec
 
+from tallystick.domain.token import Token
+
 Settles = Literal["succeeded", "failed", "abandoned"]
 """How a completion event ended its execution."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 
 
 def to_micros(moment: datetime) -> int:
@@ -21,7 +24,7 @@ def to_micros(moment: datetime) -> int:
     if moment.tzinfo is None:
         msg = f"{moment!r} has no time zone; use datetime(..., tzinfo=UTC)"
         raise ValueError(msg)
-    return (moment - EPOCH) // timedelta(microseconds=1)
+    return (moment - EPOCH) // MICROSECOND
 
 
 def from_micros(micros: int) -> datetime:
@@ -37,8 +40,7 @@ def event_id_of(log_tag: int, position: int, occurred_at_us: int) -> str:
     """
     high = (occurred_at_us // 1000 << 16) | 0x7000 | (position >> 32)
     low = (1 << 63) | ((position & 0xFFFFFFFF) << 30) | log_tag
-    digits = f"{high:016x}{low:016x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    return f"{high >> 32:08x}-{high >> 16 & 0xFFFF:04x}-{high & 0xFFFF:04x}-{low >> 48:04x}-{low & 0xFFFFFFFFFFFF:012x}"
 
 
 def position_in(event_id: str) -> int | None:
@@ -76,7 +78,7 @@ class Recorded(msgspec.Struct, frozen=True, eq=False, gc=False):
     owner: str
     correlation: str
     payload: bytes
-    token: str | None = None
+    token: Token | None = None
     settles: Settles | None = None
     causation: int | None = None
     seen: int | None = None

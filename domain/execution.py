@@ -1,13 +1,13 @@
 """Executions: where each begun operation stands, as a fold of its events. Pure decisions; who writes the events is the owner."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
 from msgspec import structs
 from pyrsistent import PMap, pmap
 
-from tallystick.domain.envelope import Recorded, from_micros, to_micros
+from tallystick.domain.envelope import MICROSECOND, Recorded, from_micros, to_micros
 from tallystick.domain.intent import Intent
 from tallystick.domain.outcome import Failed, TimedOut
 from tallystick.domain.protocol import AttemptStarted, IntentStarted, PersonNeeded, RetryScheduled, TimeoutFired
@@ -60,7 +60,7 @@ class ExecutionRecord(Record):
         if self.started.timeout_us is not None:
             return self.started.timeout_us
         timeout = type(self.intent).timeout
-        return None if timeout is None else timeout // timedelta(microseconds=1)
+        return None if timeout is None else timeout // MICROSECOND
 
     @property
     def due_us(self) -> int | None:
@@ -122,20 +122,26 @@ TRANSITIONS: dict[type[Any], Callable[[ExecutionRecord, Any], ExecutionRecord]] 
 }
 
 
+def after(record: ExecutionRecord | None, recorded: Recorded, payload: Any) -> ExecutionRecord | None:
+    """An execution after one more event with its token; None when it is not open, the same record when the event changes nothing."""
+    if recorded.settles is not None:
+        return None
+    if type(payload) is IntentStarted:
+        return begun(recorded, payload)
+    transition = TRANSITIONS.get(type(payload))
+    return record if record is None or transition is None else transition(record, payload)
+
+
 def folded(executions: ExecutionMap, recorded: Recorded, payload: Any) -> ExecutionMap:
     """The execution map after one more event of its owner; the same map when the event does not concern it."""
     if recorded.token is None:
         return executions
     token = Token(recorded.token)
-    if recorded.settles is not None:
-        return executions.discard(token)
-    if type(payload) is IntentStarted:
-        return executions.set(token, begun(recorded, payload))
-    record = executions.get(token)
-    transition = TRANSITIONS.get(type(payload))
-    if record is None or transition is None:
+    before = executions.get(token)
+    now = after(before, recorded, payload)
+    if now is before:
         return executions
-    return executions.set(token, transition(record, payload))
+    return executions.discard(token) if now is None else executions.set(token, now)
 
 
 def nothing_open() -> ExecutionMap:
@@ -159,7 +165,7 @@ def next_retry(record: ExecutionRecord, cause: Failed | TimedOut, now_us: int, d
     if policy is None or retries_done >= policy.max_retries or (isinstance(cause, TimedOut) and kind.on_timeout == "abandon"):
         return None
     code, message = (cause.code, cause.message) if isinstance(cause, Failed) else ("TIMED_OUT", "")
-    retry_at_us = now_us + policy.delay(retries_done, draw) // timedelta(microseconds=1)
+    retry_at_us = now_us + policy.delay(retries_done, draw) // MICROSECOND
     return RetryScheduled(attempt=record.attempt + 1, retry_at=from_micros(retry_at_us), code=code, message=message)
 
 

@@ -5,7 +5,7 @@ Not a process-wide table: two systems, or two tests, may each have their own `Or
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, Union
+from typing import Any, Union
 
 import msgspec
 
@@ -25,7 +25,7 @@ PAYLOAD_LIMIT_BYTES = 1 << 20
 _ENDS: tuple[Settles, ...] = ("succeeded", "failed", "abandoned")
 
 
-class Form(NamedTuple):
+class Form(msgspec.Struct, frozen=True, eq=False):
     """How one event type is written and read."""
 
     name: str
@@ -124,32 +124,24 @@ class Codec:
 
     # Writing.
 
-    def encode(self, event: Any) -> Encoded:
-        """Bytes and decoded copy of an event of the program or the engine.
+    def form_of(self, kind: type[Any]) -> Form:
+        """How events of a type are written.
+
+        Raises:
+            InvalidPayload: nobody has declared the type, so that it could not be read back.
+        """
+        form = self._by_kind.get(kind)
+        if form is None:
+            msg = f"{kind.__name__} is not declared by any module: fold it, or name it in emits=…, so that it can be read back."
+            raise InvalidPayload(msg)
+        return form
+
+    def encoded(self, form: Form, event: Any) -> tuple[bytes, Any]:
+        """Bytes, and the copy strictly decoded from them.
 
         Raises:
             InvalidPayload: its values do not have the types that it declares, or it is too large.
         """
-        form = self._by_kind.get(type(event))
-        if form is None:
-            msg = f"{type(event).__name__} is not declared by any module: fold it, or name it in emits=…, so that it can be read back."
-            raise InvalidPayload(msg)
-        return self._encoded(form, event)
-
-    def encode_started(self, started: IntentStarted[Any, Any]) -> Encoded:
-        """An intent event; its type is the intent's."""
-        form = self._started.get(type(started.intent))
-        if form is None:
-            name = type(started.intent).__name__
-            msg = f"No module settles {name}: give one a method marked @{name}.settled, so that its end is heard."
-            raise InvalidPayload(msg)
-        return self._encoded(form, started)
-
-    def encode_ended(self, intent: type[Intent[Any]], settles: Settles, outcome: Outcome[Any]) -> Encoded:
-        """A completion event where the program yielded none of its own."""
-        return self._encoded(self._ended[intent][settles], IntentEnded(operation=intent.operation(), outcome=outcome))
-
-    def _encoded(self, form: Form, event: Any) -> Encoded:
         try:
             payload = self._encode(event)
             copy = form.decode(payload)
@@ -157,7 +149,26 @@ class Codec:
             raise _invalid(form, error) from error
         if len(payload) > PAYLOAD_LIMIT_BYTES:
             raise _too_large(form, payload)
-        return form, payload, copy
+        return payload, copy
+
+    def encode(self, event: Any) -> Encoded:
+        """An event of the program or the engine. Errors as `form_of` and `encoded`."""
+        form = self.form_of(type(event))
+        return form, *self.encoded(form, event)
+
+    def encode_started(self, started: IntentStarted[Any, Any]) -> Encoded:
+        """An intent event; its type is the intent's. Errors as `encoded`, and for an intent that nobody settles."""
+        form = self._started.get(type(started.intent))
+        if form is None:
+            name = type(started.intent).__name__
+            msg = f"No module settles {name}: give one a method marked @{name}.settled, so that its end is heard."
+            raise InvalidPayload(msg)
+        return form, *self.encoded(form, started)
+
+    def encode_ended(self, intent: type[Intent[Any]], settles: Settles, outcome: Outcome[Any]) -> Encoded:
+        """A completion event where the program yielded none of its own."""
+        form = self._ended[intent][settles]
+        return form, *self.encoded(form, IntentEnded(operation=intent.operation(), outcome=outcome))
 
     # Reading.
 

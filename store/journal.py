@@ -15,6 +15,7 @@ from tallystick.domain.clock import Clock
 from tallystick.domain.envelope import Recorded, Settles, event_id_of, log_tag_of
 from tallystick.domain.errors import NotAccepted, VersionConflict
 from tallystick.domain.protocol import EXECUTION
+from tallystick.domain.token import Token
 from tallystick.store.codec import Form
 from tallystick.store.known_streams import KnownStreams
 from tallystick.store.lane import Lane
@@ -53,7 +54,7 @@ class Draft(msgspec.Struct, frozen=True, eq=False, gc=False):
     expected_version: int | None
     payload: bytes
     event: Any
-    token: str | None = None
+    token: Token | None = None
     settles: Settles | None = None
 
 
@@ -132,14 +133,9 @@ class Journal:
                 raise NotAccepted from self.failure
             if len(drafts) > 1:
                 self._check_versions(drafts)
-            first = self.tail == self._taken and not self._outputs
-            records = self._number(origin, drafts)
-            if first:
+            if self.tail == self._taken and not self._outputs:
                 self.on_pending()
-            lanes_of = self._lanes_of
-            for record in records:
-                for lane in lanes_of.get(record.event_type, ()):
-                    lane.offer(record)
+            records = self._number(origin, drafts)
             if outputs:
                 self._outputs += outputs
                 self._unreleased += len(outputs)
@@ -148,26 +144,28 @@ class Journal:
         return records
 
     def _number(self, origin: Origin, drafts: Sequence[Draft]) -> list[Recorded]:
-        """Make the drafts records. Positions and times never decrease together, and so neither do ids (P23)."""
-        position, tag, ends, window = self.tail, self._log_tag, self._ends, self._window
+        """Make the drafts records, and show them. Positions and times never decrease together, and so neither do ids (P23)."""
+        tag, ends, window, lanes_of = self._log_tag, self._ends, self._window, self._lanes_of
         now_us = self._clock.now_us()
         if now_us < self._last_us:
             now_us = self._last_us
+        self._last_us = now_us
         owner, seen, causation = origin.owner, origin.seen, origin.causation
-        correlation = origin.correlation or event_id_of(tag, position + 1, now_us)
+        correlation = origin.correlation or event_id_of(tag, self.tail + 1, now_us)
         records: list[Recorded] = []
         for draft in drafts:
             form, stream = draft.form, draft.stream
+            aggregate_type, aggregate_id = stream
             version = self._version_after(stream, draft.expected_version)
-            if version == 1 and stream[0] != EXECUTION:
-                self.known_streams.add(*stream)
-            position += 1
+            if version == 1 and aggregate_type != EXECUTION:
+                self.known_streams.add(aggregate_type, aggregate_id)
+            position = self.tail + 1
             record = ends[stream] = Recorded(
                 position,
                 form.name,
                 form.version,
-                stream[0],
-                stream[1],
+                aggregate_type,
+                aggregate_id,
                 version,
                 now_us,
                 owner,
@@ -182,7 +180,9 @@ class Journal:
             )
             records.append(record)
             window.append(record)
-        self._last_us, self.tail = now_us, position
+            self.tail = position
+            for lane in lanes_of.get(form.name, ()):
+                lane.offer(record)
         return records
 
     def _version_after(self, stream: Stream, expected: int | None) -> int:

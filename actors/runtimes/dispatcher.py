@@ -71,16 +71,27 @@ class DispatcherRuntime(ThreadsRuntime):
                 self._run(inbox)
 
     def _run(self, inbox: Inbox) -> None:
+        """Have an actor handle some of its messages: its handlers are called from here, for each call between costs every message."""
         actor: Any = inbox.actor
-        handle = actor._handle_receive  # noqa: SLF001 - pykka's hook
-        name, watch = actor.name, self._watch
+        name, handlers, watch, take = actor.name, actor.handlers, self._watch, inbox.items.get_nowait
         for _ in range(BATCH_MESSAGES):
-            message = inbox.take()
-            if message is NOTHING:
-                break
-            if not inbox.closed:
-                watch.turn = (name, message)
-                handle(message)
+            try:
+                message = take()
+            except Empty:
+                message = inbox.rest()
+                if message is NOTHING:
+                    break
+            if inbox.closed:
+                continue
+            watch.turn = (name, message)
+            handler = handlers.get(type(message))
+            if handler is None:
+                actor._handle_receive(message)  # noqa: SLF001 - pykka's hook
+                continue
+            try:
+                handler(message)
+            except BaseException as error:  # noqa: BLE001 - whatever it was, it ends this engine and not the process's other actors
+                actor.failed(error)
         else:
             inbox.reschedule()
         watch.turn = None

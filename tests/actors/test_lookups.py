@@ -5,10 +5,17 @@ from collections import defaultdict
 import pytest
 
 import tallystick as ts
+from tallystick.actors import state as state_module
 from tallystick.store import journal as journal_module
 from tests.actors.outside import StillRunning
 from tests.actors.stage import Stage
 from tests.actors.workshop import Desk, Do, Done, Drop, Entered, JobState, Ledger, Order, Ordered, Workshop
+
+
+@pytest.fixture(autouse=True)
+def _nothing_lingers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closed aggregates are let go of as soon as they may be."""
+    monkeypatch.setattr(state_module, "CLOSING_AT_ONCE", 0)
 
 
 @pytest.fixture
@@ -118,11 +125,11 @@ def test_p17_an_owner_that_lags_beyond_the_window_reads_from_the_log(narrow: Sta
     """S16: a logged event is never refused or dropped."""
     ledger = narrow.engine.owners["ledger"]
     narrow.idle()
-    ledger._lane.awake = True  # its wake-up is still on its way
+    ledger.lane.awake = True  # its wake-up is still on its way
     for number in range(40):
         narrow.system.ask(Order(order_id=f"{number}", text="nothing"))
     assert narrow.system.health().owners["ledger"].lag >= 40
-    ledger._lane.awake = False
+    ledger.lane.awake = False
     ledger.wake()
     narrow.idle()
     assert narrow.entered() == [(f"{number}", "ordered nothing") for number in range(40)]

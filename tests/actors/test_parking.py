@@ -190,14 +190,14 @@ def test_p12_an_event_that_comes_by_the_lane_is_not_taken_by_resuming_too(stage:
     stage.ledger.hook = Failing("ordered", "x", 1)
     order(stage, "one")
     ledger = stage.engine.owners["ledger"]
-    ledger._lane.awake = True  # its wake-up is still on its way
+    ledger.lane.awake = True  # its wake-up is still on its way
     order(stage, "two")
     stage.advance(1)
     (resumed,), second = stage.of_type("ReactionResumed"), stage.of_type("Ordered")[1]
     assert second.position < resumed.position, "the second order must be in the log when the first is resumed"
     assert resumed.seen is not None
     assert resumed.seen < second.position, "and the ledger must not have seen it"
-    ledger._lane.awake = False
+    ledger.lane.awake = False
     ledger.wake()
     stage.advance(600)
     assert entered(stage) == ["ordered one", "ordered two"]
