@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from tallystick.host.demo import Demo, Demonstrated
+from tallystick.host.output import progress_bar
 
 LISTED = 5
 
@@ -24,10 +25,8 @@ def command(*, orders: int, seed: int, keep: Path | None) -> None:
     click.echo(f"A day of {orders} orders; gateway and carrier keep ledgers of their own, in a process of their own.")
     if keep is not None:
         keep.mkdir(parents=True)
-        shown = Demo(keep, orders=orders, seed=seed).run()
-    else:
-        with tempfile.TemporaryDirectory(prefix="tallystick-") as folder:
-            shown = Demo(Path(folder), orders=orders, seed=seed).run()
+    with progress_bar("Killing and recovering"), tempfile.TemporaryDirectory(prefix="tallystick-") as folder:
+        shown = Demo(keep or Path(folder), orders=orders, seed=seed).run()
     _tell(shown)
     if keep is not None:
         click.echo(f"Log and ledgers are kept: tallystick log {keep / 'store.db'}")

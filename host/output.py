@@ -1,7 +1,8 @@
-"""How commands write: JSON for programs, tables for people. Rich is imported when a table is drawn."""
+"""How commands write: JSON for programs, tables and progress for people. Rich is imported when something is drawn."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -12,18 +13,34 @@ if TYPE_CHECKING:
 
 WIDTH_OF_A_PIPE: Final = 200
 
+Progress = Callable[[int, int | None], None]
+"""Told how much is done, and of how much; None where that is not known."""
+
 
 def print_json(value: Any) -> None:
     """One line of JSON, written at once."""
     click.echo(msgspec.json.encode(value))
 
 
-def console(*, stderr: bool = False) -> "Console":
+def console() -> "Console":
     """A console that does not break lines to 80 columns where nobody looks at a screen."""
     from rich.console import Console  # noqa: PLC0415 - 60 ms that JSON does not need
 
-    stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else WIDTH_OF_A_PIPE, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE, highlight=False)
+
+
+@contextmanager
+def progress_bar(doing: str) -> Generator[Progress]:
+    """A bar on stderr while something takes long, gone when it is done. Nothing at all where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _of: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - as above
+    from rich.progress import Progress as Bar  # noqa: PLC0415 - as above
+
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(doing, total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None) -> None:

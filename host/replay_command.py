@@ -1,14 +1,12 @@
 """`tallystick replay`."""
 
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from tallystick.host.output import console, print_json, print_table
-from tallystick.host.replay import Progress, replay
+from tallystick.host.output import print_json, print_table, progress_bar
+from tallystick.host.replay import replay
 from tallystick.host.replay_result import Result, counted
 
 
@@ -23,8 +21,9 @@ def command(*, orders: Path, log_path: Path, as_json: bool) -> None:
     is started again with the same orders, or with more behind them, and the same log.
     """
     started_s = time.monotonic()
-    with _progress_bar(_size_bytes(orders)) as progress:
-        open_executions = replay(orders, log_path, progress)
+    size_bytes = _size_bytes(orders)
+    with progress_bar("Replaying") as progress:
+        open_executions = replay(orders, log_path, lambda done_bytes: progress(done_bytes, size_bytes))
     result = counted(log_path, open_executions=open_executions, seconds=time.monotonic() - started_s)
     if as_json:
         print_json(result)
@@ -35,17 +34,6 @@ def command(*, orders: Path, log_path: Path, as_json: bool) -> None:
 def _size_bytes(orders: Path) -> int | None:
     """None where it cannot be known before the end."""
     return orders.stat().st_size if orders.is_file() else None
-
-
-@contextmanager
-def _progress_bar(total_bytes: int | None) -> Generator[Progress]:
-    """A bar on stderr, where somebody looks at it."""
-    from rich.progress import Progress as Bar  # noqa: PLC0415 - for people only
-
-    screen = console(stderr=True)
-    with Bar(console=screen, transient=True, disable=not screen.is_terminal) as bar:
-        task = bar.add_task("Replaying", total=total_bytes)
-        yield lambda done_bytes: bar.update(task, completed=done_bytes)
 
 
 def _print(result: Result) -> None:

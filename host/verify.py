@@ -7,16 +7,18 @@ be decoded and folded (S7). It takes no lock and writes nothing.
 from collections import Counter
 from contextlib import closing
 from os import PathLike
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
 import tallystick as ts
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.protocol import ENGINE_EVENTS, EXECUTION
+from tallystick.host.output import Progress
 from tallystick.host.programs import Program
 from tallystick.store.codec import Codec
 
+TELLS_EVERY: Final = 500
 _ENGINE = frozenset(kind.__name__ for kind in ENGINE_EVENTS)
 
 
@@ -45,6 +47,10 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     scenario: str | None = None
 
 
+def _to_nobody(done: int, of: int | None) -> None:
+    del done, of
+
+
 class Check(Protocol):
     """A rule that is checked record by record."""
 
@@ -53,8 +59,8 @@ class Check(Protocol):
         ...
 
 
-def verify(path: str | PathLike[str], program: Program | None = None) -> Verified:
-    """Read all of a log and check it.
+def verify(path: str | PathLike[str], program: Program | None = None, progress: Progress = _to_nobody) -> Verified:
+    """Read all of a log and check it; `progress` is told how many records have been read, and of how many, from time to time.
 
     Raises:
         LogCorrupt: chain, positions or versions are not as they were written; the message names the first bad position.
@@ -70,9 +76,12 @@ def verify(path: str | PathLike[str], program: Program | None = None) -> Verifie
             checks.append(folds)
         counts: Counter[str] = Counter()
         owners: Counter[str] = Counter()
+        head = reader.head().position
         for recorded in reader.verify():
             for check in checks:
                 check.take(recorded)
+            if recorded.position % TELLS_EVERY == 1:
+                progress(recorded.position, head)
             counts[recorded.event_type] += 1
             owners[recorded.owner] += 1
         if folds is not None:

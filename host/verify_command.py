@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 import tallystick as ts
-from tallystick.host.output import print_json
+from tallystick.host.output import print_json, progress_bar
 from tallystick.host.programs import PROGRAMS
 from tallystick.host.verify import BadLog, Verified, verify
 
@@ -23,7 +23,8 @@ def command(*, file: Path, scenario: str | None, as_json: bool) -> None:
     can be read and folded, and that its stock adds up. Exit code 1, and the first bad position, if something is wrong.
     """
     try:
-        verified = verify(file, None if scenario is None else PROGRAMS[scenario])
+        with progress_bar("Verifying") as progress:
+            verified = verify(file, None if scenario is None else PROGRAMS[scenario], progress)
     except (BadLog, ts.LogCorrupt, ts.UnreadableEvent) as error:
         if as_json:
             print_json({"ok": False, "position": getattr(error, "position", None), "problem": str(error)})
