@@ -1,8 +1,13 @@
 """The command line: which commands there are, and what becomes of errors. What each command does is in a module of its own."""
 
 import errno
+import os
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from importlib import import_module
+from io import TextIOWrapper
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -33,7 +38,7 @@ class Refusal(click.ClickException):
 
 
 class _Commands(click.Group):
-    """Imports a command when it is asked for, and turns what is the user's to mend into a refusal of one line."""
+    """Imports a command when it is asked for, and refuses in one line what is the user's to mend."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
@@ -45,20 +50,31 @@ class _Commands(click.Group):
         command: click.Command | None = None if module is None else import_module(module).command
         return command
 
+    def make_context(self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any) -> click.Context:
+        with _refusing(info_name or ""):
+            return super().make_context(info_name, args, parent, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _refusing(ctx.command_path):
             return super().invoke(ctx)
-        except click.UsageError as error:
-            if isinstance(error, _NO_ARGUMENTS):  # click shows the help
-                raise
-            message, path = error.format_message(), (error.ctx or ctx).command_path
-            raise Refusal(f"{message} See {path} --help.") from error  # noqa: EM102, TRY003 - both are click's
-        except ts.TallystickError as error:
-            raise Refusal(str(error)) from error
-        except OSError as error:
-            if error.errno == errno.EPIPE:  # the reader of our output has gone; click knows what to do
-                raise
-            raise Refusal(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from error
+
+
+@contextmanager
+def _refusing(command_path: str) -> Generator[None]:
+    """Turn what is the user's to mend into a refusal."""
+    try:
+        yield
+    except click.UsageError as error:
+        if isinstance(error, _NO_ARGUMENTS):  # click shows the help
+            raise
+        message, path = error.format_message().rstrip("."), error.ctx.command_path if error.ctx else command_path
+        raise Refusal(f"{message}. See {path} --help.") from error  # noqa: EM102, TRY003 - both are click's
+    except ts.TallystickError as error:
+        raise Refusal(str(error)) from error
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # the reader of our output has gone; click knows what to do
+            raise
+        raise Refusal(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from error
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -71,5 +87,10 @@ def cli() -> None:
 
 
 def main() -> None:
-    """The entry point."""
+    """The entry point. Output that has no place, or whose characters have none there, is no reason to stop."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started us
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - for as long as the process lasts
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     cli(prog_name="tallystick")

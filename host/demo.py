@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -69,8 +70,8 @@ class Demo:
 
     def __init__(self, folder: Path, *, orders: int, seed: int) -> None:
         self.log = folder / "store.db"
-        self._socket = folder / "providers.socket"
         self._ledgers = (folder / "gateway.jsonl", folder / "carrier.jsonl")
+        self._socket = Path()  # while the providers run
         self._orders = orders
         self._seed = seed
 
@@ -133,10 +134,11 @@ class Demo:
         try:
             code = worker.wait(ENDS_WITHIN_S)
         except subprocess.TimeoutExpired as error:
-            worker.kill()
-            worker.wait()
             msg = f"The {which} worker did not end within {ENDS_WITHIN_S} s."
             raise DemoFailed(msg) from error
+        finally:
+            worker.kill()
+            worker.wait()
         if code != 0:
             msg = f"The {which} worker ended with exit code {code}; its errors are above."
             raise DemoFailed(msg)
@@ -156,20 +158,26 @@ class Demo:
 
     @contextmanager
     def _providers(self) -> Generator[None]:
+        # The path of a socket has a limit of about a hundred bytes, which the folder that is to be kept may exceed.
+        with tempfile.TemporaryDirectory(prefix="tallystick-") as folder:
+            self._socket = Path(folder) / "providers.socket"
+            process = self._started_providers()
+            try:
+                if process.stdout is None or not process.stdout.readline():
+                    msg = "The providers' process did not start; its errors are above."
+                    raise DemoFailed(msg)
+                yield
+            finally:
+                process.kill()
+                process.wait()
+                if process.stdout is not None:
+                    process.stdout.close()
+
+    def _started_providers(self) -> "subprocess.Popen[bytes]":
         gateway, carrier = self._ledgers
         command = [sys.executable, "-m", PROVIDERS, "--socket", self._socket, "--gateway-ledger", gateway, "--carrier-ledger", carrier]
         settings = ["--seed", str(self._seed), "--latency-s", str(LATENCY_S), "--slow-s", str(SLOW_S)]
-        process = _started([*map(str, command), *settings], listen=True)
-        try:
-            if process.stdout is None or not process.stdout.readline():
-                msg = "The providers' process did not start; its errors are above."
-                raise DemoFailed(msg)
-            yield
-        finally:
-            process.kill()
-            process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
+        return _started([*map(str, command), *settings], listen=True)
 
     def _entries(self) -> Iterator[Entry]:
         for path in self._ledgers:
@@ -177,7 +185,9 @@ class Demo:
 
 
 def _started(command: list[str], *, listen: bool = False) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if listen else None, env=dict(os.environ))  # noqa: S603
+    """A process of ours, out of the reach of an interrupt from the keyboard: that ends this process, which kills it."""
+    stdout = subprocess.PIPE if listen else None
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, env=dict(os.environ), process_group=0)  # noqa: S603
 
 
 def _statuses(reader: ts.SqliteReader) -> Counter[str]:

@@ -22,9 +22,13 @@ def command(*, orders: int, seed: int, keep: Path | None) -> None:
     slowly, never, with errors, or with an error after they did what they were asked, and keep ledgers. Exit code 1 if a ledger
     disagrees with the log.
     """
-    click.echo(f"A day of {orders} orders; gateway and carrier keep ledgers of their own, in a process of their own.")
     if keep is not None:
-        keep.mkdir(parents=True)
+        try:
+            keep.mkdir(parents=True)
+        except FileExistsError as error:
+            msg = f"{keep} exists already; the demonstration makes a folder of its own."
+            raise click.UsageError(msg) from error
+    click.echo(f"A day of {orders} orders; gateway and carrier keep ledgers of their own, in a process of their own.")
     with progress_bar("Killing and recovering"), tempfile.TemporaryDirectory(prefix="tallystick-") as folder:
         shown = Demo(keep or Path(folder), orders=orders, seed=seed).run()
     _tell(shown)

@@ -13,6 +13,7 @@ import msgspec
 import tallystick as ts
 from tallystick.domain.envelope import to_micros
 from tallystick.host.output import print_json, print_table
+from tallystick.host.parameters import EXISTING_LOG, TEXT
 
 ROWS_OF_A_PAGE: Final = 50
 PAYLOAD_CHARS: Final = 80
@@ -36,14 +37,14 @@ ROWS: Final = click.IntRange(min=1, max=1_000_000_000)
 
 
 @click.command("log")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--type", "event_types", multiple=True, metavar="NAME", help="Events of this type; may be given several times.")
-@click.option("--aggregate-type", metavar="NAME", help="Events of this aggregate type.")
-@click.option("--aggregate-id", metavar="ID", help="Events of this aggregate, oldest first.")
-@click.option("--owner", metavar="NAME", help="Events of this owner.")
-@click.option("--token", metavar="TOKEN", help="Events of one execution.")
-@click.option("--correlation", metavar="ID", help="Events that one thing led to.")
-@click.option("--id", "event_id", metavar="ID", help="The event with this id.")
+@click.argument("file", type=EXISTING_LOG)
+@click.option("--type", "event_types", type=TEXT, multiple=True, metavar="NAME", help="Events of this type; may be given several times.")
+@click.option("--aggregate-type", type=TEXT, metavar="NAME", help="Events of this aggregate type.")
+@click.option("--aggregate-id", type=TEXT, metavar="ID", help="Events of this aggregate, oldest first.")
+@click.option("--owner", type=TEXT, metavar="NAME", help="Events of this owner.")
+@click.option("--token", type=TEXT, metavar="TOKEN", help="Events of one execution.")
+@click.option("--correlation", type=TEXT, metavar="ID", help="Events that one thing led to.")
+@click.option("--id", "event_id", type=TEXT, metavar="ID", help="The event with this id.")
 @click.option("--since", callback=moment, metavar="MOMENT", help="Events of then and later.")
 @click.option("--before", callback=moment, metavar="MOMENT", help="Events before then.")
 @click.option("--after", type=POSITION, default=0, metavar="POSITION", help="Events behind this position.")

@@ -8,6 +8,7 @@ import click
 import tallystick as ts
 from tallystick.host.log_command import as_object
 from tallystick.host.output import print_json, print_table
+from tallystick.host.parameters import LOG_TO_WRITE
 from tallystick.host.programs import TINY_STORE
 from tallystick.host.render import Arrow, Sequencer, mermaid
 from tallystick.scenarios.tiny_store.scripts import SCRIPTS, Script
@@ -31,7 +32,7 @@ def list_(*, as_json: bool) -> None:
 
 @command.command("run")
 @click.argument("name", type=click.Choice(list(SCRIPTS)), metavar="NAME")
-@click.option("--log", "log_path", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Keep the log in this new file.")
+@click.option("--log", "log_path", type=LOG_TO_WRITE, metavar="FILE", help="Keep the log in this new file.")
 @click.option("--mermaid", is_flag=True, help="Print the sequence diagram that the log makes, instead of the story.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def run(*, name: str, log_path: Path | None, mermaid: bool, as_json: bool) -> None:
@@ -56,13 +57,14 @@ def run(*, name: str, log_path: Path | None, mermaid: bool, as_json: bool) -> No
 def play(script: Script, log: ts.EventLog, audience: Audience) -> PlayedWrong | None:
     """Play a story to its end; what went wrong, if anything did."""
     stage = Stage(log, audience)
+    problem = None
     try:
         script.play(stage)
-    except PlayedWrong as problem:
-        return problem
-    finally:
-        stage.close()
-    return None
+    except PlayedWrong as wrong:
+        problem = wrong
+    # Not after any other error, as that of a log that cannot be opened: closing would only complain of it in other words.
+    stage.close()
+    return problem
 
 
 class Told(Audience):

@@ -6,12 +6,13 @@ import click
 
 import tallystick as ts
 from tallystick.host.output import print_json, progress_bar
+from tallystick.host.parameters import EXISTING_LOG
 from tallystick.host.programs import PROGRAMS
 from tallystick.host.verify import BadLog, Verified, verify
 
 
 @click.command("verify")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=EXISTING_LOG)
 @click.option(
     "--scenario", type=click.Choice(sorted(PROGRAMS)), metavar="NAME", help="Decode and fold everything with this scenario's code."
 )
