@@ -69,7 +69,10 @@ class Acting:
 
     def turn(self, cause: Cause) -> TurnInProgress:
         """A fresh turn on the present state."""
-        return TurnInProgress(self.setting, self.state, cause.tags)
+        turn = TurnInProgress(self.setting, self.state)
+        if cause.tags:
+            turn.tags = cause.tags
+        return turn
 
     def take(self, cause: Cause, run: Callable[..., None], *arguments: Any, outputs: Sequence[Output] = ()) -> TurnInProgress:
         """Run a handler by `run(turn, *arguments)` and carry out its effects, all or nothing.
@@ -77,7 +80,7 @@ class Acting:
         Raises:
             Exception: whatever the handler, its effects or the journal raised; nothing was changed.
         """
-        turn = TurnInProgress(self.setting, self.state, cause.tags)
+        turn = self.turn(cause)
         try:
             run(turn, *arguments)
         except BaseException as error:
@@ -88,7 +91,7 @@ class Acting:
 
     def react(self, recorded: Recorded, handler: Callable[..., Iterable[Any]], event: Any) -> bool:
         """Have a handler answer a record; whether it had anything to say. Otherwise as `take`."""
-        turn = TurnInProgress(self.setting, self.state, NO_TAGS)
+        turn = TurnInProgress(self.setting, self.state)
         try:
             for effect in handler(turn, event):
                 turn.carry_out(effect)
@@ -97,7 +100,7 @@ class Acting:
             raise
         if not turn.drafts:
             return False
-        self.append(turn, Cause(recorded.correlation, recorded.position))
+        self._append(turn, Origin(self.name, self.state.seen, recorded.correlation, recorded.position))
         return True
 
     def _check_raised(self, error: BaseException) -> None:
@@ -108,15 +111,18 @@ class Acting:
 
     def append(self, turn: TurnInProgress, cause: Cause, outputs: Sequence[Output] = ()) -> None:
         """Append what the turn has gathered, and adopt it. Every append carries `seen` (P1); outputs hang on it (P16)."""
-        state = self.state
         if not turn.drafts:
             for output in outputs:
                 self.journal.gate(output)
             return
-        if turn.begun or turn.settled:
-            outputs = self._gated(turn, outputs)
-        origin = Origin(self.name, state.seen, cause.correlation, cause.causation)
-        state.adopt(self.journal.append(origin, turn.drafts, outputs), turn.entries, turn.residents)
+        self._append(turn, Origin(self.name, self.state.seen, cause.correlation, cause.causation), outputs)
+
+    def _append(self, turn: TurnInProgress, origin: Origin, outputs: Sequence[Output] = ()) -> None:
+        if not turn.begun and not turn.settled:
+            self.state.adopt(self.journal.append(origin, turn.drafts, outputs), turn.entries, turn.residents)
+            return
+        outputs = self._gated(turn, outputs)
+        self.state.adopt(self.journal.append(origin, turn.drafts, outputs), turn.entries, turn.residents)
         deadlines = self.ports.deadlines
         for begun in turn.begun:
             if begun.deadline_us is not None:

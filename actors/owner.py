@@ -111,7 +111,7 @@ class OwnerActor(EngineActor):
 
     def take_events(self, limit: int) -> bool:
         """Take the next events in order, and move the cursor over them (P1); whether there may be more."""
-        lane, state, reactions = self.lane, self.state, self._reactions
+        lane, state, react = self.lane, self.state, self._react
         if not lane.attached:
             return self.catch_up(limit) or not self._journal.attach(lane, state.seen)
         pending = lane.pending
@@ -120,7 +120,7 @@ class OwnerActor(EngineActor):
                 break
             recorded = pending.popleft()
             state.seen = recorded.position
-            self._react(recorded, reactions[recorded.event_type])
+            react(recorded)
         seen = self._journal.seen_all(lane)
         if seen is None:
             return True
@@ -137,19 +137,18 @@ class OwnerActor(EngineActor):
             if until is not None and recorded.position > until:
                 return False
             state.seen = recorded.position
-            reaction = reactions.get(recorded.event_type)
-            if reaction is not None:
-                self._react(recorded, reaction)
+            if recorded.event_type in reactions:
+                self._react(recorded)
         if state.seen - state.logged_seen > SILENT_LIMIT:
             self._write_cursor()
         return len(records) == limit
 
-    def _react(self, recorded: Recorded, reaction: Callable[..., Any]) -> None:
+    def _react(self, recorded: Recorded) -> None:
         if self.state.parks and Source(recorded.aggregate_type, recorded.aggregate_id) in self.state.parking:
             return  # it waits behind the one that failed (P12)
         try:
             event = recorded.event if recorded.event is not None else self._codec.decode(recorded)
-            self._silent_reaction = not self.acting.react(recorded, reaction, event)
+            self._silent_reaction = not self.acting.react(recorded, self._reactions[recorded.event_type], event)
         except NotAccepted:
             raise
         except Exception as error:  # noqa: BLE001 - whatever the program's handler raised

@@ -13,7 +13,7 @@ from tallystick.domain.errors import EffectError
 from tallystick.domain.event import Aggregate, Event, Resident
 from tallystick.domain.execution import ExecutionMap, ExecutionRecord
 from tallystick.domain.parking import Parking
-from tallystick.domain.protocol import EXECUTION, IntentStarted, LateSuccess, ReactionFailed
+from tallystick.domain.protocol import ENGINE_STREAMS, EXECUTION, IntentStarted, LateSuccess, ReactionFailed
 from tallystick.domain.token import Token
 from tallystick.store.codec import Codec
 from tallystick.store.journal import Journal, Stream
@@ -61,7 +61,7 @@ class OwnerState:
         self._behaviour = behaviour
         self._codec = codec
         self._journal = journal
-        self._entries: dict[Stream, Entry] = {}
+        self.entries: dict[Stream, Entry] = {}
         self._closing: deque[tuple[int, Stream, int]] = deque()
         self._by_subject: dict[tuple[type[Any], str], dict[Token, None]] = {}
         self.aggregate_folds = _split(behaviour, resident=False)
@@ -81,11 +81,8 @@ class OwnerState:
 
     # Reading.
 
-    def entry(self, stream: Stream) -> Entry:
-        """An aggregate, read back from the log when it is not in memory: all its events are durable then (P17)."""
-        found = self._entries.get(stream)
-        if found is not None:
-            return found
+    def read_back(self, stream: Stream) -> Entry:
+        """An aggregate that is not in memory, from the log: all its events are durable then (P17)."""
         if self._journal.version(*stream) == 0:
             return NOTHING
         version, states = 0, cast("Mapping[type[Aggregate], Aggregate]", {})
@@ -131,10 +128,13 @@ class OwnerState:
     def adopt(self, records: Sequence[Recorded], entries: Mapping[Stream, Entry], residents: Residents) -> None:
         """Take over what a turn has decided, once it is appended; a closed aggregate is on its way out of memory."""
         for recorded in records:
-            self.fold_bookkeeping(recorded, recorded.event)
+            if recorded.token is not None or self.parks or recorded.aggregate_type in ENGINE_STREAMS:
+                self.fold_bookkeeping(recorded, recorded.event)
+        self.position = records[-1].position
+        self.logged_seen = self.seen
         self.residents = residents
         for stream, entry in entries.items():
-            self._entries[stream] = entry
+            self.entries[stream] = entry
             for state in entry[1].values():
                 if not state.closed:
                     break
@@ -213,14 +213,14 @@ class OwnerState:
         closing, watermark = self._closing, self._journal.watermark
         while closing and closing[0][0] <= watermark:
             _, stream, version = closing.popleft()
-            entry = self._entries.get(stream)
+            entry = self.entries.get(stream)
             if entry is not None and entry[0] == version:
-                del self._entries[stream]
+                del self.entries[stream]
 
     @property
     def aggregates_in_memory(self) -> int:
         """How many aggregates are held."""
-        return len(self._entries)
+        return len(self.entries)
 
 
 def _split(behaviour: Behaviour, *, resident: bool) -> dict[type[Event], tuple[Fold, ...]]:

@@ -98,19 +98,20 @@ class TurnInProgress:
         InvalidPayload: an event or intent with values that its types do not allow.
     """
 
-    __slots__ = ("_found", "_now_us", "_setting", "_state", "_tags", "begun", "drafts", "entries", "residents", "settled")
+    # Most turns need none of these: they are set on the turn when they are.
+    tags: Mapping[str, str] = NO_TAGS
+    """The execution's tags."""
+    begun: Sequence[Begun] = ()
+    settled: Sequence[ExecutionRecord] = ()
+    _now_us = 0
 
-    def __init__(self, setting: Setting, state: OwnerState, tags: Mapping[str, str] = NO_TAGS) -> None:
+    def __init__(self, setting: Setting, state: OwnerState) -> None:
         self._setting = setting
         self._state = state
-        self._tags = tags
-        self._now_us = 0
-        self._found: dict[Stream, Entry] = {}
+        self._read: dict[Stream, Entry] = {}
         self.drafts: list[Draft] = []
         self.entries: dict[Stream, Entry] = {}
         self.residents = state.residents
-        self.begun: Sequence[Begun] = ()
-        self.settled: Sequence[ExecutionRecord] = ()
 
     # What handlers see.
 
@@ -126,11 +127,6 @@ class TurnInProgress:
         """The turn's time."""
         return from_micros(self.now_us)
 
-    @property
-    def tags(self) -> Mapping[str, str]:
-        """The execution's tags."""
-        return self._tags
-
     def new_id(self) -> str:
         """A new id."""
         return self._setting.identity.new_id(self.now_us)
@@ -145,12 +141,15 @@ class TurnInProgress:
         if aggregate_type is None:
             msg = f"{self._setting.behaviour.name} folds nothing into {kind.__name__}; a module reads only its own aggregates."
             raise EffectError(msg)
-        return cast("G | None", self._before((aggregate_type, key))[1].get(kind))
+        stream = (aggregate_type, key)
+        entry = self._state.entries.get(stream) or self._read_back(stream)
+        return cast("G | None", entry[1].get(kind))
 
-    def _before(self, stream: Stream) -> Entry:
-        entry = self._found.get(stream)
+    def _read_back(self, stream: Stream) -> Entry:
+        """An aggregate that is not in memory; asked for once a turn."""
+        entry = self._read.get(stream)
         if entry is None:
-            entry = self._found[stream] = self._state.entry(stream)
+            entry = self._read[stream] = self._state.read_back(stream)
         return entry
 
     def resident(self, kind: type[Re]) -> Re:
@@ -191,13 +190,17 @@ class TurnInProgress:
         form = publication.form
         payload, event = self._setting.codec.encoded(form, event)
         stream = (publication.aggregate_type, event.aggregate_id)
-        version, states = self.entries.get(stream) or self._before(stream)
+        entries = self.entries
+        version, states = entries.get(stream) or self._state.entries.get(stream) or self._read_back(stream)
         if publication.folds:
             states = folded(states, publication.folds, event)
-        self.entries[stream] = (version + 1, states)
+        entries[stream] = (version + 1, states)
         if publication.resident_folds:
             self.residents = folded(self.residents, publication.resident_folds, event)
-        self._draft(Draft(form, stream, version, payload, event, token, settles))
+        drafts = self.drafts
+        if len(drafts) >= EFFECTS_LIMIT:
+            raise EffectError(TOO_MANY)
+        drafts.append(Draft(form, stream, version, payload, event, token, settles))
 
     def note(self, token: Token, event: Any) -> None:
         """Write an engine event of an execution."""

@@ -85,7 +85,9 @@ class Journal:
         self.known_streams = KnownStreams()
         self._window: list[Recorded] = []
         self._base = head.position + 1
-        self._ends: dict[Stream, Recorded] = {}
+        self._ends: dict[Stream, Recorded] = {}  # the last record of each stream, as far as it came since the last turnover
+        self._ends_before: dict[Stream, Recorded] = {}  # and between that turnover and the one before
+        self._turned_at = head.position
         self._taken = head.position  # up to here records were handed to the log
         self._outputs: list[Output] = []
         self._resting = 0  # so many of the outputs, from the first, rest on nothing that the log was not handed
@@ -124,91 +126,86 @@ class Journal:
     def append(self, origin: Origin, drafts: Sequence[Draft], outputs: Sequence[Output] = ()) -> list[Recorded]:
         """Number the events and publish them; all or nothing. Returns at once: they are durable when the watermark has passed them.
 
+        Positions and times never decrease together, and so neither do ids (P23). Every event of every owner comes through here, so there
+        are no calls in it that could be left out.
+
         Raises:
             VersionConflict: an aggregate is not at the version expected; nothing was appended.
             NotAccepted: this journal has ended; nothing was appended.
         """
+        window, lanes_of, log_tag = self._window, self._lanes_of, self._log_tag
+        records: list[Recorded] = []
         with self._lock:
+            ends, ends_before = self._ends, self._ends_before
             if self.failure is not None:
                 raise NotAccepted from self.failure
             if len(drafts) > 1:
                 self._check_versions(drafts)
-            if self.tail == self._taken and not self._outputs:
+            position = self.tail
+            if position == self._taken and not self._outputs:
                 self.on_pending()
-            records = self._number(origin, drafts)
+            now_us = self._clock.now_us()
+            if now_us < self._last_us:
+                now_us = self._last_us
+            self._last_us = now_us
+            owner, seen, causation = origin.owner, origin.seen, origin.causation
+            correlation = origin.correlation or event_id_of(log_tag, position + 1, now_us)
+            for draft in drafts:
+                form, stream, expected = draft.form, draft.stream, draft.expected_version
+                aggregate_type, aggregate_id = stream
+                last = ends.get(stream) or ends_before.get(stream)
+                if last is None:
+                    version = (self.version(aggregate_type, aggregate_id) if expected is None else expected) + 1
+                    if version == 1 and aggregate_type != EXECUTION:
+                        self.known_streams.add(aggregate_type, aggregate_id)
+                else:
+                    version = last.aggregate_version + 1
+                    if expected is not None and expected + 1 != version:
+                        raise VersionConflict(*stream, expected=expected, actual=version - 1)
+                position += 1
+                record = Recorded(
+                    position,
+                    form.name,
+                    form.version,
+                    aggregate_type,
+                    aggregate_id,
+                    version,
+                    now_us,
+                    owner,
+                    correlation,
+                    draft.payload,
+                    draft.token,
+                    draft.settles,
+                    causation,
+                    seen,
+                    log_tag,
+                    draft.event,
+                )
+                ends[stream] = record
+                records.append(record)
+                window.append(record)
+                self.tail = position
+                for lane in lanes_of.get(form.name, ()):
+                    lane.offer(record)
             if outputs:
                 self._outputs += outputs
                 self._unreleased += len(outputs)
-            if self.tail >= self._nudge_at:
+            if position >= self._nudge_at:
                 self._nudge()
         return records
 
-    def _number(self, origin: Origin, drafts: Sequence[Draft]) -> list[Recorded]:
-        """Make the drafts records, and show them. Positions and times never decrease together, and so neither do ids (P23)."""
-        tag, ends, window, lanes_of = self._log_tag, self._ends, self._window, self._lanes_of
-        now_us = self._clock.now_us()
-        if now_us < self._last_us:
-            now_us = self._last_us
-        self._last_us = now_us
-        owner, seen, causation = origin.owner, origin.seen, origin.causation
-        correlation = origin.correlation or event_id_of(tag, self.tail + 1, now_us)
-        records: list[Recorded] = []
-        for draft in drafts:
-            form, stream = draft.form, draft.stream
-            aggregate_type, aggregate_id = stream
-            version = self._version_after(stream, draft.expected_version)
-            if version == 1 and aggregate_type != EXECUTION:
-                self.known_streams.add(aggregate_type, aggregate_id)
-            position = self.tail + 1
-            record = ends[stream] = Recorded(
-                position,
-                form.name,
-                form.version,
-                aggregate_type,
-                aggregate_id,
-                version,
-                now_us,
-                owner,
-                correlation,
-                draft.payload,
-                draft.token,
-                draft.settles,
-                causation,
-                seen,
-                tag,
-                draft.event,
-            )
-            records.append(record)
-            window.append(record)
-            self.tail = position
-            for lane in lanes_of.get(form.name, ()):
-                lane.offer(record)
-        return records
-
-    def _version_after(self, stream: Stream, expected: int | None) -> int:
-        last = self._ends.get(stream)
-        if last is not None:
-            actual = last.aggregate_version
-        elif expected is not None:
-            return expected + 1
-        else:
-            actual = self.version(*stream)
-        if expected is not None and expected != actual:
-            raise VersionConflict(*stream, expected=expected, actual=actual)
-        return actual + 1
-
     def _check_versions(self, drafts: Sequence[Draft]) -> None:
         """Of several drafts none is numbered before all can be (S6)."""
-        fresh: dict[Stream, int] = {}
+        versions: dict[Stream, int] = {}
         for draft in drafts:
             stream, expected = draft.stream, draft.expected_version
-            actual = fresh.get(stream)
+            actual = versions.get(stream)
             if actual is None:
-                fresh[stream] = self._version_after(stream, expected)
-            elif expected is not None and expected != actual:
+                last = self._last_in_memory(stream)
+                actual = last.aggregate_version if last is not None else expected if expected is not None else self.version(*stream)
+            if expected is not None and expected != actual:
                 raise VersionConflict(*stream, expected=expected, actual=actual)
-            else:
-                fresh[stream] = actual + 1
+            versions[stream] = actual + 1
 
     def _nudge(self) -> None:
         """Now and then, wake those too whom nothing concerned, so that their cursors move; and end lanes that have grown too long."""
@@ -299,13 +296,11 @@ class Journal:
         surplus = min(len(self._window) - WINDOW_RECORDS, self.watermark + 1 - self._base)
         if surplus < WINDOW_RECORDS // 4:
             return
-        ends = self._ends
-        for record in self._window[:surplus]:
-            stream = (record.aggregate_type, record.aggregate_id)
-            if ends.get(stream) is record:
-                del ends[stream]
         del self._window[:surplus]
         self._base += surplus
+        if self.watermark >= self._turned_at:  # all that is let go of here came before
+            self._ends_before, self._ends = self._ends, {}
+            self._turned_at = self.tail
 
     # Looking up: the tail first, then a freshly begun read transaction (P17).
 
@@ -326,20 +321,24 @@ class Journal:
 
     def version(self, aggregate_type: str, aggregate_id: str) -> int:
         """An aggregate's last version, speculation included; 0 when there is no event of it."""
-        known = self._ends.get((aggregate_type, aggregate_id))
+        known = self._last_in_memory((aggregate_type, aggregate_id))
         if known is not None:
             return known.aggregate_version
         return self._log.version(aggregate_type, aggregate_id) if self._may_have(aggregate_type, aggregate_id) else 0
 
     def last(self, aggregate_type: str, aggregate_id: str) -> Recorded | None:
         """An aggregate's last record, speculation included."""
-        known = self._ends.get((aggregate_type, aggregate_id))
+        known = self._last_in_memory((aggregate_type, aggregate_id))
         if known is not None:
             return known
         if not self._may_have(aggregate_type, aggregate_id):
             return None
         query = Query(aggregate_type=aggregate_type, aggregate_id=aggregate_id, newest_first=True, limit=1)
         return next(iter(self._log.read(query)), None)
+
+    def _last_in_memory(self, stream: Stream) -> Recorded | None:
+        """What of a stream is speculative is always found: the newer records are looked through first, and only durable ones are let go of."""
+        return self._ends.get(stream) or self._ends_before.get(stream)
 
     def _may_have(self, aggregate_type: str, aggregate_id: str) -> bool:
         """Whether the log may have events of an aggregate; executions are not in the filter, for their tokens are new or known."""

@@ -58,7 +58,7 @@ class JournalMachine(RuleBasedStateMachine):
             versions[key] += 1
             numbered.append((key, versions[key]))
         made = [self.desk.output("") for _ in range(outputs)]
-        known = self.desk.journal._ends.get(("Thing", keys[0]))
+        known = self.desk.journal._last_in_memory(("Thing", keys[0]))
         if stale and known is not None:
             drafts[0] = draft(keys[0], known.aggregate_version + 1)
             with pytest.raises(ts.VersionConflict):
