@@ -30,7 +30,9 @@ class Admission:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._condition = threading.Condition()
+        self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
+        self._waiting = 0
         self._outstanding: dict[int, HostReply] = {}
         self._open = False
         self._closed_for: BaseException | None = None
@@ -46,6 +48,11 @@ class Admission:
         """Commands without a reply."""
         return len(self._outstanding)
 
+    @property
+    def waiting(self) -> int:
+        """Callers that wait for room."""
+        return self._waiting
+
     def enter(self, reply: HostReply, when_full: WhenFull, timeout_s: float | None) -> None:
         """Let a command in.
 
@@ -53,18 +60,20 @@ class Admission:
             Overloaded: a limit is reached, and the caller does not wait, or has waited long enough.
             NotAccepted: the system is not running.
         """
-        with self._condition:
+        with self._lock:
             if not self.has_room() and (when_full == "raise" or not self._wait_for_room(timeout_s)):
                 self._check_running()
                 raise Overloaded(self._full())
-            self._check_running()
+            if self._ended or not self._open:
+                self._check_running()
             self._outstanding[id(reply)] = reply
 
-    def leave(self, reply: HostReply) -> None:
-        """Its reply has been given."""
-        with self._condition:
-            self._outstanding.pop(id(reply), None)
-            self._condition.notify()
+    def leave(self, reply: HostReply) -> bool:
+        """Its reply is being given; False when that was done before."""
+        with self._lock:
+            if self._waiting:
+                self._room.notify()
+            return self._outstanding.pop(id(reply), None) is not None
 
     def _check_running(self) -> None:
         if self._ended or not self._open:
@@ -76,10 +85,14 @@ class Admission:
     def _wait_for_room(self, timeout_s: float | None) -> bool:
         """Looks again now and then, for nobody tells when the disk or a slow owner has caught up."""
         left_s = math.inf if timeout_s is None else timeout_s
-        while not self._condition.wait_for(self._may_decide, min(left_s, PRESSURE_CHECK_S)):
-            left_s -= PRESSURE_CHECK_S
-            if left_s <= 0:
-                return False
+        self._waiting += 1
+        try:
+            while not self._room.wait_for(self._may_decide, min(left_s, PRESSURE_CHECK_S)):
+                left_s -= PRESSURE_CHECK_S
+                if left_s <= 0:
+                    return False
+        finally:
+            self._waiting -= 1
         return True
 
     def has_room(self) -> bool:
@@ -106,24 +119,24 @@ class Admission:
 
     def open(self) -> None:
         """Let commands in."""
-        with self._condition:
+        with self._lock:
             self._open, self._started, self._closed_for = True, True, None
-            self._condition.notify_all()
+            self._room.notify_all()
 
     def pause(self, cause: BaseException) -> None:
         """Let none in while the engine is rebuilt; those that can wait, wait."""
-        with self._condition:
+        with self._lock:
             self._open, self._closed_for = False, cause
 
     def end(self, cause: BaseException | None = None) -> None:
         """Let none in any more, in the thread that says so (P26)."""
-        with self._condition:
+        with self._lock:
             self._open, self._ended, self._closed_for = False, True, cause
-            self._condition.notify_all()
+            self._room.notify_all()
 
     def withdraw_all(self, cause: BaseException | None) -> None:
         """Answer those that were never run (P18)."""
-        with self._condition:
+        with self._lock:
             left = list(self._outstanding.values())
         for reply in left:
             reply.withdraw(cause)

@@ -111,16 +111,10 @@ class Engine:
         for owner in self.owners.values():
             owner.wake()
 
-    @property
-    def lag(self) -> int:
-        """How many positions the slowest owner is behind the tail. Asked for every command."""
-        slowest = tail = self.journal.tail
+    def pressure(self) -> tuple[int, int]:
+        """How many records are numbered but not yet durable, and how many positions the slowest owner is behind. Asked for every command."""
+        tail = slowest = self.journal.tail
         for owner in self._all_owners:
             if owner.lane.awake and owner.state.seen < slowest:
                 slowest = owner.state.seen
-        return tail - slowest
-
-    @property
-    def undurable(self) -> int:
-        """How many records are numbered but not yet durable."""
-        return self.journal.tail - self.journal.watermark
+        return tail - self.journal.watermark, tail - slowest

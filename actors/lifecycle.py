@@ -27,7 +27,6 @@ class Lifecycle:
         self._engine: Engine | None = None
         self.restarts = Restarts(policy, program.runtime.clock)
         self.status: Status = "new"
-        admission.pressure = self._pressure
         admission.catch_up = self._catch_up
 
     @property
@@ -60,10 +59,6 @@ class Lifecycle:
         """The present log."""
         return self._log
 
-    def _pressure(self) -> tuple[int, int]:
-        engine = self._engine
-        return (0, 0) if engine is None else (engine.undurable, engine.lag)
-
     def _catch_up(self) -> None:
         engine = self._engine
         if engine is not None:
@@ -94,6 +89,7 @@ class Lifecycle:
         engine = Engine(self._program, log, lambda actor, error: self._crashed(engine, actor, error))
         recover(engine)
         self._engine = engine
+        self._admission.pressure = engine.pressure
         engine.begin()
         self._program.runtime.start()
         self.status = "running"

@@ -11,22 +11,21 @@ from tallystick.store.journal import Fate
 
 
 class HostReply:
-    """One answer on its way to a host's future. Whichever of `release`, `lost` and `withdraw` comes first resolves it."""
+    """One answer on its way to a host's future. Whichever of `release`, `lost` and `withdraw` comes first resolves it.
 
-    __slots__ = ("_deliver", "_error", "_lock", "_resolved", "future", "value")
+    `leave` says, once, that this one is the first; `resolve` is handed the reply then, in the same thread.
+    """
 
-    def __init__(self, future: "Future[Any]", deliver: Callable[["HostReply"], None]) -> None:
-        self.future = future
+    __slots__ = ("_error", "_leave", "_resolve", "future", "given", "value")
+
+    def __init__(self, leave: Callable[["HostReply"], bool], resolve: Callable[["HostReply"], None]) -> None:
+        self.future: Future[Any] = Future()
         self.value: Any = None
-        self._error: BaseException | None = None
-        self._deliver = deliver
-        self._lock = threading.Lock()
-        self._resolved = False
-
-    @property
-    def given(self) -> bool:
+        self.given = False
         """Whether the host has its answer. A request that was withdrawn on its way to an actor must not be carried out any more (P18)."""
-        return self._resolved
+        self._error: BaseException | None = None
+        self._leave = leave
+        self._resolve = resolve
 
     def answer(self, value: Any) -> None:
         """What `release` will hand out."""
@@ -52,12 +51,10 @@ class HostReply:
         self._once(error)
 
     def _once(self, error: BaseException | None) -> None:
-        with self._lock:
-            if self._resolved:
-                return
-            self._resolved = True
-        self._error = error
-        self._deliver(self)
+        if self._leave(self):
+            self._error = error
+            self.given = True
+            self._resolve(self)
 
     def resolve(self) -> None:
         """Resolve the future; its callbacks run in this thread. A caller that has cancelled the future hears nothing."""

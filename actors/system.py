@@ -186,12 +186,7 @@ class System:
         resolve: Deliver = HostReply.resolve,
     ) -> HostReply:
         """Let a message in and send it; its reply leaves admission when it is given."""
-
-        def give(given: HostReply) -> None:
-            self._admission.leave(given)
-            resolve(given)
-
-        reply = HostReply(Future(), give)
+        reply = HostReply(self._admission.leave, resolve)
         if self._runtime.inline and when_full == "wait":  # nobody else can make room while this thread waits
             self._runtime.until(self._admission.has_room, 0)
             when_full = "raise"

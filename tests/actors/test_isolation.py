@@ -290,7 +290,7 @@ def refused_then_let_in(system: ts.System, make_room: Callable[[], None]) -> Non
     answers: SimpleQueue[str] = SimpleQueue()
     asking = threading.Thread(target=lambda: answers.put(system.ask(Order(order_id="c"))), daemon=True)
     asking.start()
-    wait_until(lambda: bool(system._admission._condition._waiters))  # type: ignore[attr-defined]
+    wait_until(lambda: system._admission.waiting > 0)
     make_room()
     assert answers.get(timeout=PATIENCE_S) == "c"
 

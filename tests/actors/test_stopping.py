@@ -197,7 +197,7 @@ def test_p26_a_command_that_waits_for_room_when_a_stop_comes_is_not_accepted(rea
 
     waiting: Any = threading.Thread(target=wait_for_room, daemon=True)
     waiting.start()
-    wait_until(lambda: bool(system._admission._condition._waiters))  # type: ignore[attr-defined]
+    wait_until(lambda: system._admission.waiting > 0)
     stopping = threading.Thread(target=system.stop, daemon=True)
     stopping.start()
     assert refused.wait(PATIENCE_S)
