@@ -1,13 +1,13 @@
 """What is measured of a run, the same for every side of a comparison. Not the workloads themselves."""
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+
+from benchmarks.peak_memory import peak_rss_bytes
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,20 +75,6 @@ def percentile(values: Sequence[float], percent: float) -> float:
         raise ValueError(msg)
     rank = math.ceil(len(values) * percent / 100)
     return sorted(values)[max(rank, 1) - 1]
-
-
-def peak_rss_bytes() -> int:
-    """The most memory this process has held.
-
-    Linux: from the process's own status, since getrusage there starts with the peak of the process that started this one.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def stored_bytes(path: Path) -> int:

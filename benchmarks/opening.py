@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 
 import tallystick as ts
-from benchmarks.figures import peak_rss_bytes
 from benchmarks.order_flow import AtOnce, happy_order
+from benchmarks.peak_memory import peak_rss_bytes
 from tallystick.scenarios.tiny_store.system import modules
 
 

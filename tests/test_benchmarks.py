@@ -26,8 +26,41 @@ def test_a_benchmark_prints_its_figures_as_json(arguments: list[str], keys: set[
     name, *options = arguments
     if name == "order_flow":
         options += ["--directory", str(tmp_path)]
-    command = [sys.executable, "-m", f"benchmarks.{name}", *options, "--json"]
-    done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=True, timeout=120)  # noqa: S603 - our own program
-    figures = json.loads(done.stdout.splitlines()[-1])
+    figures = json.loads(last_line(name, *options, "--json"))
     assert set(figures) == keys
     assert all(value > 0 for value in figures.values())
+
+
+def last_line(name: str, *options: str) -> str:
+    """The last line that a benchmark prints."""
+    command = [sys.executable, "-m", f"benchmarks.{name}", *options]
+    done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=True, timeout=120)  # noqa: S603 - our own program
+    return done.stdout.splitlines()[-1]
+
+
+def test_starting_is_measured_beyond_a_bare_interpreter() -> None:
+    figures = json.loads(last_line("startup", "--runs", "1", "--json"))
+    times = {"interpreter_ms", "import_ms", "system_ms"}
+    sizes = {"interpreter_rss_mb", "import_rss_mb", "system_rss_mb"}
+    assert set(figures) == {"runs"} | times | sizes
+    assert all(figures[name] > 0 for name in sizes)
+
+
+def test_the_growth_of_memory_is_that_from_the_few_orders_to_the_many(tmp_path: Path) -> None:
+    figures = json.loads(last_line("memory", "--orders", "10", "--then", "30", "--directory", str(tmp_path), "--json"))
+    assert (figures["orders"], figures["then_orders"]) == (10, 30)
+    growth_mb = figures["then_peak_rss_mb"] - figures["peak_rss_mb"]
+    assert figures["growth_mb"] == pytest.approx(growth_mb, abs=0.1)
+    assert figures["growth_bytes_per_order"] == pytest.approx(growth_mb * 1e6 / 20, abs=0.1)
+
+
+@pytest.mark.parametrize("command", [["startup", "--runs", "0"], ["memory", "--orders", "5", "--then", "5"]])
+def test_a_measurement_of_nothing_is_refused(command: list[str]) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        last_line(*command)
+    assert refused.value.returncode == 2
+
+
+def test_for_people_there_is_a_figure_a_line(tmp_path: Path) -> None:
+    assert "system_rss_mb" in last_line("startup", "--runs", "1")
+    assert "growth_bytes_per_order" in last_line("memory", "--orders", "10", "--then", "11", "--directory", str(tmp_path))
