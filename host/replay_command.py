@@ -23,7 +23,7 @@ def command(*, orders: Path, log_path: Path, as_json: bool) -> None:
     """Run recorded orders through the store, in virtual time.
 
     ORDERS holds one JSON object a line, sorted by placed_at; - is standard input. A replay that was stopped or killed goes on when it
-    is started again with the same orders, or with more behind them, and the same log.
+    is started again with the same orders and the same log; more orders may stand behind them by then.
     """
     started_s = time.monotonic()
     size_bytes = _size_bytes(orders)

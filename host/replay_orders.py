@@ -91,8 +91,12 @@ class HeldOrders:
             raise WrongLog(msg)
 
     def passed_over(self, order: RecordedOrder) -> WrongLog:
-        """The error where the log has no such order, though it goes on beyond the moment when it should have been placed."""
-        return WrongLog(f"{self._log.path} lacks order {order.order_id}, but goes beyond {order.placed_at.isoformat()}, when it was placed")
+        """The error where the log has no such order, though it goes on beyond the moment when it should have been placed.
+
+        So it is with the log of a replay that came to its end, when the file has grown by orders of before that end.
+        """
+        number, moment = self._matched + 1, order.placed_at.isoformat()
+        return WrongLog(f"{self._log.path} lacks order {order.order_id}, number {number}, but goes beyond {moment}, when it was placed")
 
 
 def _differing(placed: ts.Recorded, order: RecordedOrder) -> Iterator[str]:

@@ -88,9 +88,17 @@ def test_an_order_that_is_not_as_the_log_has_it_is_refused(
     assert f"Order all-in-order in {log} differs from that in {changed}: {field}." in refusal(changed, log)
 
 
-def test_an_order_that_the_log_passed_over_is_refused(log: Path, written: Write, every_path: Orders) -> None:
+def test_an_order_that_was_added_for_a_time_that_the_log_has_passed_is_refused(log: Path, written: Write, every_path: Orders) -> None:
     counts(written(every_path[:1]), log)
-    assert f"{log} lacks order all-in-the-past, but goes beyond 2020-01-01T00:00:00+00:00" in refusal(written(every_path), log)
+    said = refusal(written(every_path), log)
+    assert f"{log} lacks order all-in-the-past, number 2, but goes beyond 2020-01-01T00:00:00+00:00, when it was placed." in said
+
+
+def test_a_replay_that_was_stopped_goes_on_with_a_file_that_has_grown_meanwhile(
+    log: Path, written: Write, every_path: Orders, result: dict[str, Any]
+) -> None:
+    assert run(written([*every_path[:10], b"stop here\n"]), log).exit_code == 2
+    assert counts(written(every_path), log) == result
 
 
 def test_a_line_that_was_spoiled_since_is_named_rather_than_its_order_missed(log: Path, written: Write, every_path: Orders) -> None:
