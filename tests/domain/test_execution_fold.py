@@ -64,7 +64,7 @@ def recorded(position: int, step: Step) -> Recorded:
         owner="doers",
         correlation=f"c{position}",
         payload=b"",
-        token=step.token,
+        token=None if step.token is None else ts.Token(step.token),
         settles=step.settles,
     )
 
