@@ -126,8 +126,7 @@ class Acting:
         deadlines = self.ports.deadlines
         for begun in turn.begun:
             if begun.deadline_us is not None:
-                context = Context(self.name, begun.token)
-                deadlines.arm(context, begun.deadline_us, TimeoutDue(context, 1))
+                deadlines.arm(begun.context, begun.deadline_us, TimeoutDue(begun.context, 1))
         for settled in turn.settled:
             deadlines.disarm(Context(self.name, settled.token))
 
@@ -136,8 +135,8 @@ class Acting:
         for begun in turn.begun:
             started = begun.started
             if started.actions:
-                context = Context(self.name, begun.token)
-                gated.append(self.start_output(StartQueue(context, 1, started.intent.subject, started.actions, begun.deadline_us)))
+                start = StartQueue(begun.context, 1, started.intent.subject, started.actions, begun.deadline_us)
+                gated.append(self.start_output(start))
         gated.extend(self.finish_output(record.token) for record in turn.settled if record.started.actions)
         return gated
 

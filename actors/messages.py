@@ -15,7 +15,7 @@ from tallystick.domain.token import Token
 from tallystick.store.journal import Output
 
 
-class Context(NamedTuple):
+class Context(msgspec.Struct, frozen=True, gc=False):
     """Where a report belongs."""
 
     owner: str
@@ -50,35 +50,35 @@ class QueueFailed(msgspec.Struct, frozen=True, eq=False, gc=False):
     final: bool = False
 
 
-class QueueRejected(NamedTuple):
+class QueueRejected(msgspec.Struct, frozen=True, eq=False, gc=False):
     """The queue did not take the actions."""
 
     context: Context
     cause: Literal["busy", "no_actions", "unknown_subject", "superseded"]
 
 
-class TimeoutDecision(NamedTuple):
+class TimeoutDecision(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A timeout is in the log and awaits its owner's decision."""
 
     context: Context
     fired: Recorded
 
 
-class TimeoutDue(NamedTuple):
+class TimeoutDue(msgspec.Struct, frozen=True, eq=False, gc=False):
     """An attempt's deadline has come; for the timer itself, which writes it down before the owner hears of it."""
 
     context: Context
     attempt: int
 
 
-class RetryDue(NamedTuple):
+class RetryDue(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A scheduled retry's time has come."""
 
     context: Context
     attempt: int
 
 
-class ParkedDue(NamedTuple):
+class ParkedDue(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A parked source may be tried again."""
 
     context: Context

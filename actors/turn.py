@@ -6,6 +6,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
+from tallystick.actors.messages import Context
 from tallystick.actors.state import Entry, OwnerState, folded
 from tallystick.domain.behaviour import Behaviour, Fold
 from tallystick.domain.clock import Clock, Identity
@@ -13,7 +14,7 @@ from tallystick.domain.effect import Begin, NeedsPerson, Settle
 from tallystick.domain.envelope import MICROSECOND, Settles, from_micros
 from tallystick.domain.errors import EffectError
 from tallystick.domain.event import Aggregate, Event, Resident
-from tallystick.domain.execution import Execution, ExecutionRecord
+from tallystick.domain.execution import Execution, ExecutionRecord, timeout_us_of
 from tallystick.domain.intent import Intent
 from tallystick.domain.outcome import Outcome, settlement
 from tallystick.domain.protocol import EXECUTION, IntentStarted, PersonNeeded
@@ -85,7 +86,7 @@ class Setting:
 class Begun(msgspec.Struct, frozen=True, eq=False, gc=False):
     """An execution that the turn opens."""
 
-    token: Token
+    context: Context
     started: IntentStarted[Any, Any]
     deadline_us: int | None
 
@@ -249,7 +250,7 @@ class TurnInProgress:
 
     def _begin(self, begin: Begin) -> None:
         token = begin.token or self.new_token()
-        if begin.token is not None and (self._state.was_begun(token) or any(token == begun.token for begun in self.begun)):
+        if begin.token is not None and (self._state.was_begun(token) or any(token == begun.context.token for begun in self.begun)):
             msg = f"Token {token} was used before; begin with a new one."
             raise EffectError(msg)
         for action in begin.actions:
@@ -257,13 +258,13 @@ class TurnInProgress:
                 name = type(action).__name__
                 msg = f"Nobody performs {name}: pass {name}.performed_by(…) to the system."
                 raise EffectError(msg)
-        timeout = begin.timeout if begin.timeout is not None else type(begin.intent).timeout
-        deadline_us = None if timeout is None else self.now_us + timeout // MICROSECOND
+        timeout_us = timeout_us_of(type(begin.intent)) if begin.timeout is None else begin.timeout // MICROSECOND
+        deadline_us = None if timeout_us is None else self.now_us + timeout_us
         started: IntentStarted[Any, Any] = IntentStarted(
             intent=begin.intent,
             actions=begin.actions,
             deadline=None if deadline_us is None else from_micros(deadline_us),
-            timeout_us=None if begin.timeout is None else begin.timeout // MICROSECOND,
+            timeout_us=None if begin.timeout is None else timeout_us,
             retry=begin.retry,
             priority=begin.priority,
             origin=begin.origin,
@@ -272,7 +273,7 @@ class TurnInProgress:
             tags=begin.tags,
         )
         form, payload, started = self._setting.codec.encode_started(started)
-        self.begun = (*self.begun, Begun(token, started, deadline_us))
+        self.begun = (*self.begun, Begun(Context(self._setting.behaviour.name, token), started, deadline_us))
         self._draft(Draft(form, (EXECUTION, token), 0, payload, started, token))
 
     def _own(self, token: Token) -> ExecutionRecord:

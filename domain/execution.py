@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from typing import Any, Generic, Literal, TypeVar
 
 from msgspec import structs
@@ -18,6 +19,12 @@ I = TypeVar("I", bound=Intent[Any])  # noqa: E741 - the intent's type
 
 CALLS_LIMIT = 20
 """How often an execution's actions are started, repeated attempts after crashes included, before it needs a person (P6)."""
+
+
+@cache
+def timeout_us_of(intent: type[Intent[Any]]) -> int | None:
+    """How long one attempt of an intent may take, if its own setting holds."""
+    return None if intent.timeout is None else intent.timeout // MICROSECOND
 
 
 class Execution(Record, Generic[I]):
@@ -59,8 +66,7 @@ class ExecutionRecord(Record):
         """How long one attempt may take."""
         if self.started.timeout_us is not None:
             return self.started.timeout_us
-        timeout = type(self.intent).timeout
-        return None if timeout is None else timeout // MICROSECOND
+        return timeout_us_of(type(self.intent))
 
     @property
     def due_us(self) -> int | None:

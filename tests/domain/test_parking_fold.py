@@ -11,12 +11,13 @@ from tallystick.domain import parking
 from tallystick.domain.envelope import Recorded, Settles, from_micros, to_micros
 from tallystick.domain.parking import REACTION_RETRY, Parked, Parking, Source
 from tallystick.domain.protocol import EXECUTION, CursorAdvanced, ReactionFailed, ReactionRedriven, ReactionResumed
+from tallystick.domain.token import Token
 
 NOON_US = 1_767_268_800_000_000
 OUTCOME = msgspec.Raw(b'{"type":"Failed","code":"X"}')
 
 
-def recorded(position: int, payload: Any, token: str | None = None, settles: Settles | None = None) -> Recorded:
+def recorded(position: int, payload: Any, token: Token | None = None, settles: Settles | None = None) -> Recorded:
     return Recorded(
         position=position,
         event_type=type(payload).__name__,
