@@ -41,7 +41,7 @@ numbers = st.integers(min_value=1, max_value=9)
 
 
 @st.composite
-def events(draw: st.DrawFn) -> tuple[Any, str | None, Settles | None]:
+def events(draw: st.DrawFn) -> tuple[Any, Token | None, Settles | None]:
     kind, key = draw(sources)
     which = draw(st.sampled_from(["failed", "resumed", "redriven", "settled", "other"]))
     if which == "failed":
@@ -54,12 +54,12 @@ def events(draw: st.DrawFn) -> tuple[Any, str | None, Settles | None]:
     if which == "redriven":
         return ReactionRedriven(aggregate_type=kind, aggregate_id=key, position=1, who="me"), None, None
     if which == "settled":
-        return CursorAdvanced(), key, "failed"
-    return CursorAdvanced(), draw(st.none() | st.just(key)), None
+        return CursorAdvanced(), Token(key), "failed"
+    return CursorAdvanced(), draw(st.none() | st.just(Token(key))), None
 
 
 @given(st.lists(events(), max_size=30))
-def test_after_any_sequence_of_events_the_parking_is_the_models(given_events: list[tuple[Any, str | None, Settles | None]]) -> None:
+def test_after_any_sequence_of_events_the_parking_is_the_models(given_events: list[tuple[Any, Token | None, Settles | None]]) -> None:
     folded: Parking = parking.nothing_parked()
     model: dict[tuple[str, str], tuple[int, int, int | None]] = {}
     for position, (payload, token, settles) in enumerate(given_events, start=1):
