@@ -112,7 +112,7 @@ class Engine:
             owner.wake()
 
     def pressure(self) -> tuple[int, int]:
-        """How many records are numbered but not yet durable, and how many positions the slowest owner is behind. Asked for every command."""
+        """How many records are not yet durable, and how many positions the slowest owner is behind. Asked for every command."""
         tail = slowest = self.journal.tail
         for owner in self._all_owners:
             if owner.lane.awake and owner.state.seen < slowest:

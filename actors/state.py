@@ -13,7 +13,7 @@ from tallystick.domain.errors import EffectError
 from tallystick.domain.event import Aggregate, Event, Resident
 from tallystick.domain.execution import ExecutionMap, ExecutionRecord
 from tallystick.domain.parking import Parking
-from tallystick.domain.protocol import ENGINE_STREAMS, EXECUTION, IntentStarted, LateSuccess, ReactionFailed
+from tallystick.domain.protocol import ENGINE_STREAMS, EXECUTION, LateSuccess, ReactionFailed
 from tallystick.domain.token import Token
 from tallystick.store.codec import Codec
 from tallystick.store.journal import Journal, Stream
@@ -117,7 +117,7 @@ class OwnerState:
                 record = self.open.get(token)
                 if record is not None:
                     executions[token] = record
-                elif token in executions:
+                elif token in self._executions:
                     del executions[token]
             self._executions = executions.persistent()
             self._changed.clear()
@@ -149,8 +149,7 @@ class OwnerState:
         seen = recorded.seen
         if seen is not None and seen > self.logged_seen:
             self.logged_seen = seen
-            if seen > self.seen:
-                self.seen = seen
+            self.seen = max(self.seen, seen)
         if recorded.token is not None:
             self._fold_execution(recorded, recorded.token, payload)
         if self.parks or type(payload) is ReactionFailed:
@@ -164,17 +163,18 @@ class OwnerState:
     def _fold_execution(self, recorded: Recorded, token: Token, payload: Any) -> None:
         before = self.open.get(token)
         after = execution.after(before, recorded, payload)
-        if after is not before:
-            self._changed[token] = None
-            if after is None:
-                self._close(before, recorded)
-            else:
-                self.open[token] = after
-                if before is None:
-                    intent = after.started.intent
-                    self._by_subject.setdefault((type(intent), intent.subject), {})[token] = None
-        elif type(payload) is LateSuccess:
-            self.abandoned = self.abandoned.discard(token)
+        if after is before:
+            if type(payload) is LateSuccess:
+                self.abandoned = self.abandoned.discard(token)
+            return
+        self._changed[token] = None
+        if after is not None:
+            self.open[token] = after
+            if before is None:
+                intent = after.started.intent
+                self._by_subject.setdefault((type(intent), intent.subject), {})[token] = None
+        elif before is not None:
+            self._close(before, recorded)
 
     def _close(self, record: ExecutionRecord, recorded: Recorded) -> None:
         token, intent = record.token, record.started.intent

@@ -123,7 +123,7 @@ class Journal:
         with self._lock:
             return None if lane.pending or not lane.attached else self.tail
 
-    def append(self, origin: Origin, drafts: Sequence[Draft], outputs: Sequence[Output] = ()) -> list[Recorded]:
+    def append(self, origin: Origin, drafts: Sequence[Draft], outputs: Sequence[Output] = ()) -> list[Recorded]:  # noqa: C901 - flat on purpose
         """Number the events and publish them; all or nothing. Returns at once: they are durable when the watermark has passed them.
 
         Positions and times never decrease together, and so neither do ids (P23). Every event of every owner comes through here, so there
@@ -145,23 +145,18 @@ class Journal:
             if position == self._taken and not self._outputs:
                 self.on_pending()
             now_us = self._clock.now_us()
-            if now_us < self._last_us:
-                now_us = self._last_us
-            self._last_us = now_us
+            self._last_us = now_us = max(now_us, self._last_us)
             owner, seen, causation = origin.owner, origin.seen, origin.causation
             correlation = origin.correlation or event_id_of(log_tag, position + 1, now_us)
             for draft in drafts:
                 form, stream, expected = draft.form, draft.stream, draft.expected_version
                 aggregate_type, aggregate_id = stream
                 last = ends.get(stream) or ends_before.get(stream)
-                if last is None:
-                    version = (self.version(aggregate_type, aggregate_id) if expected is None else expected) + 1
-                    if version == 1 and aggregate_type != EXECUTION:
-                        self.known_streams.add(aggregate_type, aggregate_id)
-                else:
-                    version = last.aggregate_version + 1
-                    if expected is not None and expected + 1 != version:
-                        raise VersionConflict(*stream, expected=expected, actual=version - 1)
+                version = (self._version_in_log(stream, expected) if last is None else last.aggregate_version) + 1
+                if expected is not None and expected + 1 != version:
+                    raise VersionConflict(*stream, expected=expected, actual=version - 1)
+                if version == 1 and aggregate_type != EXECUTION:
+                    self.known_streams.add(aggregate_type, aggregate_id)
                 position += 1
                 record = Recorded(
                     position,
@@ -202,10 +197,16 @@ class Journal:
             actual = versions.get(stream)
             if actual is None:
                 last = self._last_in_memory(stream)
-                actual = last.aggregate_version if last is not None else expected if expected is not None else self.version(*stream)
+                actual = self._version_in_log(stream, expected) if last is None else last.aggregate_version
             if expected is not None and expected != actual:
                 raise VersionConflict(*stream, expected=expected, actual=actual)
             versions[stream] = actual + 1
+
+    def _version_in_log(self, stream: Stream, expected: int | None) -> int:
+        """The version of a stream that is not in memory. An execution that is begun has a token that is new: its owner has seen to that."""
+        if expected is not None and stream[0] == EXECUTION:
+            return expected
+        return self._log.version(*stream) if self._may_have(*stream) else 0
 
     def _nudge(self) -> None:
         """Now and then, wake those too whom nothing concerned, so that their cursors move; and end lanes that have grown too long."""
@@ -321,10 +322,9 @@ class Journal:
 
     def version(self, aggregate_type: str, aggregate_id: str) -> int:
         """An aggregate's last version, speculation included; 0 when there is no event of it."""
-        known = self._last_in_memory((aggregate_type, aggregate_id))
-        if known is not None:
-            return known.aggregate_version
-        return self._log.version(aggregate_type, aggregate_id) if self._may_have(aggregate_type, aggregate_id) else 0
+        stream = (aggregate_type, aggregate_id)
+        known = self._last_in_memory(stream)
+        return self._version_in_log(stream, None) if known is None else known.aggregate_version
 
     def last(self, aggregate_type: str, aggregate_id: str) -> Recorded | None:
         """An aggregate's last record, speculation included."""
@@ -337,7 +337,7 @@ class Journal:
         return next(iter(self._log.read(query)), None)
 
     def _last_in_memory(self, stream: Stream) -> Recorded | None:
-        """What of a stream is speculative is always found: the newer records are looked through first, and only durable ones are let go of."""
+        """What is speculative is always found: newer records are looked through first, and only durable ones are let go of."""
         return self._ends.get(stream) or self._ends_before.get(stream)
 
     def _may_have(self, aggregate_type: str, aggregate_id: str) -> bool:

@@ -13,7 +13,7 @@ from tallystick.domain.errors import SnapshotError
 FIRST_BITS = 1 << 20
 BITS_A_KEY = 16
 SPREAD = 2_654_435_769
-"""2**32 over the golden ratio (Knuth, TAOCP 6.4): the second of a key's two bits, from the one checksum. Both must be the same everywhere."""
+"""2**32 over the golden ratio (Knuth, TAOCP 6.4): gives the second of a key's two bits from its one checksum."""
 FORMAT = 2
 OWNER = "\0streams"
 """The name under which it is kept among the owners' snapshots; no module can have it."""

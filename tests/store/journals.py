@@ -118,7 +118,7 @@ def draft(
     of: str | None = None,
     settles: Settles | None = None,
 ) -> Draft:
-    return Draft(FORMS[event_type], (kind, key), expected, b"{}", None, of, settles)
+    return Draft(FORMS[event_type], (kind, key), expected, b"{}", None, None if of is None else ts.Token(of), settles)
 
 
 def in_threads(count: int, work: Callable[[int], None]) -> None:
