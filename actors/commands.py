@@ -10,7 +10,8 @@ from tallystick.actors.acting import Acting, Cause
 from tallystick.actors.messages import Ask
 from tallystick.actors.turn import TurnInProgress
 from tallystick.domain.command import Command
-from tallystick.domain.errors import EffectError, IdempotencyConflict, NotAccepted, Rejected
+from tallystick.domain.envelope import Recorded
+from tallystick.domain.errors import EffectError, IdempotencyConflict, NotAccepted, Rejected, VersionConflict
 from tallystick.domain.protocol import COMMAND, CommandSettled
 from tallystick.domain.record import type_argument
 from tallystick.store.codec import Codec
@@ -29,8 +30,12 @@ class Commands:
     def ask(self, message: Ask) -> None:
         """Answer from the log if the key was used before (P15), else decide."""
         try:
-            if message.key is None or not self._answered_before(message, message.key):
-                self._decide(message)
+            try:
+                self._answer(message)
+            except VersionConflict as conflict:
+                if conflict.aggregate_type != COMMAND:
+                    raise
+                self._answer(message)  # another owner, on a thread of its own, has used the key meanwhile: now it is found
         except NotAccepted as error:
             message.reply.refuse(error)
             message.reply.release()
@@ -38,17 +43,28 @@ class Commands:
         except Exception as error:  # noqa: BLE001 - whatever the handler raised is the caller's to see, when all before it is durable
             self._refuse(message, error)
 
-    def _decide(self, message: Ask) -> None:
+    def _answer(self, message: Ask) -> None:
+        if message.key is None:
+            self._decide(message, 0)
+            return
+        last = self._acting.journal.last(COMMAND, message.key)
+        if last is None or last.occurred_at_us < self._acting.clock.now_us() - KEYS_KEPT_US:
+            self._decide(message, 0 if last is None else last.aggregate_version)
+        else:
+            self._answer_again(message, last)
+
+    def _decide(self, message: Ask, answers_before: int) -> None:
         try:
-            self._acting.take(NO_CAUSE, self._run, message, outputs=(message.reply,))
+            self._acting.take(NO_CAUSE, self._run, message, answers_before, outputs=(message.reply,))
         except Rejected as refusal:
             if message.key is None:
                 raise
             message.reply.refuse(refusal)
             settled = self._settled(message.command, None, refusal)
-            self._acting.take(NO_CAUSE, TurnInProgress.note_in, (COMMAND, message.key), settled, outputs=(message.reply,))
+            answer = ((COMMAND, message.key), settled, answers_before)
+            self._acting.take(NO_CAUSE, TurnInProgress.note_in, *answer, outputs=(message.reply,))
 
-    def _run(self, turn: TurnInProgress, message: Ask) -> None:
+    def _run(self, turn: TurnInProgress, message: Ask, answers_before: int) -> None:
         command = message.command
         handler = self._acting.setting.behaviour.commands[type(command)]
         decision = handler(turn, command)
@@ -63,7 +79,7 @@ class Commands:
         if message.key is not None:
             reply = self._codec.value_bytes(message.reply.value)
             self._codec.read_value(reply, type_argument(type(command), Command))  # so that a repetition can be answered
-            turn.note_in((COMMAND, message.key), self._settled(command, reply))
+            turn.note_in((COMMAND, message.key), self._settled(command, reply), answers_before)
 
     def _refuse(self, message: Ask, error: Exception) -> None:
         message.reply.refuse(error)
@@ -76,23 +92,20 @@ class Commands:
             return CommandSettled(command=name, content_hash=content_hash, rejected=True, code=refusal.code, message=refusal.message)
         return CommandSettled(command=name, content_hash=content_hash, reply=msgspec.Raw(reply or b"null"))
 
-    def _answered_before(self, message: Ask, key: str) -> bool:
+    def _answer_again(self, message: Ask, recorded: Recorded) -> None:
         """A duplicate gets the first one's reply, gated behind it even if that is still on its way to the disk (P15)."""
-        recorded = self._acting.journal.last(COMMAND, key)
-        if recorded is None or recorded.occurred_at_us < self._acting.clock.now_us() - KEYS_KEPT_US:
-            return False
         settled: CommandSettled = self._codec.decode(recorded)
         reply = message.reply
         if settled.content_hash != self._codec.content_hash(message.command):
             self._acting.counters.count("idempotency_conflicts")
-            reply.refuse(IdempotencyConflict(f"Idempotency key {key!r} was used for another {settled.command}; use a new key."))
+            used = f"Idempotency key {message.key!r} was used for another {settled.command}; use a new key."
+            reply.refuse(IdempotencyConflict(used))
         elif settled.rejected:
             reply.refuse(Rejected(settled.code, settled.message))
         else:
             reply.answer(self._codec.read_value(bytes(settled.reply), type_argument(type(message.command), Command)))
         self._acting.counters.count("repeated_commands")
         self._acting.journal.gate(reply)
-        return True
 
 
 NO_CAUSE = Cause()

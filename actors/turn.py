@@ -208,10 +208,10 @@ class TurnInProgress:
         form, payload, event = self._setting.codec.encode(event)
         self._draft(Draft(form, (EXECUTION, token), None, payload, event, token))
 
-    def note_in(self, stream: Stream, event: Any) -> None:
+    def note_in(self, stream: Stream, event: Any, expected_version: int | None = None) -> None:
         """Write an engine event that belongs to no execution."""
         form, payload, event = self._setting.codec.encode(event)
-        self._draft(Draft(form, stream, None, payload, event))
+        self._draft(Draft(form, stream, expected_version, payload, event))
 
     def settle(self, record: ExecutionRecord, outcome: Outcome[Any]) -> None:
         """End an execution: its settlement handler hears the outcome, and exactly one completion event is written."""

@@ -1,10 +1,13 @@
 """Commands: answered once, remembered by key, and never before what they rest on is durable (P15, P16)."""
 
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
 import tallystick as ts
+from tallystick.actors.messages import Ask
+from tallystick.actors.replies import HostReply
 from tests.actors.stage import Stage
 from tests.actors.workshop import Desk, Do, Drop, Order, Ordered
 
@@ -58,6 +61,28 @@ def test_p15_a_concurrent_duplicate_is_answered_from_the_tail_and_no_sooner_than
     assert first.result() == "a"
     assert second.result() == "a" if same else isinstance(second.exception(), ts.IdempotencyConflict)
     assert len(stage.of_type("JobBegun")) == 1
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_p15_of_two_owners_that_are_given_one_key_at_the_same_moment_one_uses_it(stage: Stage, *, refused: bool) -> None:
+    """On a thread each, the second may look for the key before the first has appended its answer."""
+    if refused:
+        stage.system.ask(Do(job_id="a"))
+        stage.idle()
+    ordered: Future[Any] = Future()
+
+    def hook(what: str, _job_id: str) -> None:
+        if what == "do" and not ordered.done():
+            ordered.set_result(None)
+            reply = HostReply(lambda _reply: True, HostReply.resolve)
+            stage.engine.owners["desk"].handlers[Ask](Ask(Order(order_id="b"), "k", reply))
+
+    stage.workshop.hook = hook
+    with pytest.raises(ts.IdempotencyConflict):
+        stage.system.ask(Do(job_id="a"), idempotency_key="k")
+    stage.idle()
+    assert (len(stage.of_type("Ordered")), len(stage.of_type("CommandSettled"))) == (1, 1)
+    assert [each.job_id for each in stage.events("JobBegun")] == (["a"] if refused else []) + ["b"]
 
 
 def test_p15_if_the_first_ones_commit_fails_so_does_its_duplicates(stage: Stage) -> None:
