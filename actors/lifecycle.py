@@ -49,10 +49,21 @@ class Lifecycle:
 
     def present_journal(self) -> Journal | None:
         """The present generation's journal; waits while it is being rebuilt. None when the system has stopped, or was not started."""
-        while self.status == "recovering":
-            self._program.runtime.until(lambda: self.status != "recovering", DRAIN_S)
+        self._wait_for_rebuild()
         engine = self._engine
         return None if engine is None else engine.journal
+
+    def present_log(self) -> EventLog:
+        """The log of the present generation; waits while it is being opened anew."""
+        self._wait_for_rebuild()
+        return self._log
+
+    def _wait_for_rebuild(self) -> None:
+        runtime = self._program.runtime
+        while self.status == "recovering":
+            if not runtime.until(lambda: self.status != "recovering", DRAIN_S) and runtime.inline:
+                msg = "The system is being rebuilt by the very thread that asks; ask again when that is done."
+                raise NotAccepted(msg)
 
     @property
     def log(self) -> EventLog:

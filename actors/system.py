@@ -15,6 +15,7 @@ from tallystick.actors.lifecycle import Lifecycle
 from tallystick.actors.messages import Ask, Discard, Inspect, Inspected, Redrive, SettleByHand, SettleFromOutside
 from tallystick.actors.owner import OwnerActor
 from tallystick.actors.performer import PerformerPool
+from tallystick.actors.reading import following, matching
 from tallystick.actors.replies import HostReply, Resolver
 from tallystick.actors.runtimes.dispatcher import DispatcherRuntime
 from tallystick.actors.runtimes.runtime import Runtime
@@ -42,11 +43,6 @@ Re = TypeVar("Re", bound=Resident)
 
 Deliver = Callable[[HostReply], None]
 """How a reply resolves its future: in the thread that releases it, or elsewhere."""
-
-SUBSCRIBED_AT_ONCE = 1000
-SUBSCRIPTION_CHECK_S = 0.5
-"""How long a subscription waits at most before it looks whether the system still runs."""
-
 
 class OpenExecution(NamedTuple):
     """An execution that was begun and has not ended."""
@@ -219,12 +215,24 @@ class System:
         return self._settle_from_outside(token, None, reason)
 
     def _settle_from_outside(self, token: Token, result: object, failure: Failed | None) -> bool:
-        begun = self._life.engine.journal.last(EXECUTION, token)
+        begun = self._begun(token)
         if begun is None or begun.owner not in self._behaviours:
             self._counters.count("unknown_tokens")
             warn("report.unknown_token", token=token)
             return False
         return bool(self._wait(self._send(begun.owner, lambda reply: SettleFromOutside(token, result, failure, reply))))
+
+    def _begun(self, token: Token) -> Recorded | None:
+        """The last record of an execution; looked for again where a rebuild came between."""
+        while True:
+            journal = self._life.present_journal()
+            if journal is None:
+                return self._life.engine.journal.last(EXECUTION, token)  # raises, and says why there is none
+            try:
+                return journal.last(EXECUTION, token)
+            except LogError:
+                if journal is self._life.present_journal():
+                    raise
 
     # Reading.
 
@@ -235,7 +243,7 @@ class System:
             msg = f"No module of this system folds events into {kind.__name__}."
             raise DefinitionError(msg)
         states: Mapping[type[Aggregate], Aggregate] = {}
-        for recorded in self._life.log.read(Query(aggregate_type=behaviour.streams[kind], aggregate_id=key)):
+        for recorded in matching(self._life, Query(aggregate_type=behaviour.streams[kind], aggregate_id=key)):
             event = self._codec.decode(recorded)
             folds = [fold for fold in behaviour.folds.get(type(event), ()) if fold.into is kind]
             states = folded(states, folds, event)
@@ -251,28 +259,14 @@ class System:
 
     def events(self, **filters: Any) -> Iterator[Recorded]:
         """Durable records by the fields of `Query`: `events(aggregate_id=…)`, `events(event_types=("OrderPlaced",), newest_first=True)`."""
-        return self._life.log.read(Query(**filters))
+        return matching(self._life, Query(**filters))
 
     def subscribe(self, after: int = 0, *, event_types: Collection[str] = ()) -> Iterator[Recorded]:
         """Durable records after a position, and then each further one as it becomes durable; of these types, or of all.
 
         Goes on when the engine was rebuilt. Ends when the system stops; in the stepped runtime, when there is nothing further by now.
         """
-        while (journal := self._life.present_journal()) is not None:
-            try:
-                records = journal.durable_after(after, SUBSCRIBED_AT_ONCE)
-            except LogError:
-                if self._life.status == "running" and journal.failure is None:
-                    raise
-                continue  # its log was closed under it
-            for recorded in records:
-                after = recorded.position
-                if not event_types or recorded.event_type in event_types:
-                    yield recorded
-            if not records:
-                if self._runtime.inline:
-                    return
-                journal.wait_durable(after + 1, SUBSCRIPTION_CHECK_S)
+        return following(self._life, after, event_types, waits=not self._runtime.inline)
 
     # Operating.
 

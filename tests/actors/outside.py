@@ -25,6 +25,8 @@ class Disk:
         self.reached = threading.Event()
         self.passable = threading.Event()
         self.passable.set()
+        self.openable = threading.Event()
+        self.openable.set()
 
     def fails(self, *, written: bool, times: int = 1) -> None:
         """The next writes raise, after or before their records are there."""
@@ -47,6 +49,7 @@ class FaultyLog(ts.MemoryLog):
         self.disk = Disk()
 
     def open(self) -> Head:
+        assert self.disk.openable.wait(PATIENCE_S), "a test left the disk closed"
         if self.disk.openings_that_fail:
             raise self.disk.openings_that_fail.pop(0)
         return super().open()

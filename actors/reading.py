@@ -1,0 +1,60 @@
+"""Reading what is durable, in whatever thread asks: it goes on over a rebuild, which closes the log under it and opens the next."""
+
+from collections.abc import Collection, Iterator
+
+from msgspec import structs
+
+from tallystick.actors.lifecycle import Lifecycle
+from tallystick.domain.envelope import Recorded
+from tallystick.domain.errors import LogError
+from tallystick.store.log import Query
+
+SUBSCRIBED_AT_ONCE = 1000
+SUBSCRIPTION_CHECK_S = 0.5
+"""How long a subscription waits at most before it looks whether the system still runs."""
+
+
+def matching(life: Lifecycle, query: Query) -> Iterator[Recorded]:
+    """The durable records that match.
+
+    Raises:
+        LogError: the log cannot be read, or the system was not started, or has stopped.
+    """
+    while True:
+        log = life.present_log()
+        try:
+            for recorded in log.read(query):
+                yield recorded
+                query = _beyond(query, recorded.position)
+        except LogError:
+            if life.present_log() is log:
+                raise
+        else:
+            return
+
+
+def _beyond(query: Query, position: int) -> Query:
+    """What is left of a query when the record at that position has been read."""
+    limit = None if query.limit is None else query.limit - 1
+    if query.newest_first:
+        return structs.replace(query, until=position - 1, limit=limit)
+    return structs.replace(query, after=position, limit=limit)
+
+
+def following(life: Lifecycle, after: int, event_types: Collection[str], *, waits: bool) -> Iterator[Recorded]:
+    """Durable records after a position, and, if it `waits`, each further one until the system stops."""
+    while (journal := life.present_journal()) is not None:
+        try:
+            records = journal.durable_after(after, SUBSCRIBED_AT_ONCE)
+        except LogError:
+            if life.status == "running" and journal.failure is None:
+                raise
+            continue  # its log was closed under it
+        for recorded in records:
+            after = recorded.position
+            if not event_types or recorded.event_type in event_types:
+                yield recorded
+        if not records:
+            if not waits:
+                return
+            journal.wait_durable(after + 1, SUBSCRIPTION_CHECK_S)
