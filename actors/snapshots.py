@@ -10,7 +10,7 @@ from tallystick.actors.state import OwnerState, Residents
 from tallystick.actors.telling import warn
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.errors import LogError, SnapshotError
-from tallystick.domain.event import Aggregate
+from tallystick.domain.event import Resident
 from tallystick.domain.execution import ExecutionRecord
 from tallystick.domain.parking import Parked, Source
 from tallystick.domain.record import Record
@@ -20,7 +20,7 @@ from tallystick.store.codec import Codec
 from tallystick.store.journal import Fate, Journal
 from tallystick.store.log import EventLog, Query, Snapshot
 
-FORMAT = 1
+FORMAT = 2
 
 
 class SavedExecution(Record):
@@ -44,6 +44,7 @@ class SavedState(Record):
 
     seen: int
     residents: dict[str, msgspec.Raw]
+    fold_versions: dict[str, int]
     executions: tuple[SavedExecution, ...]
     parking: tuple[SavedParking, ...]
     abandoned: dict[str, int]
@@ -113,7 +114,7 @@ class SnapshotOutput:
         self._codec = codec
         self._position = state.position
         self._seen = state.seen
-        self._residents: Mapping[type[Aggregate], Aggregate] = state.residents
+        self._residents: Residents = state.residents
         self._executions = state.executions
         self._parking = state.parking
         self._abandoned = state.abandoned
@@ -142,6 +143,7 @@ class SnapshotOutput:
         saved = SavedState(
             seen=self._seen,
             residents={kind.__name__: msgspec.Raw(_encoder.encode(value)) for kind, value in self._residents.items()},
+            fold_versions={kind.__name__: kind.fold_version for kind in self._residents if issubclass(kind, Resident)},
             executions=executions,
             parking=tuple(SavedParking(aggregate_type=s[0], aggregate_id=s[1], parked=p) for s, p in self._parking.items()),
             abandoned={str(token): position for token, position in self._abandoned.items()},
@@ -166,6 +168,10 @@ def restore(snapshot: Snapshot, state: OwnerState, behaviour: Behaviour, codec: 
         kinds = {kind.__name__: kind for kind in behaviour.residents}
         if set(kinds) != set(saved.residents):
             msg = f"Snapshot of {snapshot.owner} has residents {sorted(saved.residents)}, the module has {sorted(kinds)}."
+            raise SnapshotError(msg)
+        versions = {name: kind.fold_version for name, kind in kinds.items()}
+        if versions != saved.fold_versions:
+            msg = f"Snapshot of {snapshot.owner} has fold versions {saved.fold_versions}, the module has {versions}."
             raise SnapshotError(msg)
         residents: Residents = {
             kinds[name]: msgspec.json.decode(bytes(raw), type=kinds[name], dec_hook=_persistent) for name, raw in saved.residents.items()

@@ -42,4 +42,10 @@ class Aggregate(Record):
 
 
 class Resident(Aggregate):
-    """A state that stays in memory, folded from any of its owner's events: stock, counters. There is one of each kind."""
+    """A state that stays in memory, folded from any of its owner's events: stock, counters. There is one of each kind.
+
+    It is part of snapshots. When a fold into it changes, or its fields do, raise `fold_version`: then snapshots of the older form are left
+    out, and the state is folded from the log once.
+    """
+
+    fold_version: ClassVar[int] = 1

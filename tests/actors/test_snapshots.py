@@ -103,7 +103,7 @@ def test_p21_the_story_goes_on_alike_with_and_without_snapshots(stage: Stage, *,
     [
         {"body": b"{broken"},
         {"body": b"{}"},
-        {"body": b'{"seen":0,"residents":{"Gone":{}},"executions":[],"parking":[],"abandoned":{}}'},
+        {"body": b'{"seen":0,"residents":{"Gone":{}},"executions":[],"foldVersions":{},"parking":[],"abandoned":{}}'},
         {"format": 99},
     ],
     ids=["not JSON", "without its fields", "of other residents", "of another format"],
@@ -278,3 +278,31 @@ def test_p21_a_module_with_another_resident_than_its_snapshot_folds_the_events_a
     stage.reopen([NewKeeper()])
     assert stage.system.resident(Count).orders == 1
     assert any(line["event"] == "snapshot.left_out" for line in lines)
+
+
+def test_p21_a_resident_whose_fold_has_changed_is_folded_anew_when_it_says_so(lines: list[Any]) -> None:
+    class Size(ts.Resident):
+        total: int = 0
+
+    class OldScale(Keeper):
+        @ts.folds(Ordered, Size)
+        def weighed(self, size: Size, _event: Ordered) -> Size:
+            return Size(total=size.total + 1)
+
+    class NewScale(Keeper):
+        @ts.folds(Ordered, Size)
+        def weighed(self, size: Size, _event: Ordered) -> Size:
+            return Size(total=size.total + 10)
+
+    stage = Stage([OldScale()])
+    stage.system.ask(Order(order_id="a"))
+    stage.reopen([NewScale()])
+    assert stage.system.resident(Size).total == 1, "nothing says that the snapshot's state is of another fold"
+    stage.system.stop()
+    Size.fold_version = 2
+    stage.reopen([NewScale()])
+    assert stage.system.resident(Size).total == 10
+    (left_out,) = {line["error"] for line in lines if line["event"] == "snapshot.left_out"}
+    assert "fold versions" in left_out
+    stage.reopen([NewScale()])
+    assert records_folded(lines) == 0
