@@ -1,6 +1,5 @@
 """Snapshots: an owner's state as bytes, and back. A shorter way to the same state, never another one: all can be deleted (S7, P21)."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec

@@ -44,6 +44,7 @@ Re = TypeVar("Re", bound=Resident)
 Deliver = Callable[[HostReply], None]
 """How a reply resolves its future: in the thread that releases it, or elsewhere."""
 
+
 class OpenExecution(NamedTuple):
     """An execution that was begun and has not ended."""
 
