@@ -9,6 +9,7 @@ from tallystick.actors.counters import Counters
 from tallystick.actors.messages import Mailbox
 from tallystick.actors.owner import OwnerActor
 from tallystick.actors.performer import PerformerPool
+from tallystick.actors.probing import Prober
 from tallystick.actors.queue import QueueActor
 from tallystick.actors.router import RouterActor
 from tallystick.actors.runtimes.runtime import Runtime
@@ -73,7 +74,8 @@ class Engine:
         self.owners: dict[str, OwnerActor] = {}
         self._posts: dict[str, Mailbox] = {}
         self.router = RouterActor(runtime, crash, self._posts, program.counters)
-        self.queue = QueueActor(runtime, crash, program.pool, self.router.post)
+        self.prober = Prober(program.pool, runtime, self.router.post)
+        self.queue = QueueActor(runtime, crash, program.pool, self.router.post, self.prober.ask)
         self.timer = TimerActor(runtime, crash, self.journal, program.codec, self.clock, self.router.post)
         self.writer = WriterActor(runtime, crash, self.journal, log, self._posts.values)
         self.journal.on_pending = lambda: self.writer.post.tell(GATHERED)

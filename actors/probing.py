@@ -1,12 +1,17 @@
-"""Probing: asking the outside world, after a crash, whether calls in doubt had their effect. Bounded in time; silence is no answer."""
+"""Probing: asking the outside world whether calls in doubt had their effect. Silence is no answer.
+
+After a crash, calls without a report are in doubt, and recovery asks about all of them, bounded in time. While the system runs, a call that
+raised after its execution had ended is: it may have had its effect all the same, and nobody will perform it again.
+"""
 
 import threading
+from collections import deque
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
-from tallystick.actors.engine import Program
-from tallystick.actors.messages import Context, StartQueue
-from tallystick.actors.performer import Answered, RunningCall
+from tallystick.actors.messages import Context, Mailbox, QueueCompleted, StartQueue
+from tallystick.actors.performer import Answered, PerformerPool, RunningCall
+from tallystick.actors.runtimes.runtime import Runtime
 from tallystick.actors.telling import warn
 from tallystick.domain.action import Action, Done, Later, NotDone, Unknown
 from tallystick.domain.token import Token
@@ -45,11 +50,11 @@ class Verdict(NamedTuple):
 AGAIN = Verdict()
 
 
-def probe_all(program: Program, doubts: list[Doubt]) -> list[Verdict]:
+def probe_all(pool: PerformerPool, runtime: Runtime, doubts: list[Doubt]) -> list[Verdict]:
     """Probe every doubt, several at once; those whose probes do not answer within the limit are to be performed again."""
     verdicts: list[Verdict] = [AGAIN] * len(doubts)
-    if program.runtime.inline:
-        return [_probe(program, doubt) for doubt in doubts]
+    if runtime.inline:
+        return [_probe(pool, doubt) for doubt in doubts]
     waiting: SimpleQueue[int] = SimpleQueue()
     answered: SimpleQueue[tuple[int, Verdict]] = SimpleQueue()
     for index in range(len(doubts)):
@@ -61,11 +66,11 @@ def probe_all(program: Program, doubts: list[Doubt]) -> list[Verdict]:
                 index = waiting.get_nowait()
             except Empty:
                 return
-            answered.put((index, _probe(program, doubts[index])))
+            answered.put((index, _probe(pool, doubts[index])))
 
     for number in range(min(PROBES_AT_ONCE, len(doubts))):
         threading.Thread(target=work, name=f"tallystick-probe-{number + 1}", daemon=True).start()
-    clock = program.runtime.clock
+    clock = runtime.clock
     end_us = clock.now_us() + int(PROBING_LIMIT_S * 1e6)
     for done in range(len(doubts)):
         try:
@@ -77,13 +82,13 @@ def probe_all(program: Program, doubts: list[Doubt]) -> list[Verdict]:
     return verdicts
 
 
-def _probe(program: Program, doubt: Doubt) -> Verdict:
+def _probe(pool: PerformerPool, doubt: Doubt) -> Verdict:
     """Ask for each action in order. What is done is held as its call's answer, so that performing goes on behind it."""
     start = StartQueue(doubt.context, doubt.attempt, "", doubt.actions, doubt.deadline_us)
     result: Any = None
     for index, action in enumerate(doubt.actions):
         call = RunningCall(start, index, several=len(doubt.actions) > 1)
-        performer = program.pool.performers.get(type(action))
+        performer = pool.performers.get(type(action))
         if performer is None or performer.probe is None:
             return AGAIN
         try:
@@ -94,7 +99,7 @@ def _probe(program: Program, doubt: Doubt) -> Verdict:
         if isinstance(answer, Unknown):
             return Verdict(unknown=True)
         if isinstance(answer, Later) and doubt.attempt:
-            program.pool.hold(Answered(call, answer))
+            pool.hold(Answered(call, answer))
             return Verdict(resume=True)
         if not isinstance(answer, Done):
             if not isinstance(answer, NotDone | Later):
@@ -102,5 +107,45 @@ def _probe(program: Program, doubt: Doubt) -> Verdict:
             return AGAIN
         result = answer.result
         if doubt.attempt:
-            program.pool.hold(Answered(call, result))
+            pool.hold(Answered(call, result))
     return Verdict(resume=True, done=True, result=result)
+
+
+class Prober:
+    """Asks about calls that raised when nobody waited for them any more; a success goes to the owner as a late one (P10).
+
+    At most `PROBES_AT_ONCE` threads ask, outside the actors; what has not been asked when the engine ends is not asked any more.
+    """
+
+    def __init__(self, pool: PerformerPool, runtime: Runtime, router: Mailbox) -> None:
+        self._pool = pool
+        self._runtime = runtime
+        self._router = router
+        self._waiting: deque[StartQueue] = deque()
+        self._lock = threading.Lock()
+        self._asking = 0
+
+    def ask(self, start: StartQueue) -> None:
+        """Find out, soon, whether its actions were done after all; never blocks but in the stepped runtime, which asks at once."""
+        if not all(self._pool.performers[type(action)].probe for action in start.actions):
+            return
+        self._waiting.append(start)
+        with self._lock:
+            if self._asking >= PROBES_AT_ONCE:
+                return
+            self._asking += 1
+        self._runtime.background("probe", self._work)
+
+    def _work(self) -> None:
+        while True:
+            try:
+                start = self._waiting.popleft()
+            except IndexError:
+                with self._lock:
+                    if self._waiting:
+                        continue
+                    self._asking -= 1
+                return
+            verdict = _probe(self._pool, Doubt(start.context.owner, start.context.token, 0, None, start.actions))
+            if verdict.done:
+                self._router.tell(QueueCompleted(start.context, None, verdict.result))

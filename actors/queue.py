@@ -1,6 +1,7 @@
 """The queue: performs the actions of each subject in order, and reports by owner and token. It decides nothing about what follows."""
 
 from collections import deque
+from collections.abc import Callable
 
 from tallystick.actors.actor import Crash, EngineActor, Host
 from tallystick.actors.messages import (
@@ -23,12 +24,14 @@ WAITING_LIMIT = 1000
 class Running:
     """One attempt of one token's actions."""
 
-    __slots__ = ("call", "index", "lane", "start")
+    __slots__ = ("call", "in_doubt", "index", "lane", "start")
 
     def __init__(self, start: StartQueue) -> None:
         self.start = start
         self.index = 0
         self.call: RunningCall | None = None
+        self.in_doubt = False
+        """Whether the call has raised: it may have had its effect all the same."""
         self.lane = (start.context.owner, start.subject or f"\0{start.context.token}")
         """Queues of one lane run one after another; without a subject there is nobody to wait for."""
 
@@ -36,8 +39,10 @@ class Running:
 class QueueActor(EngineActor):
     """One actor for all subjects. Starts and cancels reach it when they are durable, in log order, so it decides in log order (P11)."""
 
-    def __init__(self, host: Host, crash: Crash, pool: PerformerPool, router: Mailbox) -> None:
+    def __init__(self, host: Host, crash: Crash, pool: PerformerPool, router: Mailbox, ask: Callable[[StartQueue], None]) -> None:
         super().__init__("queue", host, crash)
+        self._ask = ask
+        """Finds out whether what ended in doubt was done after all."""
         self._pool = pool
         self._router = router
         self._running: dict[Token, Running] = {}
@@ -81,6 +86,10 @@ class QueueActor(EngineActor):
         last = call.index + 1 == len(call.start.actions)
         context, attempt = call.start.context, call.start.attempt
         if answered.failure is not None:
+            if running is None and not answered.final and not self.draining:
+                self._ask(call.start)
+            elif current and running is not None:
+                running.in_doubt = not answered.final
             if current or running is None or running.start.attempt != attempt:  # the owner counts a stale one
                 self._router.tell(QueueFailed(context, attempt, answered.failure, answered.final))
         elif isinstance(answered.result, Later):
@@ -108,6 +117,8 @@ class QueueActor(EngineActor):
         if running is None or finish.attempt not in {None, running.start.attempt}:
             return
         del self._running[finish.token]
+        if running.in_doubt and finish.attempt is None and not self.draining:
+            self._ask(running.start)
         if running.call is not None:
             running.call.cancel()
             self._pool.forget(running.call)

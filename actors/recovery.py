@@ -5,6 +5,7 @@ calls come last, when the system opens.
 """
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from tallystick.actors.engine import Engine
@@ -13,7 +14,7 @@ from tallystick.actors.owner import LANE_BATCH, OwnerActor
 from tallystick.actors.probing import Doubt, Verdict, probe_all
 from tallystick.actors.snapshots import restore
 from tallystick.actors.telling import note, warn
-from tallystick.domain.envelope import Recorded
+from tallystick.domain.envelope import MICROSECOND, Recorded
 from tallystick.domain.errors import LogError, SnapshotError, UnknownEventType
 from tallystick.domain.execution import ExecutionRecord
 from tallystick.domain.protocol import ENGINE_EVENTS, EXECUTION, IntentStarted
@@ -21,6 +22,8 @@ from tallystick.domain.token import Token
 from tallystick.store import known_streams
 from tallystick.store.log import Query, Snapshot
 
+PROBED_FOR_US = timedelta(days=30) // MICROSECOND
+"""How long after its beginning an execution that ended without a word from outside is asked about when a log is opened."""
 ENGINE_TYPES = frozenset(kind.__name__ for kind in ENGINE_EVENTS)
 
 
@@ -156,7 +159,7 @@ def _take_up(engine: Engine, doubtful: list[tuple[OwnerActor, ExecutionRecord]])
         owner.acting.journal.gate(owner.acting.start_of(record, record.attempt, record.deadline_us))
     asked = [(owner, record) for owner, record in doubtful if not pool.holds(record.token, record.attempt)]
     doubts = [Doubt(owner.name, record.token, record.attempt, record.deadline_us, record.started.actions) for owner, record in asked]
-    for (owner, record), verdict in zip(asked, probe_all(engine.program, doubts), strict=True):
+    for (owner, record), verdict in zip(asked, probe_all(engine.program.pool, engine.program.runtime, doubts), strict=True):
         _resume(owner, record, verdict)
     return len(doubts)
 
@@ -171,22 +174,25 @@ def _resume(owner: OwnerActor, record: ExecutionRecord, verdict: Verdict) -> Non
 
 
 def _find_late_successes(engine: Engine) -> int:
-    """Probe what was abandoned while a call was out: its success may have come while nobody listened."""
+    """Probe what ended without a word from outside: its success may have come while nobody listened. After a month nobody asks any more."""
+    since_us = engine.clock.now_us() - PROBED_FOR_US
     doubts: list[tuple[OwnerActor, Doubt]] = []
     for owner in engine.owners.values():
         for token in sorted(owner.state.abandoned, key=owner.state.abandoned.__getitem__):
-            started = _started(engine, token)
+            started = _started(engine, token, since_us)
             if started is not None and all(engine.program.pool.performers[type(a)].probe for a in started.actions):
                 doubts.append((owner, Doubt(owner.name, token, 0, None, started.actions)))
-    for (owner, doubt), verdict in zip(doubts, probe_all(engine.program, [doubt for _, doubt in doubts]), strict=True):
+    for (owner, doubt), verdict in zip(
+        doubts, probe_all(engine.program.pool, engine.program.runtime, [doubt for _, doubt in doubts]), strict=True
+    ):
         if verdict.done:
             owner.settling.completed(QueueCompleted(doubt.context, None, verdict.result))
     return len(doubts)
 
 
-def _started(engine: Engine, token: Token) -> IntentStarted[Any, Any] | None:
+def _started(engine: Engine, token: Token, since_us: int) -> IntentStarted[Any, Any] | None:
     first: Recorded | None = next(iter(engine.journal.of_token(token)), None)
-    event = None if first is None else engine.program.codec.decode(first)
+    event = None if first is None or first.occurred_at_us < since_us else engine.program.codec.decode(first)
     return event if isinstance(event, IntentStarted) else None
 
 

@@ -21,7 +21,8 @@ from tallystick.store.journal import Journal, Stream
 Re = TypeVar("Re", bound=Resident)
 
 ABANDONED_LIMIT = 10_000
-"""How many abandoned tokens are remembered for probing after a crash; the oldest go first (their late reports are found all the same)."""
+"""How many tokens that ended without a word from outside, abandoned or failed after an attempt that only raised, are remembered for probing
+after a crash; the oldest go first (their late reports are found all the same)."""
 
 
 CLOSING_AT_ONCE = 64
@@ -184,7 +185,7 @@ class OwnerState:
         del tokens[token]
         if not tokens:
             del self._by_subject[index]
-        if recorded.settles == "abandoned" and record.started.actions:
+        if record.started.actions and (recorded.settles == "abandoned" or (recorded.settles == "failed" and record.attempt > 1)):
             if len(self.abandoned) >= ABANDONED_LIMIT:
                 self.abandoned = self.abandoned.remove(min(self.abandoned, key=self.abandoned.__getitem__))
             self.abandoned = self.abandoned.set(token, recorded.position)

@@ -25,6 +25,12 @@ class NeverIdle(TallystickError):
     """The actors keep sending each other messages without end; look for two reactions that answer each other."""
 
 
+def hand_over(inbox: Inbox, message: Any) -> None:
+    """Have an inbox's actor handle a message that was taken out of it."""
+    actor: Any = inbox.actor
+    actor._handle_receive(message)  # noqa: SLF001 - pykka's hook
+
+
 class SteppedRuntime:
     """Actors take turns in the order in which their messages came. Not thread-safe: one thread drives it."""
 
@@ -68,9 +74,8 @@ class SteppedRuntime:
             if message is NOTHING:
                 continue
             inbox.reschedule()
-            actor: Any = inbox.actor
             if not inbox.closed:
-                actor._handle_receive(message)  # noqa: SLF001 - pykka's hook
+                hand_over(inbox, message)
             return True
         return self._ring()
 

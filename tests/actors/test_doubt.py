@@ -4,6 +4,7 @@ import threading
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 import tallystick as ts
@@ -11,7 +12,7 @@ from tallystick.actors import lifecycle, probing
 from tallystick.actors.runtimes.runtime import Runtime
 from tests.actors.outside import PATIENCE_S, Provider, StillRunning, wait_until
 from tests.actors.stage import Stage
-from tests.actors.workshop import Do, Drop, Work, Workshop
+from tests.actors.workshop import Do, Drop, Undo, Work, Workshop
 
 
 def crash_with_a_call_out(stage: Stage, *, steps: int = 1, down_s: float = 0) -> None:
@@ -139,6 +140,93 @@ def test_p9_an_abandoned_token_is_probed_too_and_a_late_success_is_found(stage: 
     stage.idle()
     assert len(stage.of_type("LateSuccess")) == 1
     assert stage.provider.probed == ["a", "a"], "what is known is not asked again"
+
+
+def test_p9_an_abandoned_call_that_raises_at_last_is_asked_about_for_it_may_have_had_its_effect(stage: Stage) -> None:
+    stage.times_out("a")
+    stage.provider.found["a"] = ts.Done(result="done, and then it raised")
+    for call in list(stage.runtime.open_calls):
+        call.raises(ConnectionError("the line went dead"))
+    stage.idle()
+    assert stage.types(of="workshop")[-4:] == ["JobFailed", "LateSuccess", "UndoingStarted", "JobUndone"]
+    assert stage.provider.undone == ["a"]
+    assert len(stage.of_type("LateSuccess")) == 1
+
+
+def test_p9_an_execution_that_failed_because_every_attempt_raised_is_asked_about_once(stage: Stage) -> None:
+    stage.provider.answers("a", *[ConnectionError("the line went dead")] * 3)
+    stage.provider.found["a"] = ts.Done(result="done all the same")
+    stage.system.ask(Do(job_id="a"))
+    stage.advance(60)
+    assert [event.reason for event in stage.events("JobFailed")] == ["ConnectionError"]
+    assert (len(stage.provider.calls), stage.provider.probed, stage.provider.undone) == (3, ["a"], ["a"])
+
+
+@pytest.mark.parametrize("last", [ts.Rejected("NO", "final"), "done"], ids=["final no", "success"])
+def test_p9_what_ended_with_a_word_from_outside_is_not_asked_about(stage: Stage, last: Any) -> None:
+    stage.provider.answers("a", ConnectionError("the line went dead"), last)
+    stage.system.ask(Do(job_id="a"))
+    stage.advance(60)
+    assert {"JobFailed", "JobDone"} & set(stage.types())
+    assert stage.provider.probed == []
+
+
+def test_p9_a_failed_execution_is_asked_about_after_a_crash_too_for_a_month(stage: Stage) -> None:
+    stage.provider.answers("a", *[ConnectionError("the line went dead")] * 3)
+    stage.system.ask(Do(job_id="a"))
+    stage.advance(60)
+    assert stage.provider.probed == ["a"]
+    stage.crash()
+    assert stage.provider.probed == ["a", "a"]
+    stage.clock.advance(timedelta(days=29))
+    stage.provider.found["a"] = ts.Done(result="found at last")
+    stage.crash()
+    stage.idle()
+    assert stage.provider.undone == ["a"]
+
+
+def test_p9_after_a_month_nobody_asks_any_more(stage: Stage) -> None:
+    stage.times_out("a")
+    stage.clock.advance(timedelta(days=31))
+    stage.provider.found["a"] = ts.Done(result="too late for anybody")
+    stage.crash()
+    stage.idle()
+    assert stage.provider.probed == []
+
+
+def test_p9_who_is_asked_holds_nobody_up(real_runtime: Runtime) -> None:
+    asked, answer, provider = threading.Event(), threading.Event(), Provider()
+
+    def find(_action: Work, _call: ts.Call) -> ts.Done[str]:
+        asked.set()
+        assert answer.wait(PATIENCE_S)
+        return ts.Done(result="done all the same")
+
+    def work(action: Work, _call: ts.Call) -> str:
+        if action.job_id == "a":
+            raise ConnectionError
+        return "done"
+
+    class Impatient(Workshop):
+        """Gives up at once."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.retries = ts.FixedDelay(interval=timedelta(0), max_retries=0)
+
+        def _begin(self, job_id: str, steps: int, place: str) -> ts.Effects:
+            for effect in super()._begin(job_id, steps, place):
+                yield msgspec.structs.replace(effect, retry=self.retries) if isinstance(effect, ts.Begin) else effect
+
+    performers = [Work.performed_by(work, probe=find), Undo.performed_by(provider.undo)]
+    with ts.System([Impatient()], performers=performers, runtime=real_runtime) as system:
+        system.ask(Do(job_id="a"))
+        assert asked.wait(PATIENCE_S)
+        system.ask(Do(job_id="b"))
+        wait_until(lambda: any(True for _ in system.events(event_types=("JobDone",))))
+        assert provider.undone == []
+        answer.set()
+        wait_until(lambda: provider.undone == ["a"])
 
 
 def test_p10_a_late_success_is_evidence_once_and_its_handler_answers_with_a_new_intent(stage: Stage) -> None:
