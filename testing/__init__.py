@@ -5,6 +5,7 @@ Each name is fetched from its module when it is first used, as those of `tallyst
 
 TYPE_CHECKING = False  # what type checkers take for true; importing typing for it would cost more than all the rest
 if TYPE_CHECKING:
+    from tallystick.testing.plugin import OpenSystem
     from tallystick.testing.specification import given, late_success, settled, timed_out
 else:
 
@@ -29,6 +30,7 @@ else:
 
 
 __all__ = [
+    "OpenSystem",
     "given",
     "late_success",
     "settled",
@@ -36,5 +38,6 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "plugin": "OpenSystem",
     "specification": "given late_success settled timed_out",
 }
