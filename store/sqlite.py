@@ -132,14 +132,15 @@ class SqliteLog:
         raised: what was not copied stays in the write-ahead log. Closing again does nothing.
         """
         with self._writing:
-            if self._connection is not None and self._upkeep is not None and self._lock.held:
-                try:
+            try:
+                if self._connection is not None and self._upkeep is not None and self._lock.held:
                     with self._all_or_nothing(self._connection):
                         self._upkeep.fill_correlations(self._head.position)
-                except LogError as error:
-                    self._cause = self._cause or error
-            # In a forked child the lock is not held: the files are the parent's.
-            self._let_go(checkpoint=self._cause is None and self._lock.held)
+            except LogError as error:
+                self._cause = self._cause or error
+            finally:
+                # In a forked child the lock is not held: the files are the parent's.
+                self._let_go(checkpoint=self._cause is None and self._lock.held)
 
     def head(self) -> Head:
         """The last durable record, as of now."""

@@ -37,7 +37,8 @@ def prepare(connection: apsw.Connection, *, new: bool, synchronous: str) -> Open
         apsw.Error: from the database.
     """
     connection.pragma("synchronous", "FULL")
-    if new:
+    # A file of no pages has a header only until its creation, which a power cut had interrupted, was rolled back by the first question.
+    if new or not connection.pragma("page_count"):
         _create(connection)
     _check_tables(connection)
     if connection.pragma("journal_mode", "wal") != "wal":

@@ -87,7 +87,11 @@ def records_in(page: tuple[Any, ...]) -> list[Recorded]:
     if parts[0] == "[]":
         return []
     left = iter(parts)
-    columns: list[list[Any]] = [_cut(_decode(next(left)), next(left)) if name in _BLOBS else _decode(next(left)) for name in COLUMNS]
+    try:
+        columns: list[list[Any]] = [_cut(_decode(next(left)), next(left)) if name in _BLOBS else _decode(next(left)) for name in COLUMNS]
+    except TypeError as error:
+        msg = "a value is missing that every row has"
+        raise ValueError(msg) from error
     if identity is None:
         msg = "the log has no identity"
         raise ValueError(msg)

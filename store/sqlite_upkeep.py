@@ -22,7 +22,7 @@ CORRELATION_BATCH: Final = 4_000
 """It is filled in sorted batches of so many: each holds a commit up for a few milliseconds, and a record costs less than by itself."""
 
 _FILL: Final = """
-INSERT INTO correlation (correlation, position)
+INSERT OR IGNORE INTO correlation (correlation, position)
 SELECT correlation, position FROM event WHERE position > ? AND position <= ? ORDER BY correlation, position
 """
 _MARK: Final = "UPDATE meta SET correlated = ? WHERE epoch = ?"

@@ -11,7 +11,7 @@ from tallystick.domain.errors import Fenced, LogCorrupt
 from tallystick.store.log import Query, Snapshot
 from tallystick.store.sqlite import SqliteLog
 from tallystick.store.sqlite_reader import SqliteReader
-from tallystick.store.sqlite_rows import COLUMNS
+from tallystick.store.sqlite_rows import COLUMNS, PAGE, records_in
 
 Make = Callable[..., Recorded]
 MakeMany = Callable[..., list[Recorded]]
@@ -161,6 +161,15 @@ def test_reading_stops_with_an_error_at_a_row_that_cannot_be_read(damaged: Calla
         next(backwards)
 
 
+@pytest.mark.parametrize("column", ["payload", "hash"])
+def test_a_row_without_a_value_that_every_row_has_is_damage(damaged: Callable[[str], SqliteReader], column: str) -> None:
+    page = PAGE.replace(f"octet_length({column})", "NULL")
+    row = damaged("SELECT 1").first_row(f"SELECT {page} FROM (SELECT * FROM event WHERE position = 900)")  # noqa: S608 - from a fixed list
+    assert row is not None
+    with pytest.raises(ValueError, match="a value is missing"):
+        records_in(row)
+
+
 @pytest.mark.parametrize("change", ["payload = X'7b7d'", "hash = X'00'", "owner = 'x'", "owner = CAST(X'ff80' AS TEXT)"])
 def test_damage_among_the_last_records_keeps_the_log_from_opening_and_frees_the_lock(
     path: Path, damaged: Callable[[str], SqliteReader], change: str
@@ -201,3 +210,17 @@ def test_a_writer_whose_epoch_has_passed_is_fenced_p22(sqlite_log: SqliteLog, re
     with pytest.raises(Fenced):
         sqlite_log.save_snapshot(Snapshot(owner="things", position=3, hash=head.hash, format=1, body=b""))
     assert sqlite_log.head() == head
+
+
+def test_a_correlation_index_ahead_of_its_mark_holds_up_neither_writing_nor_closing(path: Path, record: Make) -> None:
+    log = SqliteLog(path)
+    log.open()
+    log.write([record(1), record(2)])
+    other = apsw.Connection(str(path))
+    other.execute("INSERT INTO correlation (correlation, position) VALUES ('c', 2)")
+    other.close()
+    log.close()
+    again = log.reopened()
+    assert again.open().position == 2
+    assert [each.position for each in again.read(Query(correlation="c"))] == [1, 2]
+    again.close()
