@@ -6,7 +6,7 @@ Each name is fetched from its module when it is first used, as those of `tallyst
 TYPE_CHECKING = False  # what type checkers take for true; importing typing for it would cost more than all the rest
 if TYPE_CHECKING:
     from tallystick.testing.plugin import OpenSystem
-    from tallystick.testing.specification import given, late_success, settled, timed_out
+    from tallystick.testing.specification import Before, Expected, Happening, given, late_success, settled, timed_out
 else:
 
     def __getattr__(name: str) -> object:
@@ -30,6 +30,9 @@ else:
 
 
 __all__ = [
+    "Before",
+    "Expected",
+    "Happening",
     "OpenSystem",
     "given",
     "late_success",
@@ -39,5 +42,5 @@ __all__ = [
 
 _ROOMS = {
     "plugin": "OpenSystem",
-    "specification": "given late_success settled timed_out",
+    "specification": "Before Expected Happening given late_success settled timed_out",
 }
