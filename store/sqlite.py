@@ -240,7 +240,11 @@ class SqliteLog:
         if self._reader is not None:
             self._reader.close()
         connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(not checkpoint))
-            connection.close(True)
-        self._lock.release()
+        try:
+            if connection is not None:
+                connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(not checkpoint))
+                connection.close(True)
+        except apsw.Error as error:
+            self._cause = self._cause or error
+        finally:
+            self._lock.release()

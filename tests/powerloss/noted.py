@@ -81,11 +81,11 @@ def records(first: int, count: int) -> list[Recorded]:
 
 
 @contextmanager
-def frequent_upkeep() -> Iterator[None]:
+def frequent_upkeep(*, pages: int = 60, lag: int = 40) -> Iterator[None]:
     """Checkpoints, waiting for readers and filling of the index as in a long life, within a few batches."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sqlite_upkeep, "CHECKPOINT_PAGES", 60)
-        patch.setattr(sqlite_upkeep, "LONG_PAGES", 100)
-        patch.setattr(sqlite_upkeep, "CORRELATION_LAG", 40)
-        patch.setattr(sqlite_upkeep, "CORRELATION_BATCH", 15)
+        patch.setattr(sqlite_upkeep, "CHECKPOINT_PAGES", pages)
+        patch.setattr(sqlite_upkeep, "LONG_PAGES", pages * 2)
+        patch.setattr(sqlite_upkeep, "CORRELATION_LAG", lag)
+        patch.setattr(sqlite_upkeep, "CORRELATION_BATCH", lag // 2)
         yield

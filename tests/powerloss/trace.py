@@ -140,6 +140,12 @@ class Trace:
         """How many operations there are: a power cut can come before each of them, and after the last."""
         return sum(isinstance(step, Operation) for step in self.steps)
 
+    @property
+    def known(self) -> Known:
+        """What is known at the end."""
+        *_, (known, _) = self.moments()
+        return known
+
     def moments(self) -> Iterator[tuple[Known, Operation | None]]:
         """Before each operation, and after the last: what was known by then, and the operation, None at the end."""
         known = Known()
