@@ -87,7 +87,6 @@ class Journal:
         self._base = head.position + 1
         self._ends: dict[Stream, Recorded] = {}  # the last record of each stream, as far as it came since the last turnover
         self._ends_before: dict[Stream, Recorded] = {}  # and between that turnover and the one before
-        self._turned_at = head.position
         self._taken = head.position  # up to here records were handed to the log
         self._outputs: list[Output] = []
         self._resting = 0  # so many of the outputs, from the first, rest on nothing that the log was not handed
@@ -123,7 +122,7 @@ class Journal:
         with self._lock:
             return None if lane.pending or not lane.attached else self.tail
 
-    def append(self, origin: Origin, drafts: Sequence[Draft], outputs: Sequence[Output] = ()) -> list[Recorded]:  # noqa: C901 - flat on purpose
+    def append(self, origin: Origin, drafts: Sequence[Draft], outputs: Sequence[Output] = ()) -> list[Recorded]:
         """Number the events and publish them; all or nothing. Returns at once: they are durable when the watermark has passed them.
 
         Positions and times never decrease together, and so neither do ids (P23). Every event of every owner comes through here, so there
@@ -299,9 +298,8 @@ class Journal:
             return
         del self._window[:surplus]
         self._base += surplus
-        if self.watermark >= self._turned_at:  # all that is let go of here came before
-            self._ends_before, self._ends = self._ends, {}
-            self._turned_at = self.tail
+        # What is let go of here came before the last turnover, which was after an earlier commit, so this commit has written it.
+        self._ends_before, self._ends = self._ends, {}
 
     # Looking up: the tail first, then a freshly begun read transaction (P17).
 

@@ -10,7 +10,7 @@ from tallystick.actors import settling as settling_module
 from tallystick.actors.messages import Context, QueueCompleted
 from tests.actors.outside import StillRunning
 from tests.actors.stage import NOON, Stage
-from tests.actors.workshop import Do, Drop
+from tests.actors.workshop import Do, Drop, Making, Workshop
 
 
 def with_a_second_attempt_out(stage: Stage) -> None:
@@ -261,3 +261,24 @@ def test_p11_a_full_queue_refuses_and_the_owner_hears_of_it(stage: Stage, monkey
     stage.idle()
     assert [event.job_id for event in stage.events("JobDone")] == ["a", "b", "c"]
     assert stage.system.open_executions() == ()
+
+
+def test_s1_an_execution_that_is_settled_twice_in_one_turn_fails_that_turn_and_changes_nothing() -> None:
+    class Twice(Workshop):
+        @ts.handles(Drop)
+        def drop(self, turn: ts.Turn, command: Drop) -> ts.Decision[int]:
+            (execution,) = turn.open(Making, "")
+            for reason in ("once", "twice"):
+                yield ts.Settle(token=execution.token, outcome=ts.Cancelled(reason=reason))
+            return len(command.job_id)
+
+    stage = Stage([Twice()])
+    stage.provider.answers("a", StillRunning())
+    stage.system.ask(Do(job_id="a"))
+    stage.idle()
+    with pytest.raises(ts.EffectError, match="settled twice"):
+        stage.system.ask(Drop(job_id="a"))
+    assert len(stage.system.open_executions()) == 1
+    stage.open_call("a").returns("done")
+    stage.idle()
+    assert (stage.types().count("JobDone"), stage.system.health().restarts) == (1, 0)

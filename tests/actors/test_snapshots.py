@@ -164,6 +164,16 @@ def test_p21_redelivery_starts_at_what_was_seen_and_not_at_the_snapshots_positio
     assert [event.job_id for event in stage.events("JobDone")] == ["first", "second"]
 
 
+def test_p21_what_was_seen_when_a_snapshot_was_taken_is_not_taken_again(stage: Stage) -> None:
+    taken: list[str] = []
+    stage.workshop.hook = lambda what, job_id: taken.append(f"{what} {job_id}")
+    stage.system.ask(Order(order_id="x", text="nothing"))
+    stage.idle()
+    stage.reopen()
+    stage.idle()
+    assert taken == ["ordered x"]
+
+
 def test_p21_a_snapshot_is_of_the_moment_it_was_taken_and_written_when_that_is_durable(stage: Stage) -> None:
     stage.idle()
     stage.system.submit(Do(job_id="a", steps=0))

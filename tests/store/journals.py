@@ -121,6 +121,16 @@ def draft(
     return Draft(FORMS[event_type], (kind, key), expected, b"{}", None, None if of is None else ts.Token(of), settles)
 
 
+def during_the_next_write(desk: Desk, do: Callable[[], Any]) -> None:
+    """Have it done once, while the next batch is on its way to the disk."""
+
+    def once() -> None:
+        desk.log.at_disk = lambda: None
+        do()
+
+    desk.log.at_disk = once
+
+
 def in_threads(count: int, work: Callable[[int], None]) -> None:
     """Run it in so many threads at once, each with its number; an error in one is raised here."""
     errors: list[BaseException] = []

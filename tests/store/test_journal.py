@@ -1,5 +1,7 @@
 """The journal numbers what is appended, all or nothing, and finds it again at once, wherever it lies."""
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from tallystick.domain.protocol import EXECUTION
 from tallystick.store import journal as journal_module
 from tallystick.store import lane as lane_module
 from tallystick.store.journal import Origin
-from tests.store.journals import Clock, Desk, draft
+from tests.store.journals import Clock, Desk, draft, during_the_next_write
 
 
 @pytest.fixture
@@ -248,6 +250,19 @@ def test_speculation_is_seen_at_once_by_every_look_up_p17(desk: Desk) -> None:
     assert desk.journal.watermark == 0
     assert looked_up(desk, "a") == (2, 3, [1, 3], [1, 2, 3])
     assert [each.position for each in desk.journal.stream("Thing", "a", after=1)] == [3]
+
+
+@pytest.mark.usefixtures("small_window")
+def test_what_was_appended_during_a_commit_is_known_when_that_commit_has_trimmed_the_window_p17() -> None:
+    desk = Desk()
+    for number in range(40):
+        desk.append(draft("old"))
+        key = f"k{number}"
+        during_the_next_write(desk, partial(desk.append, draft(key)))
+        desk.journal.commit()
+        position = desk.journal.tail
+        assert looked_up(desk, key)[:3] == (1, position, [position])
+    assert desk.journal._base > 8
 
 
 @pytest.mark.usefixtures("small_window")

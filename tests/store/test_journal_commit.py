@@ -1,14 +1,12 @@
 """Group commit and output commit: what leaves the system waits for the disk, in order, and hears what became of it when the disk fails."""
 
 import threading
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 import tallystick as ts
 from tallystick.store.journal import Fate, Journal
-from tests.store.journals import PATIENCE_S, Desk, draft, in_threads
+from tests.store.journals import PATIENCE_S, Desk, draft, during_the_next_write, in_threads
 
 
 @pytest.fixture
@@ -21,16 +19,6 @@ PLANTED = OSError("planted")
 
 def fails(desk: Desk, when: str = "before", error: BaseException = PLANTED) -> None:
     desk.log.failing = (when, error)
-
-
-def during_the_next_write(desk: Desk, do: Callable[[], Any]) -> None:
-    """Have it done once, while the next batch is on its way to the disk."""
-
-    def once() -> None:
-        desk.log.at_disk = lambda: None
-        do()
-
-    desk.log.at_disk = once
 
 
 # Group commit
