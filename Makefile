@@ -11,7 +11,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --no-head
 ORDERS ?= 20000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers format coverage bench lock clean FORCE
+.PHONY: help demo test check lint types layers format coverage planted bench lock clean FORCE
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -43,6 +43,9 @@ format: $(VENV)/.tools ## put the code into form, and mend what the linter can m
 
 coverage: $(VENV)/.tools $(VENV)/.installed ## run the tests and report the branches of domain/, store/ and actors/ that they miss
 	@$(BIN)/python -m pytest --cov $(ARGS)
+
+planted: $(VENV)/.tools $(VENV)/.installed ## plant every bug of the list in a copy of the tree, and write down who catches it
+	@$(BIN)/python -m tests.planted --table docs/planted-bugs.md $(ARGS)
 
 bench: $(VENV)/.installed ## measure the order flow against the hand-written floor, with many in flight and with one; then the timers
 	@$(BIN)/python -m benchmarks.order_flow --orders $(ORDERS) --in-flight 512
