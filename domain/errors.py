@@ -125,7 +125,14 @@ class LogPoisoned(LogError):
 
 
 class LogCorrupt(LogError):
-    """The log's content is not what was written; the message names the first bad position. Nothing was changed."""
+    """The log's content is not what was written; the message names the first bad position. Nothing was changed.
+
+    `position` is the first bad position, None where no single one is to blame.
+    """
+
+    def __init__(self, message: str | None = None, *, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
 
 
 class SnapshotError(LogError):

@@ -14,6 +14,7 @@ import msgspec
 import tallystick as ts
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.protocol import ENGINE_EVENTS, EXECUTION
+from tallystick.host.kept_head import KeptHead
 from tallystick.host.output import Progress
 from tallystick.host.programs import Program
 from tallystick.store.codec import Codec
@@ -32,9 +33,10 @@ class BadLog(ts.TallystickError):
 
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What a verified log holds."""
+    """What a verified log holds. `head` is where it ends, as text: who keeps it elsewhere can later tell whether a tail was cut off."""
 
     events: int
+    head: str
     owners: dict[str, int]
     begun: int
     succeeded: int
@@ -59,11 +61,15 @@ class Check(Protocol):
         ...
 
 
-def verify(path: str | PathLike[str], program: Program | None = None, progress: Progress = _to_nobody) -> Verified:
+def verify(
+    path: str | PathLike[str], program: Program | None = None, progress: Progress = _to_nobody, *, kept: KeptHead | None = None
+) -> Verified:
     """Read all of a log and check it; `progress` is told how many records have been read, and of how many, from time to time.
 
+    `kept` is a head that the log once had: no chain shows that its last records are missing.
+
     Raises:
-        LogCorrupt: chain, positions or versions are not as they were written; the message names the first bad position.
+        LogCorrupt: chain, positions, versions or kept head are not as they were written; the message names the first bad position.
         BadLog: a rule is broken.
         UnreadableEvent: the program cannot read an event.
         LogError: there is no log there.
@@ -76,18 +82,24 @@ def verify(path: str | PathLike[str], program: Program | None = None, progress: 
             checks.append(folds)
         counts: Counter[str] = Counter()
         owners: Counter[str] = Counter()
-        head = reader.head().position
+        tail, head = reader.head().position, KeptHead()
         for recorded in reader.verify():
             for check in checks:
                 check.take(recorded)
+            head = KeptHead(recorded.position, recorded.hash)
+            if kept is not None:
+                kept.check(head)
             if recorded.position % TELLS_EVERY == 1:
-                progress(recorded.position, head)
+                progress(recorded.position, tail)
             counts[recorded.event_type] += 1
             owners[recorded.owner] += 1
+        if kept is not None:
+            kept.check_reached(head)
         if folds is not None:
             folds.finish()
         return Verified(
             events=owners.total(),
+            head=str(head),
             owners=dict(sorted(owners.items())),
             begun=brackets.begun,
             succeeded=brackets.ended["succeeded"],

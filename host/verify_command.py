@@ -5,10 +5,19 @@ from pathlib import Path
 import click
 
 import tallystick as ts
+from tallystick.host.kept_head import KeptHead
 from tallystick.host.output import print_json, progress_bar
 from tallystick.host.parameters import EXISTING_LOG
 from tallystick.host.programs import PROGRAMS
 from tallystick.host.verify import BadLog, Verified, verify
+
+
+def kept_head(ctx: click.Context, param: click.Parameter, value: str | None) -> KeptHead | None:
+    """An option's value as a head."""
+    try:
+        return None if value is None else KeptHead.from_text(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
 
 
 @click.command("verify")
@@ -16,16 +25,20 @@ from tallystick.host.verify import BadLog, Verified, verify
 @click.option(
     "--scenario", type=click.Choice(sorted(PROGRAMS)), metavar="NAME", help="Decode and fold everything with this scenario's code."
 )
+@click.option("--head", "kept", callback=kept_head, metavar="HEAD", help="A head that the log once had, as an earlier run has printed it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def command(*, file: Path, scenario: str | None, as_json: bool) -> None:
-    """Check a log from its first record to its last.
+def command(*, file: Path, scenario: str | None, kept: KeptHead | None, as_json: bool) -> None:
+    """Check a log from its first record to its last; nothing is ever changed.
 
     The chain, gaps and versions; that nothing was settled twice, or without having been begun; and with a scenario's code that every event
     can be read and folded, and that its stock adds up. Exit code 1, and the first bad position, if something is wrong.
+
+    Keep the head that is printed somewhere else: given again with --head it shows whether the log's last events were cut off, which
+    nothing in the file itself can.
     """
     try:
         with progress_bar("Verifying") as progress:
-            verified = verify(file, None if scenario is None else PROGRAMS[scenario], progress)
+            verified = verify(file, None if scenario is None else PROGRAMS[scenario], progress, kept=kept)
     except (BadLog, ts.LogCorrupt, ts.UnreadableEvent) as error:
         if as_json:
             print_json({"ok": False, "position": getattr(error, "position", None), "problem": str(error)})
@@ -37,6 +50,7 @@ def command(*, file: Path, scenario: str | None, as_json: bool) -> None:
         return
     owners = ", ".join(f"{name} {count}" for name, count in verified.owners.items())
     click.echo(f"OK: {verified.events} events ({owners}); the chain is whole.")
+    click.echo(f"Head: {verified.head}")
     ended = f"{verified.succeeded} succeeded, {verified.failed} failed, {verified.abandoned} abandoned, {verified.open} open"
     click.echo(f"{verified.begun} operations begun: {ended}; {verified.retried} retries, {verified.late_successes} late successes.")
     if verified.dead_letters:

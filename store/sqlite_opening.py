@@ -78,7 +78,8 @@ def _check_tables(connection: apsw.Connection) -> None:
 def _identity(connection: apsw.Connection) -> str:
     try:
         ((identity,),) = _rows(connection, IDENTITY)
-    except ValueError as error:
+        start(identity)
+    except (ValueError, AttributeError) as error:
         msg = f"{connection.filename} has lost its identity, from which its events' ids are derived; restore a copy of the log."
         raise LogCorrupt(msg) from error
     return cast("str", identity)

@@ -92,9 +92,9 @@ def records_in(page: tuple[Any, ...]) -> list[Recorded]:
     except TypeError as error:
         msg = "a value is missing that every row has"
         raise ValueError(msg) from error
-    if identity is None:
+    if not isinstance(identity, str):
         msg = "the log has no identity"
-        raise ValueError(msg)
+        raise ValueError(msg)  # noqa: TRY004 - as for other values that no intact row has
     count = len(columns[0])
     same: list[list[Any]] = [[log_tag_of(identity)] * count, [None] * count]
     # Nothing of it is a step of Python's for each row.

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 import tallystick as ts
 from tallystick.host.cli import cli
+from tallystick.host.kept_head import KeptHead
 from tallystick.host.programs import TINY_STORE
 from tallystick.host.verify import BadLog, verify
 
@@ -220,3 +221,68 @@ def test_a_changed_row_is_found_and_its_position_named(log: Path, rewritten: Cal
     assert json.loads(result.stdout)["ok"] is False
     assert "position 7" in json.loads(result.stdout)["problem"]
     assert run("verify", log).exit_code == 0
+
+
+# A tail that was cut off
+
+
+def cut_off(log: Path, folder: Path, keep: int) -> Path:
+    """A copy of which nothing in it shows that it had more records."""
+    with closing(ts.SqliteReader(log)) as reader:
+        records = list(reader.read(ts.Query(until=keep)))
+        identity = reader.first_row("SELECT identity FROM meta")
+    path = folder / "cut.db"
+    copy = ts.SqliteLog(path)
+    copy.open()
+    connection = apsw.Connection(str(path))
+    connection.execute("UPDATE meta SET identity = ?", identity)
+    connection.close()
+    again = copy.reopened()
+    again.open()
+    again.write(records)
+    again.close()
+    return path
+
+
+def test_a_head_that_was_kept_shows_that_a_tail_was_cut_off(log: Path, tmp_path: Path) -> None:
+    whole = json.loads(run("verify", log, "--json").stdout)
+    assert run("verify", log, "--head", whole["head"]).exit_code == 0
+    assert f"Head: {whole['head']}" in run("verify", log).stdout
+    path = cut_off(log, tmp_path, 20)
+    earlier = json.loads(run("verify", path, "--json").stdout)["head"]
+    assert earlier.startswith("20:")
+    assert run("verify", log, "--head", earlier).exit_code == 0, "a log that has grown since has it still"
+    result = run("verify", path, "--head", whole["head"], "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["position"] == 21
+    assert "cut off behind 20" in run("verify", path, "--head", whole["head"]).stderr
+
+
+def test_a_head_of_another_log_is_bad_at_its_position(log: Path, rewritten: Callable[[Spoil], Path]) -> None:
+    other = verify(rewritten(lambda _records: None))
+    with pytest.raises(ts.LogCorrupt, match="is not the one of the head") as bad:
+        verify(log, kept=KeptHead.from_text(other.head))
+    assert bad.value.position == other.events
+
+
+def test_the_head_of_an_empty_log_is_every_logs(log: Path, tmp_path: Path) -> None:
+    empty = ts.SqliteLog(tmp_path / "empty.db")
+    empty.open()
+    empty.close()
+    head = verify(tmp_path / "empty.db").head
+    assert head == "0:"
+    assert run("verify", log, "--head", head).exit_code == 0
+
+
+@pytest.mark.parametrize("text", ["", "42", "42:", "0:00", ":00", "-1:00", "42:xyz", "x:00", "²:00"])
+def test_what_is_no_head_is_a_usage_error(log: Path, text: str) -> None:
+    result = run("verify", log, "--head", text)
+    assert result.exit_code == 2
+
+
+def test_the_first_bad_position_stands_in_the_json(rewritten: Callable[[Spoil], Path]) -> None:
+    path = rewritten(lambda _records: None)
+    connection = apsw.Connection(str(path))
+    connection.execute("DELETE FROM event WHERE position = 7")
+    connection.close()
+    assert json.loads(run("verify", path, "--json").stdout)["position"] == 7
