@@ -179,7 +179,8 @@ def _find_late_successes(engine: Engine) -> int:
     doubts: list[tuple[OwnerActor, Doubt]] = []
     for owner in engine.owners.values():
         for token in sorted(owner.state.abandoned, key=owner.state.abandoned.__getitem__):
-            started = _started(engine, token, since_us)
+            (settled,) = engine.journal.after(owner.state.abandoned[token] - 1, 1)
+            started = None if settled.occurred_at_us < since_us else _started(engine, token)
             if started is not None and all(engine.program.pool.performers[type(a)].probe for a in started.actions):
                 doubts.append((owner, Doubt(owner.name, token, 0, None, started.actions)))
     for (owner, doubt), verdict in zip(
@@ -190,9 +191,9 @@ def _find_late_successes(engine: Engine) -> int:
     return len(doubts)
 
 
-def _started(engine: Engine, token: Token, since_us: int) -> IntentStarted[Any, Any] | None:
+def _started(engine: Engine, token: Token) -> IntentStarted[Any, Any] | None:
     first: Recorded | None = next(iter(engine.journal.of_token(token)), None)
-    event = None if first is None or first.occurred_at_us < since_us else engine.program.codec.decode(first)
+    event = None if first is None else engine.program.codec.decode(first)
     return event if isinstance(event, IntentStarted) else None
 
 

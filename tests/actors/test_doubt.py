@@ -194,6 +194,18 @@ def test_p9_after_a_month_nobody_asks_any_more(stage: Stage) -> None:
     assert stage.provider.probed == []
 
 
+def test_p9_the_month_counts_from_the_end_of_an_execution_not_from_its_beginning(stage: Stage) -> None:
+    """The process was down for longer: what was out then is given up at once, and may be done later than that."""
+    stage.provider.answers("a", *[StillRunning()] * 4)
+    crash_with_a_call_out(stage, down_s=timedelta(days=40).total_seconds())
+    stage.advance(200)
+    assert [event.reason for event in stage.events("JobFailed")] == ["no answer to 3 attempts"]
+    stage.provider.found["a"] = ts.Done(result="done since")
+    stage.crash()
+    stage.idle()
+    assert stage.provider.undone == ["a"]
+
+
 def test_p9_who_is_asked_holds_nobody_up(real_runtime: Runtime) -> None:
     asked, answer, provider = threading.Event(), threading.Event(), Provider()
 
