@@ -182,8 +182,11 @@ class Acting:
             self.ports.deadlines.arm(context, due_us, due(context, record.attempt))
 
     def arm_parked(self, source: Source) -> None:
-        """Tell the timer when a parked source may be tried again; a dead letter waits for a person."""
+        """Tell the timer when a parked source may be tried again; a dead letter waits for a person.
+
+        What was redriven or comes next is due at once: its record may be dated later than now, if the wall clock was set back (P23, P24).
+        """
         parked = self.state.parking.get(source)
         if parked is not None and parked.retry_at_us is not None:
             due = ParkedDue(Context(self.name, Token("")), source)
-            self.ports.deadlines.arm((self.name, source), parked.retry_at_us, due)
+            self.ports.deadlines.arm((self.name, source), parked.retry_at_us if parked.attempt else 0, due)

@@ -7,7 +7,7 @@ import pytest
 
 import tallystick as ts
 from tallystick.domain.parking import Source
-from tests.actors.stage import Stage
+from tests.actors.stage import NOON, Stage
 from tests.actors.workshop import Desk, Do, Entered, Making, Order, Ordered, Work
 
 
@@ -105,6 +105,19 @@ def test_p12_a_dead_letter_is_redriven_with_its_attempts_reset_and_who_and_why_a
     assert entered(stage) == ["ordered one", "ordered two"]
     assert failing.tried == 8
     assert stage.system.dead_letters() == ()
+
+
+def test_p12_a_letter_is_redriven_at_once_and_what_waits_behind_it_too_though_the_wall_clock_was_set_back(stage: Stage) -> None:
+    """Records are never dated before those that they follow, so that this one is dated a year ahead of the clock (P23)."""
+    failing = stage.ledger.hook = Failing("ordered", "x", 4)
+    order(stage, "one", "two")
+    stage.advance(600)
+    stage.clock = ts.ManualClock(NOON - timedelta(days=365))
+    stage.crash()
+    stage.system.redrive(stage.system.dead_letters()[0])
+    stage.advance(1)
+    assert entered(stage) == ["ordered one", "ordered two"]
+    assert failing.tried == 6
 
 
 def test_p12_a_redriven_letter_may_die_again(stage: Stage) -> None:
