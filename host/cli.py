@@ -20,6 +20,7 @@ _COMMANDS: Final = {
     "log": "tallystick.host.log_command",
     "replay": "tallystick.host.replay_command",
     "scenario": "tallystick.host.scenario_command",
+    "simulate": "tallystick.host.simulate_command",
     "verify": "tallystick.host.verify_command",
 }
 """Each has a `command`; it is imported when it is used, so that `--help` is quick."""

@@ -5,8 +5,19 @@ Each name is fetched from its module when it is first used, as those of `tallyst
 
 TYPE_CHECKING = False  # what type checkers take for true; importing typing for it would cost more than all the rest
 if TYPE_CHECKING:
+    from tallystick.testing.chance import Chance
+    from tallystick.testing.faults import Hit, NeverHit, UnknownFault, check_all_hit, probabilities
+    from tallystick.testing.invariants import Invariant, check_invariants
+    from tallystick.testing.machine import HypothesisMissing, SystemMachine
     from tallystick.testing.plugin import OpenSystem
+    from tallystick.testing.program import SimulatedProgram, Wish
+    from tallystick.testing.providers import FakeProvider
+    from tallystick.testing.shrinking import shrink
+    from tallystick.testing.simulated import SimulatedRuntime
+    from tallystick.testing.simulation import Script, Simulation, SimulationResult
     from tallystick.testing.specification import Before, Expected, Happening, given, late_success, settled, timed_out
+    from tallystick.testing.story import diagram, told
+    from tallystick.testing.violations import InvariantViolation
 else:
 
     def __getattr__(name: str) -> object:
@@ -31,16 +42,48 @@ else:
 
 __all__ = [
     "Before",
+    "Chance",
     "Expected",
+    "FakeProvider",
     "Happening",
+    "Hit",
+    "HypothesisMissing",
+    "Invariant",
+    "InvariantViolation",
+    "NeverHit",
     "OpenSystem",
+    "Script",
+    "SimulatedProgram",
+    "SimulatedRuntime",
+    "Simulation",
+    "SimulationResult",
+    "SystemMachine",
+    "UnknownFault",
+    "Wish",
+    "check_all_hit",
+    "check_invariants",
+    "diagram",
     "given",
     "late_success",
+    "probabilities",
     "settled",
+    "shrink",
     "timed_out",
+    "told",
 ]
 
 _ROOMS = {
+    "chance": "Chance",
+    "faults": "Hit NeverHit UnknownFault check_all_hit probabilities",
+    "invariants": "Invariant check_invariants",
+    "machine": "HypothesisMissing SystemMachine",
     "plugin": "OpenSystem",
+    "program": "SimulatedProgram Wish",
+    "providers": "FakeProvider",
+    "shrinking": "shrink",
+    "simulated": "SimulatedRuntime",
+    "simulation": "Script Simulation SimulationResult",
     "specification": "Before Expected Happening given late_success settled timed_out",
+    "story": "diagram told",
+    "violations": "InvariantViolation",
 }

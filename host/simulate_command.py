@@ -1,0 +1,82 @@
+"""`tallystick simulate`."""
+
+import click
+import msgspec
+
+from tallystick.host.output import print_json, progress_bar
+from tallystick.host.simulate import PROVES_FROM, SIMULATED, Order, Tally, repeating, shrunk, simulate
+from tallystick.testing import NeverHit, SimulationResult, check_all_hit, diagram, probabilities
+
+SEEDS = 100
+
+
+@click.command("simulate")
+@click.argument("scenario", type=click.Choice(sorted(SIMULATED)), metavar="SCENARIO")
+@click.option("--seeds", type=click.IntRange(1), help=f"How many seeds; {SEEDS} unless minutes are given.")
+@click.option("--seed", "first", type=click.IntRange(0), default=1, show_default=True, help="The first of them.")
+@click.option("--faults", default="all", show_default=True, help="all, none, or names with commas between them.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Stop after so many minutes, however many seeds are left.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line; the last one sums up.")
+def command(*, scenario: str, seeds: int | None, first: int, faults: str, minutes: float | None, as_json: bool) -> None:
+    """Run SCENARIO through thousands of faults, by seeds.
+
+    Each seed draws an order of turns, answers of the outside world, crashes, failing disks and so on; invariants are checked at every turn.
+
+    Exit code 1 if one does not hold: then the seed is named, the few wishes and faults that suffice are drawn as a sequence diagram
+    (Mermaid), and the command that repeats it is printed.
+    """
+    enabled = probabilities(faults)
+    order = Order(scenario=scenario, faults=faults, first=first, seeds=seeds or (None if minutes else SEEDS), minutes=minutes)
+    with progress_bar("Simulating") as progress:
+        tally, failed = simulate(order, progress)
+    if failed is not None:
+        _tell_failure(order, failed, as_json=as_json)
+    missed = _never_hit(enabled, tally) if failed is None and tally.seeds >= PROVES_FROM else None
+    if missed is not None:
+        click.echo(f"WORTHLESS: {missed}", err=True)
+    if as_json:
+        print_json(tally)
+    else:
+        _tell(tally)
+    if failed is not None or missed is not None:
+        raise click.exceptions.Exit(1)
+
+
+def _never_hit(enabled: dict[str, float], tally: Tally) -> NeverHit | None:
+    try:
+        check_all_hit([kind for kind, probability in enabled.items() if probability > 0], tally.faults)
+    except NeverHit as missed:
+        return missed
+    return None
+
+
+def _tell_failure(order: Order, seed: int, *, as_json: bool) -> None:
+    with progress_bar(f"Shrinking seed {seed}"):
+        result = shrunk(order, seed)
+    story = list(diagram(result.story))
+    if as_json:
+        print_json({"seed": seed, **_violation(result), "story": "\n".join(story), "repeat": repeating(order, seed)})
+        return
+    click.echo(f"VIOLATION  {result.violation}")
+    click.echo(f"It takes {len(result.script.wishes)} commands and {len(result.script.faults)} faults:\n")
+    for line in story:
+        click.echo(line)
+    click.echo(f"\nRepeat it with: {repeating(order, seed)}\n")
+
+
+def _violation(result: SimulationResult) -> dict[str, object]:
+    violation = result.violation
+    if violation is None:
+        return {}
+    return {"invariant": violation.invariant, "violation": violation.text, "position": violation.position, "token": violation.token}
+
+
+def _tell(tally: Tally) -> None:
+    speed = f"{tally.steps / tally.seconds:,.0f} turns a second" if tally.seconds else "no time"
+    click.echo(
+        f"{tally.seeds} seeds, {tally.steps:,} turns, {tally.virtual_seconds / 86_400:,.1f} virtual days "
+        f"in {tally.seconds:.1f} s ({speed}): {tally.violations or 'no'} violation{'' if tally.violations == 1 else 's'}."
+    )
+    if tally.faults:
+        faults = ", ".join(f"{kind} {count}" for kind, count in sorted(msgspec.to_builtins(tally.faults).items()))
+        click.echo(f"Faults injected: {faults}.")

@@ -1,0 +1,164 @@
+"""Faults by name: how likely each is at each of its opportunities, which were injected, and how often. What a fault does is elsewhere.
+
+An opportunity is counted for each kind on its own, so that "the third failed commit" means the same in a repetition of a run, and in one
+from which other faults were left out.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+from tallystick.domain.errors import TallystickError
+from tallystick.testing.chance import Chance
+
+KINDS: Final[Mapping[str, float]] = {
+    # The process dies; what was not durable is lost.
+    "crash.step": 0.001,  # between two turns
+    "crash.append": 0.0015,  # in the middle of a turn, while it appends
+    "crash.commit": 0.01,  # before a batch is written
+    "crash.durable": 0.01,  # after it is written, before anybody hears of it
+    "crash.release": 0.006,  # in the middle of what a commit lets out
+    "crash.recovery": 0.01,  # while a log is opened and folded
+    "crash.again": 0.25,  # a few turns after it was opened again
+    "restart": 0.0007,  # a clean stop in the middle of work
+    # The disk.
+    "failed_commit.unwritten": 0.01,
+    "failed_commit.written": 0.01,  # it is there, and was reported as failed
+    "disk_full": 0.004,  # and stays so for a while
+    "slow_commit": 0.03,
+    # Time: the wall clock is elsewhere when the log is opened again.
+    "clock_jump.forward": 0.0004,
+    "clock_jump.back": 0.0004,
+    # Answers on their way.
+    "duplicated": 0.08,
+    "reordered": 0.08,
+    "dropped": 0.04,
+    "late": 0.05,
+    "misaddressed": 0.05,
+    # Performers.
+    "hung": 0.04,
+    "failing": 0.1,
+    "failing_after_effect": 0.06,
+    # Handlers.
+    "raising": 0.01,
+    "poison": 0.004,  # for ever, until it is mended
+    # The host.
+    "flood": 0.0015,
+}
+"""Every kind, and how likely it is at each opportunity unless said otherwise. A group is what stands before the dot."""
+
+GROUPS: Final[tuple[str, ...]] = tuple(dict.fromkeys(kind.partition(".")[0] for kind in KINDS))
+
+
+class UnknownFault(TallystickError, ValueError):
+    """There is no fault of that name."""
+
+
+class NeverHit(TallystickError):
+    """A fault that was enabled was never injected, so that the runs say nothing about it: run more seeds, or make it likelier."""
+
+
+class Hit(NamedTuple):
+    """One injected fault: its kind, and at which of that kind's opportunities, from 1."""
+
+    kind: str
+    opportunity: int
+
+
+def probabilities(faults: str | Iterable[str] | Mapping[str, float]) -> dict[str, float]:
+    """How likely each enabled kind is.
+
+    `faults`: "all", "none", names of kinds or groups (in a row, or in one string with commas), or a mapping from them to probabilities.
+
+    Raises:
+        UnknownFault: a name is none of a fault.
+    """
+    if isinstance(faults, str):
+        faults = {"all": GROUPS, "none": (), "": ()}.get(faults, [name.strip() for name in faults.split(",")])
+    given = faults if isinstance(faults, Mapping) else dict.fromkeys(faults)
+    enabled: dict[str, float] = {}
+    for name, probability in given.items():
+        kinds = [kind for kind in KINDS if name in (kind, kind.partition(".")[0])]
+        if not kinds:
+            msg = f"There is no fault {name!r}; there are {', '.join(GROUPS)}, and all or none of them."
+            raise UnknownFault(msg)
+        for kind in kinds:
+            enabled[kind] = KINDS[kind] if probability is None else probability
+    return enabled
+
+
+class Injector:
+    """Decides at each opportunity whether a fault happens: drawn from the seed, or as written down in an earlier run.
+
+    How far it is to the next hit is drawn ahead, so that an opportunity without one costs a comparison.
+    """
+
+    def __init__(self, enabled: Mapping[str, float], chance: Chance, script: Iterable[Hit] | None = None) -> None:
+        self.chance = chance
+        self.enabled = dict(enabled)
+        self.hits: list[Hit] = []
+        self._asked = dict.fromkeys(KINDS, 0)
+        self._script: dict[str, list[int]] | None = None
+        if script is not None:
+            self._script = {kind: [] for kind in KINDS}
+            for kind, opportunity in sorted(script, reverse=True):
+                self._script[kind].append(opportunity)
+        self._next = dict.fromkeys(KINDS, 0)
+        for kind in KINDS:
+            self._draw(kind)
+
+    @property
+    def active(self) -> bool:
+        """Whether any fault can still happen."""
+        return any(self._next.values())
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How often each kind was injected."""
+        return Counter(hit.kind for hit in self.hits)
+
+    def happens(self, kind: str) -> bool:
+        """One more opportunity for a fault of that kind: whether it happens."""
+        asked = self._asked[kind] = self._asked[kind] + 1
+        if asked != self._next[kind]:
+            return False
+        self.hits.append(Hit(kind, asked))
+        self._draw(kind)
+        return True
+
+    def detail(self, kind: str) -> float:
+        """A draw in [0, 1) about the last fault of that kind: for how long, how many, which."""
+        return self.chance.at("fault", kind, self._asked[kind])
+
+    def stop(self) -> None:
+        """No fault happens any more: the world heals."""
+        self._next = dict.fromkeys(KINDS, 0)
+
+    def _draw(self, kind: str) -> None:
+        if self._script is not None:
+            row = self._script[kind]
+            self._next[kind] = row.pop() if row else 0
+            return
+        probability = self.enabled.get(kind, 0.0)
+        if probability <= 0.0:
+            self._next[kind] = 0
+            return
+        asked = self._asked[kind]
+        if probability >= 1.0:
+            self._next[kind] = asked + 1
+            return
+        draw = self.chance.at("next", kind, asked)
+        self._next[kind] = asked + 1 + int(math.log(1.0 - draw) / math.log(1.0 - probability))
+
+
+def check_all_hit(enabled: Iterable[str], counts: Mapping[str, int]) -> None:
+    """Check that the runs that were counted prove something about each enabled kind.
+
+    Raises:
+        NeverHit: they do not, for these kinds.
+    """
+    missed = sorted(kind for kind in enabled if not counts.get(kind))
+    if missed:
+        msg = f"Enabled, and never injected: {', '.join(missed)}. Run more seeds, or make these likelier."
+        raise NeverHit(msg)

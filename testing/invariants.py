@@ -1,0 +1,298 @@
+"""The invariants, checked while a system runs and after: what the log says, what is in memory, and what the outside world saw."""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from typing import Any, NamedTuple, Protocol
+
+from tallystick.actors.actor import EngineActor
+from tallystick.actors.engine import Engine
+from tallystick.actors.messages import QueueCompleted, QueueFailed, QueueRejected, RetryDue, TimeoutDecision
+from tallystick.actors.owner import OwnerActor
+from tallystick.actors.performer import RunningCall
+from tallystick.actors.system import System
+from tallystick.domain.envelope import Recorded
+from tallystick.domain.errors import CommitUnknown, NotAccepted, NotCommitted
+from tallystick.store.journal import Journal
+from tallystick.testing.comparison import compare_all, compare_rebuilt, compare_touched
+from tallystick.testing.disk import Disk
+from tallystick.testing.model import LogModel, Rules
+from tallystick.testing.simulated import SimulatedRuntime
+from tallystick.testing.violations import InvariantViolation
+
+EVERYTHING_EVERY_TURNS = 1000
+EXPECTED_FAILURES = ("LogPoisoned", "ProcessDied")
+
+
+class Invariant(Protocol):
+    """A program's own invariant. A new one is made for each reading of a log from its beginning."""
+
+    def take(self, recorded: Recorded, event: Any) -> None:
+        """One more record, in order, as soon as it is numbered; `event` is None for the library's own.
+
+        Raises:
+            InvariantViolation: it does not hold.
+        """
+        ...
+
+    def end(self, system: System) -> None:
+        """The run is over: nothing is under way any more, and everything is durable.
+
+        Raises:
+            InvariantViolation: it does not hold.
+        """
+        ...
+
+
+def engine_of(system: System) -> Engine:
+    """The running engine, which is nobody's business but a checker's."""
+    return system._life.engine  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+
+def rules_of(system: System) -> Rules:
+    """What is to be known of a system's program."""
+    return Rules({behaviour.name: behaviour for behaviour in engine_of(system).program.behaviours})
+
+
+def check_invariants(system: System, invariants: Iterable[Invariant] = ()) -> LogModel:
+    """Check a running system at a moment when nothing is under way: its whole log, its state in memory, and what a rebuilding would make.
+
+    Works on every runtime and log. The model of the log is returned: executions, parked sources, states as plain dicts.
+
+    Raises:
+        InvariantViolation: S1, S2, S3, S5, S6, S7, S8, S13, P1, P10, P23, or one of the program's own.
+    """
+    engine = engine_of(system)
+    model, own = LogModel(rules_of(system)), list(invariants)
+    for recorded in system.events():
+        event = model.take(recorded)
+        for invariant in own:
+            invariant.take(recorded, event)
+    if model.tail == engine.journal.tail:
+        compare_all({name: owner.state for name, owner in engine.owners.items()}, model)
+    compare_rebuilt(engine.program, engine.log, model)
+    for invariant in own:
+        invariant.end(system)
+    return model
+
+
+class Known(NamedTuple):
+    """What was known of a log when it had been opened so many times."""
+
+    records: Sequence[Recorded] = ()
+    openings: int = 0
+
+
+class Watcher:
+    """Looks at a simulated system after each of its turns. The first violation it finds is kept in `violation`.
+
+    It raises nothing, for it is called from within the library, which handles errors; whoever drives looks at `violation`.
+    """
+
+    def __init__(self, runtime: SimulatedRuntime, disk: Disk, invariants: Callable[[], Sequence[Invariant]]) -> None:
+        self.violation: InvariantViolation | None = None
+        self.model: LogModel | None = None
+        self.told: Callable[[Recorded], None] | None = None
+        """Told of each record as it is numbered."""
+        self._runtime = runtime
+        self._disk = disk
+        self._openings = 0
+        self._invariants = invariants
+        self._own: Sequence[Invariant] = ()
+        self._actors: dict[str, EngineActor] = {}
+        self._system: System | None = None
+        self._journal: Journal | None = None
+        self._full_at = EVERYTHING_EVERY_TURNS
+
+    def attach(self, system: System, known: Known) -> None:
+        """Begin with a system that has just been opened. What was known of its log, as far as it was durable, must still be there."""
+        self._system = system
+        self._runtime.watch, self._runtime.watch_call = self._turn, self._call
+        self._guarded(self._begin_again, known)
+
+    @property
+    def known(self) -> Known | None:
+        """What is known of the log by now; None if it was not read."""
+        return None if self.model is None else Known(self.model.records, self._openings)
+
+    def _guarded(self, check: Callable[..., None], *arguments: Any) -> None:
+        if self.violation is None:
+            try:
+                check(*arguments)
+            except InvariantViolation as violation:
+                self.violation = violation
+
+    # A new engine.
+
+    def _begin_again(self, known: Known) -> None:
+        """Read the log anew: a prefix of what was there before, and what the recovery has added (S4, S5)."""
+        runtime, system = self._runtime, self._system
+        if system is None:
+            return
+        if runtime.actors:
+            self._check_failure(system)
+        self._actors = runtime.actors
+        journal = next((actor.acting.journal for actor in runtime.actors.values() if isinstance(actor, OwnerActor)), None)
+        if journal is None or system.health().status != "running":
+            return
+        durable = list(system.events())
+        survived = self._disk.survived(known.openings)
+        for before, after in zip(known.records[:survived], durable, strict=False):
+            if (before.payload, before.event_type, before.token) != (after.payload, after.event_type, after.token):
+                raise InvariantViolation("S5", "after a crash another record stands there than was appended", position=before.position)
+        if len(durable) < survived:
+            raise InvariantViolation("S4", f"the log ends at {len(durable)}, but was durable up to {survived}", position=survived)
+        self._openings = len(self._disk.opened_at)
+        self._journal, self.model, self._own = journal, LogModel(rules_of(system)), self._invariants()
+        for recorded in durable:
+            self._take(self.model, recorded, None)
+        self._catch_up(self.model, journal)
+        self._everything(self.model)
+
+    def _check_failure(self, system: System) -> None:
+        health = system.health()
+        if health.last_failure and not any(name in health.last_failure for name in EXPECTED_FAILURES):
+            raise InvariantViolation("P14", f"the engine failed by itself: {health.last_failure}")
+
+    # Turns.
+
+    def _turn(self, actor: EngineActor, message: Any) -> None:
+        if self.violation is not None:
+            return
+        if self._runtime.actors is not self._actors or (self._journal is not None and self._journal.failure is not None):
+            self._guarded(self._begin_again, self.known or Known())
+            return
+        self._guarded(self._look, actor, message)
+
+    def _look(self, actor: EngineActor, message: Any) -> None:
+        model, journal = self.model, self._journal
+        if model is None or journal is None:
+            return
+        stale = _is_stale(model, actor, message)
+        reply = getattr(message, "reply", None)
+        records = self._catch_up(model, journal) if journal.tail > model.tail else ()
+        if stale is not None:
+            _check_stale(stale, message, records)
+        if reply is not None:
+            self._follow(reply, model.tail)
+        if self._runtime.turns >= self._full_at and journal.tail == self._disk.position:
+            self._full_at = self._runtime.turns + EVERYTHING_EVERY_TURNS
+            self._everything(model)
+
+    def _catch_up(self, model: LogModel, journal: Journal) -> Sequence[Recorded]:
+        """Take what has been numbered since."""
+        records = journal.after(model.tail, journal.tail - model.tail)
+        now_us = self._runtime.clock.now_us()
+        for recorded in records:
+            self._take(model, recorded, now_us)
+        for recorded in records:
+            owner = self._actors.get(recorded.owner)
+            if isinstance(owner, OwnerActor):
+                compare_touched(owner.state, model, recorded)
+        return records
+
+    def _take(self, model: LogModel, recorded: Recorded, now_us: int | None) -> None:
+        event = model.take(recorded, now_us)
+        for invariant in self._own:
+            invariant.take(recorded, event)
+        if self.told is not None and now_us is not None:
+            self.told(recorded)
+
+    # What leaves the system (S14).
+
+    def _follow(self, reply: Any, tail: int) -> None:
+        future: Future[Any] = reply.future
+        if future.done():
+            self._check_released(future, tail)
+        else:
+            future.add_done_callback(lambda done: self._guarded(self._check_released, done, tail))
+
+    def _check_released(self, future: "Future[Any]", tail: int) -> None:
+        if not self._runtime.world.alive or future.cancelled():
+            return
+        if tail > self._disk.position and not isinstance(future.exception(), NotAccepted | NotCommitted | CommitUnknown):
+            text = f"a reply left that rests on position {tail}, while the log was durable up to {self._disk.position}"
+            raise InvariantViolation("S14", text, position=tail)
+
+    def _call(self, call: RunningCall) -> None:
+        self._guarded(self._check_call, call)
+
+    def _check_call(self, call: RunningCall) -> None:
+        if self.model is None:
+            return
+        if self._runtime.world.recovering:
+            raise InvariantViolation("S8", f"recovering called the performer of {type(call.action).__name__}", token=call.token)
+        execution = self.model.executions.get(call.token)
+        started = None if execution is None else execution["starts"].get(call.attempt)
+        if started is None:
+            raise InvariantViolation("S14", f"attempt {call.attempt} is performed, which never began", token=call.token)
+        if started > self._disk.position:
+            text = f"attempt {call.attempt} is performed, while the log is durable up to {self._disk.position}"
+            raise InvariantViolation("S14", text, position=started, token=call.token)
+
+    # Everything.
+
+    def _everything(self, model: LogModel) -> None:
+        compare_all({name: actor.state for name, actor in self._actors.items() if isinstance(actor, OwnerActor)}, model)
+        system = self._system
+        if system is not None and model.tail == self._disk.position:
+            engine = engine_of(system)
+            compare_rebuilt(engine.program, engine.log, model)
+
+    def check_everything(self) -> None:
+        """Hold all that is in memory against the model, and what a rebuilding would make of the log.
+
+        Raises:
+            InvariantViolation: the first one that was found, now or before.
+        """
+        if self.model is not None:
+            self._guarded(self._everything, self.model)
+        if self.violation is not None:
+            raise self.violation
+
+    def end(self, system: System) -> None:
+        """Have the program's own invariants look at the end.
+
+        Raises:
+            InvariantViolation: one does not hold.
+        """
+        for invariant in self._own:
+            invariant.end(system)
+
+
+def _is_stale(model: LogModel, actor: EngineActor, message: Any) -> bool | None:
+    """Whether a report must change nothing (S3); None for what is no report."""
+    if not isinstance(message, QueueCompleted | QueueFailed | QueueRejected | TimeoutDecision | RetryDue) or not isinstance(
+        actor, OwnerActor
+    ):
+        return None
+    token = message.context.token
+    execution = model.executions.get(token)
+    stale = (
+        execution is None
+        or execution["owner"] != actor.name
+        or execution["settled"] is not None
+        or ("Execution", token) in model.parked[actor.name]
+    )
+    if execution is None or stale:
+        return True
+    current: bool
+    match message:
+        case QueueFailed(attempt=int(attempt)):
+            current = attempt == execution["attempt"] and execution["status"] != "retrying"
+        case TimeoutDecision(fired=fired):
+            current = execution["status"] == "fired" and fired.event.attempt == execution["attempt"]
+        case RetryDue(attempt=attempt):
+            current = execution["status"] == "retrying" and attempt == execution["attempt"]
+        case _:
+            current = True
+    return not current
+
+
+def _check_stale(stale: bool, message: Any, records: Sequence[Recorded]) -> None:
+    """A stale report changes nothing, evidence of a late success aside (S3); a success that is not stale ends something (P4)."""
+    token = message.context.token
+    if stale and records and not (isinstance(message, QueueCompleted) and records[0].event_type == "LateSuccess"):
+        text = f"a stale {type(message).__name__} made {', '.join(each.event_type for each in records)}"
+        raise InvariantViolation("S3", text, position=records[0].position, token=token)
+    if not stale and isinstance(message, QueueCompleted) and not records:
+        raise InvariantViolation("P4", "a success of an open execution was not taken", token=token)

@@ -1,0 +1,259 @@
+"""A model of a log in plain dicts, written on its own: what must hold of any record that comes next, and where everything then stands.
+
+It shares nothing with the library's book-keeping but the program's own folds. It reads the payloads' JSON, not the decoded events.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from tallystick.domain.behaviour import Behaviour
+from tallystick.domain.envelope import Recorded, to_micros
+from tallystick.testing.violations import InvariantViolation
+
+CALLS_LIMIT = 20
+
+Stream = tuple[str, str]
+Violated = Callable[[str, str], InvariantViolation]
+
+
+class _Payload(msgspec.Struct, rename="camel"):
+    """What the model reads of engine events, of whatever type."""
+
+    deadline: datetime | None = None
+    timeout_us: int | None = None
+    retry: dict[str, Any] | None = None
+    retry_at: datetime | None = None
+    attempt: int = 0
+    call: int = 0
+    aggregate_type: str = ""
+    aggregate_id: str = ""
+    position: int = 0
+    error: str = ""
+    next_position: int | None = None
+
+
+_read = msgspec.json.Decoder(_Payload).decode
+
+
+class Rules:
+    """What the model knows of a program: which events are folded how, how often an intent may be tried, who reacts to what."""
+
+    def __init__(self, behaviours: Mapping[str, Behaviour]) -> None:
+        self.behaviours = behaviours
+        self.decoders: dict[str, msgspec.json.Decoder[Any]] = {}
+        self.folds: dict[str, list[tuple[str, type[Any], bool, Any]]] = {}
+        self.reactions = {owner: {kind.__name__ for kind in behaviour.reactions} for owner, behaviour in behaviours.items()}
+        self.retries: dict[str, int] = {}
+        for owner, behaviour in behaviours.items():
+            for event in (*behaviour.published, *behaviour.reactions):
+                self.decoders[event.__name__] = msgspec.json.Decoder(event, strict=True)
+            for event, folds in behaviour.folds.items():
+                rows = self.folds.setdefault(event.__name__, [])
+                rows += [(owner, fold.into, fold.resident, fold.apply) for fold in folds]
+            for intent in (*behaviour.settlements, *behaviour.late):
+                self.retries[intent.started_name()] = intent.retry.max_retries if intent.retry is not None else 0
+
+
+class LogModel:
+    """Takes every record once, in order.
+
+    Raises, from `take`:
+        InvariantViolation: the record must not be where it is.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.records: list[Recorded] = []
+        self.versions: dict[Stream, int] = {}
+        self.executions: dict[str, dict[str, Any]] = {}
+        """Every execution that was ever begun, by token; `settled` says how it ended, None while it is open."""
+        self.open: dict[str, dict[str, dict[str, Any]]] = {owner: {} for owner in rules.behaviours}
+        """The open ones of each owner."""
+        self.parked: dict[str, dict[Stream, dict[str, Any]]] = {owner: {} for owner in rules.behaviours}
+        self.commands: dict[str, bytes] = {}
+        self.states: dict[Stream, dict[type[Any], Any]] = {}
+        self.residents: dict[str, dict[type[Any], Any]] = {
+            owner: {kind: kind() for kind in behaviour.residents} for owner, behaviour in rules.behaviours.items()
+        }
+        self.seen: dict[str, int] = {}
+        self._answered: dict[tuple[str, int], int] = {}
+        self._last_answered: dict[tuple[str, Stream], int] = {}
+
+    @property
+    def tail(self) -> int:
+        """The last position taken."""
+        return len(self.records)
+
+    def take(self, recorded: Recorded, now_us: int | None = None) -> Any:
+        """One more record; the program's event in it, None for the library's own. `now_us`: the clock when it was appended, if known."""
+        self._check_place(recorded)
+        self.records.append(recorded)
+        if recorded.seen is not None:
+            self._check_cursor(recorded, recorded.seen)
+        kind = recorded.aggregate_type
+        if recorded.token is not None:
+            self._take_execution(recorded, recorded.token, now_us)
+        elif kind == "Owner":
+            self._take_parking(recorded)
+        elif kind == "Command":
+            self.commands[recorded.aggregate_id] = recorded.payload
+        if recorded.causation is not None and kind != "Owner":
+            self._check_reaction(recorded, recorded.causation)
+        decoder = self.rules.decoders.get(recorded.event_type)
+        return None if decoder is None else self._fold(recorded, decoder.decode(recorded.payload))
+
+    def _check_place(self, recorded: Recorded) -> None:
+        position = len(self.records) + 1
+        if recorded.position != position:
+            text = f"position {recorded.position} stands where {position} is due: the log has a gap, or repeats itself"
+            raise InvariantViolation("S5", text, position=recorded.position)
+        stream = (recorded.aggregate_type, recorded.aggregate_id)
+        version = self.versions.get(stream, 0) + 1
+        if recorded.aggregate_version != version:
+            text = f"{stream[0]} {stream[1]!r} has version {recorded.aggregate_version} after {version - 1}"
+            raise InvariantViolation("S6", text, position=position)
+        self.versions[stream] = version
+        if self.records and recorded.occurred_at_us < self.records[-1].occurred_at_us:
+            raise InvariantViolation("P23", "it occurred before the record that stands before it", position=position)
+
+    def _check_cursor(self, recorded: Recorded, seen: int) -> None:
+        owner, position = recorded.owner, recorded.position
+        if seen < self.seen.get(owner, 0):
+            raise InvariantViolation("P1", f"{owner}'s cursor went back from {self.seen[owner]} to {seen}", position=position)
+        if seen >= position:
+            raise InvariantViolation("P1", f"{owner} had seen {seen}, which is itself or later", position=position)
+        self.seen[owner] = seen
+
+    def _check_reaction(self, recorded: Recorded, cause: int) -> None:
+        """An owner answers an event once, in one append, and an aggregate's events in their order."""
+        owner, position = recorded.owner, recorded.position
+        if cause >= position:
+            raise InvariantViolation("P1", f"it answers position {cause}, which comes later", position=position)
+        answered = self.records[cause - 1]
+        if answered.event_type not in self.rules.reactions.get(owner, ()):
+            return
+        key = (owner, cause)
+        last = self._answered.get(key)
+        if last is not None and last != position - 1:
+            raise InvariantViolation("P1", f"{owner} answers position {cause} again, after it did so at {last}", position=position)
+        self._answered[key] = position
+        source = (owner, (answered.aggregate_type, answered.aggregate_id))
+        if cause < self._last_answered.get(source, 0):
+            text = f"{owner} answers position {cause} after {self._last_answered[source]} of the same aggregate"
+            raise InvariantViolation("S6", text, position=position)
+        self._last_answered[source] = cause
+
+    # Executions.
+
+    def _take_execution(self, recorded: Recorded, token: str, now_us: int | None) -> None:
+        execution = self.executions.get(token)
+        if execution is None:
+            if recorded.aggregate_type != "Execution" or recorded.settles is not None:
+                text = f"{recorded.event_type} refers to an execution that was never begun"
+                raise InvariantViolation("S2", text, position=recorded.position, token=token)
+            self._begin(recorded, token)
+            return
+        if execution["owner"] != recorded.owner:
+            text = f"{recorded.owner} writes {recorded.event_type} of an execution of {execution['owner']}"
+            raise InvariantViolation("S2", text, position=recorded.position, token=token)
+        if recorded.settles is not None:
+            if execution["settled"] is not None:
+                text = f"{recorded.event_type} completes it, which {execution['settled']} at {execution['settled_at']} did before"
+                raise InvariantViolation("S1", text, position=recorded.position, token=token)
+            execution |= {"settled": recorded.settles, "settled_at": recorded.position}
+            del self.open[recorded.owner][token]
+            self.parked[recorded.owner].pop(("Execution", token), None)
+        elif recorded.aggregate_type == "Execution":
+            self._go_on(recorded, execution, token, now_us)
+
+    def _begin(self, recorded: Recorded, token: str) -> None:
+        started = _read(recorded.payload)
+        allowed = self.rules.retries.get(recorded.event_type, 0) if started.retry is None else started.retry["maxRetries"]
+        self.executions[token] = self.open[recorded.owner][token] = {
+            "owner": recorded.owner,
+            "type": recorded.event_type,
+            "position": recorded.position,
+            "attempt": 1,
+            "call": 1,
+            "starts": {1: recorded.position},
+            "status": "running",
+            "due_us": None if started.deadline is None else to_micros(started.deadline),
+            "timed": started.deadline is not None,
+            "retries": allowed,
+            "settled": None,
+            "settled_at": None,
+            "late": False,
+        }
+
+    def _go_on(self, recorded: Recorded, execution: dict[str, Any], token: str, now_us: int | None) -> None:
+        event, payload, position = recorded.event_type, _read(recorded.payload), recorded.position
+
+        def violated(invariant: str, text: str) -> InvariantViolation:
+            return InvariantViolation(invariant, f"{event}: {text}", position=position, token=token)
+
+        if event == "LateSuccess":
+            if execution["settled"] in (None, "succeeded") or execution["late"]:
+                raise violated("P10", "there can be one, of what was settled and has not succeeded")
+            execution["late"] = True
+        elif event == "TimeoutFired":
+            self._fire(execution, payload, now_us, violated)
+        elif execution["settled"] is not None:
+            raise violated("S3", f"it was settled at {execution['settled_at']}, and goes on")
+        elif event == "RetryScheduled":
+            self._schedule_retry(execution, payload, violated)
+        elif event == "AttemptStarted":
+            self._start_attempt(execution, payload, now_us, violated)
+            execution["starts"][payload.attempt] = position
+        elif event == "PersonNeeded":
+            execution |= {"status": "person", "due_us": None}
+
+    def _fire(self, execution: dict[str, Any], payload: _Payload, now_us: int | None, violated: Violated) -> None:
+        if execution["settled"] is not None or execution["status"] != "running" or payload.attempt != execution["attempt"]:
+            return
+        if now_us is not None and execution["due_us"] is not None and now_us < execution["due_us"]:
+            raise violated("S12", f"it fires {execution['due_us'] - now_us} µs early")
+        execution["status"] = "fired"
+
+    def _schedule_retry(self, execution: dict[str, Any], payload: _Payload, violated: Violated) -> None:
+        if payload.attempt != execution["attempt"] + 1 or payload.attempt > execution["retries"] + 1:
+            text = f"attempt {payload.attempt} follows {execution['attempt']}; {execution['retries']} retries are allowed"
+            raise violated("S13", text)
+        due_us = None if payload.retry_at is None else to_micros(payload.retry_at)
+        execution |= {"status": "retrying", "attempt": payload.attempt, "due_us": due_us}
+
+    def _start_attempt(self, execution: dict[str, Any], payload: _Payload, now_us: int | None, violated: Violated) -> None:
+        if payload.attempt != execution["attempt"] or payload.call != execution["call"] + 1 or payload.call > CALLS_LIMIT:
+            raise violated("S13", f"attempt {payload.attempt}, call {payload.call} after {execution['attempt']}, {execution['call']}")
+        if execution["status"] == "retrying" and now_us is not None and now_us < execution["due_us"]:
+            raise violated("S12", f"it starts {execution['due_us'] - now_us} µs before its time")
+        due_us = None if payload.deadline is None else to_micros(payload.deadline)
+        execution |= {"status": "running", "call": payload.call, "due_us": due_us}
+
+    def _take_parking(self, recorded: Recorded) -> None:
+        event, payload = recorded.event_type, _read(recorded.payload)
+        parked, source = self.parked[recorded.owner], (payload.aggregate_type, payload.aggregate_id)
+        if event == "ReactionFailed":
+            if not payload.error or not 0 < payload.position < recorded.position:
+                raise InvariantViolation("S13", "a failed handler's record lacks its cause", position=recorded.position)
+            parked[source] = {"position": payload.position, "attempt": payload.attempt, "dead": payload.retry_at is None}
+        elif event == "ReactionResumed" and payload.next_position is None:
+            parked.pop(source, None)
+        elif event == "ReactionResumed":
+            parked[source] = {"position": payload.next_position, "attempt": 0, "dead": False}
+        elif event == "ReactionRedriven" and source in parked:
+            parked[source] |= {"attempt": 0, "dead": False}
+
+    # The program's states.
+
+    def _fold(self, recorded: Recorded, event: Any) -> Any:
+        stream = (recorded.aggregate_type, recorded.aggregate_id)
+        for owner, into, resident, apply in self.rules.folds.get(recorded.event_type, ()):
+            if owner != recorded.owner:
+                continue
+            states = self.residents[owner] if resident else self.states.setdefault(stream, {})
+            before = states.get(into)
+            states[into] = apply(into() if before is None else before, event)
+        return event

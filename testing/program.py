@@ -1,0 +1,51 @@
+"""What is simulated: a program, what is asked of it, and what else must hold of it."""
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any, ClassVar, NamedTuple
+
+from tallystick.actors.admission import Limits
+from tallystick.domain.action import Performer
+from tallystick.domain.command import Command
+from tallystick.domain.module import Module
+from tallystick.testing.chance import Chance
+from tallystick.testing.invariants import Invariant
+
+
+class Wish(NamedTuple):
+    """A command that somebody sends, so long after the beginning.
+
+    With a key it is sent again until it is answered, through crashes and all, and its answer must always be the same. Without one it is
+    sent again only where it is known that it was not carried out.
+    """
+
+    after: timedelta
+    command: Command[Any]
+    key: str | None = None
+
+
+class SimulatedProgram:
+    """A program to simulate. One is made for each run, so it may keep a world of its own: providers with their ledgers."""
+
+    name: ClassVar[str] = ""
+    limits: ClassVar[Limits] = Limits(commands=24)
+    """Small, so that a flood of commands meets them."""
+
+    def __init__(self, chance: Chance) -> None:
+        self.chance = chance
+
+    def modules(self) -> Sequence[Module]:
+        """The modules; asked anew for each process."""
+        raise NotImplementedError
+
+    def performers(self) -> Sequence[Performer]:
+        """Who performs their actions; asked anew for each process. What they did must survive it, as that of a real provider does."""
+        return ()
+
+    def wishes(self) -> Iterable[Wish]:
+        """What is asked of it, drawn from `chance`."""
+        return ()
+
+    def invariants(self) -> Sequence[Invariant]:
+        """What must hold beyond what must hold of every program; new ones each time."""
+        return ()

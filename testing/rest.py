@@ -1,0 +1,70 @@
+"""What must hold when nothing is left to happen: the liveness invariants (L1, L2, L4), and what the customers were promised (S4, S16)."""
+
+from collections.abc import Iterator
+
+from tallystick.actors.system import System
+from tallystick.testing.customers import Customers
+from tallystick.testing.model import LogModel
+from tallystick.testing.simulated import SimulatedRuntime
+from tallystick.testing.violations import InvariantViolation
+
+
+def check_at_rest(system: System, runtime: SimulatedRuntime, model: LogModel | None, customers: Customers) -> None:
+    """Everything has ended but what waits for a person; a poisoned message holds up nothing but its own aggregate.
+
+    Raises:
+        InvariantViolation: L1, L2, L4 or S16.
+    """
+    if model is not None:
+        for violation in (*_open(model), *_parked(model), *_waiting(system, runtime, customers)):
+            raise violation
+
+
+def _open(model: LogModel) -> Iterator[InvariantViolation]:
+    for owner, executions in model.open.items():
+        for token, execution in executions.items():
+            waits = execution["status"] == "person" or ("Execution", token) in model.parked[owner]
+            if execution["timed"] and not waits:
+                text = f"{owner}'s {execution['type']} has not ended, nor does it wait for a person: {execution}"
+                yield InvariantViolation("L1", text, position=execution["position"], token=token)
+
+
+def _parked(model: LogModel) -> Iterator[InvariantViolation]:
+    for owner, parked in model.parked.items():
+        for source, letter in parked.items():
+            if not letter["dead"]:
+                yield InvariantViolation("L4", f"{owner} has parked {source}, and nobody tries it again", position=letter["position"])
+
+
+def _waiting(system: System, runtime: SimulatedRuntime, customers: Customers) -> Iterator[InvariantViolation]:
+    if runtime.timers():
+        yield InvariantViolation("L2", f"{runtime.timers()} timers are armed, and none of them ever rings")
+    health = system.health()
+    if health.commands_in_flight:
+        yield InvariantViolation("S16", f"{health.commands_in_flight} commands are in flight, and will never be answered")
+    for owner, stands in health.owners.items():
+        if stands.lag:
+            yield InvariantViolation("L4", f"{owner} is {stands.lag} positions behind, and takes no more of them")
+    if customers.limit is not None and customers.most_in_flight > customers.limit:
+        yield InvariantViolation("S16", f"{customers.most_in_flight} commands were let in at once; the limit is {customers.limit}")
+    if customers.unanswered:
+        yield InvariantViolation("L1", f"{customers.unanswered[0]} was never answered")
+
+
+def check_the_end(system: System, customers: Customers, model: LogModel | None) -> None:
+    """After mending and redriving nothing is left, and whatever was answered is in the log.
+
+    Raises:
+        InvariantViolation: S4, S5 or S13.
+    """
+    if model is None:
+        return
+    for owner, parked in model.parked.items():
+        if parked:
+            raise InvariantViolation("S13", f"{owner} still has {sorted(parked)}, though mended and redriven")
+    missing = [key for key in customers.keys_answered() if key not in model.commands]
+    if missing:
+        raise InvariantViolation("S4", f"the command with key {missing[0]!r} was answered, and is not in the log")
+    watermark = system.health().watermark
+    if model.tail != watermark:
+        raise InvariantViolation("S5", f"at rest the log is durable up to {watermark} of {model.tail}")
