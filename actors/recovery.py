@@ -47,7 +47,7 @@ def recover(engine: Engine) -> Recovered:
     for owner in engine.owners.values():
         owner.listen()
         if not owner.state.joined:
-            owner.join(end)
+            owner.join(0 if owner.acting.setting.behaviour.module.joins_at == "beginning" else end)
     doubtful = [(owner, record) for owner in engine.owners.values() for record in _in_doubt(owner)]
     for owner in engine.owners.values():
         while owner.state.seen < end:

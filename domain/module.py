@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from tallystick.domain.command import Command
 from tallystick.domain.effect import Decision, Effects
@@ -128,7 +128,8 @@ def _check_overrides(module: type) -> None:
 class Module(metaclass=ModuleMeta):
     """An owner: its methods are pure handlers, marked by `handles`, `reacts_to`, `folds`, `settled` and `late`; its state is folded.
 
-    `name` identifies it in the log for ever; renaming a class does not matter, renaming `name` does.
+    `name` identifies it in the log for ever; renaming a class does not matter, renaming `name` does. `joins_at` says which events a module
+    takes that is new to a log: those to come, or all that the log holds (P3). What it begins for old events is begun now.
 
     A subclass has its base's handlers. It replaces one by a method of the same name with the same decorators, and removes one by assigning
     None to its name.
@@ -138,3 +139,4 @@ class Module(metaclass=ModuleMeta):
     """
 
     name: ClassVar[str] = ""
+    joins_at: ClassVar[Literal["tail", "beginning"]] = "tail"

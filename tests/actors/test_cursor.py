@@ -164,6 +164,24 @@ def test_p3_a_module_that_is_new_to_a_log_starts_at_its_end() -> None:
     assert len([each for each in stage.of_type("OwnerJoined") if each.owner == "ledger"]) == 1
 
 
+def test_p3_a_module_that_is_new_to_a_log_takes_all_of_it_if_it_says_so() -> None:
+    class Historian(Ledger):
+        joins_at = "beginning"
+
+    stage = Stage([Desk()])
+    for order_id in ("first", "second"):
+        stage.system.ask(Order(order_id=order_id))
+    stage.reopen([Desk(), Historian()])
+    stage.system.ask(Order(order_id="after"))
+    stage.idle()
+    assert stage.entered() == [(order_id, "ordered") for order_id in ("first", "second", "after")]
+    joined = next(each for each in stage.of_type("OwnerJoined") if each.owner == "ledger")
+    assert stage.system._codec.decode(joined).start == 0
+    stage.crash()
+    stage.idle()
+    assert len(stage.entered()) == 3, "it joins once"
+
+
 def test_p3_reactions_say_which_event_they_answer_and_keep_its_correlation(stage: Stage) -> None:
     stage.system.ask(Order(order_id="a"))
     stage.idle()
