@@ -16,8 +16,9 @@ from tallystick.domain.errors import EffectError
 from tallystick.domain.event import Aggregate, Event, Resident
 from tallystick.domain.execution import Execution, ExecutionRecord, timeout_us_of
 from tallystick.domain.intent import Intent
-from tallystick.domain.outcome import Outcome, settlement
-from tallystick.domain.protocol import EXECUTION, IntentStarted, PersonNeeded
+from tallystick.domain.outcome import Outcome, Succeeded, settlement
+from tallystick.domain.parking import Source
+from tallystick.domain.protocol import EXECUTION, IntentStarted, LateSuccess, PersonNeeded
 from tallystick.domain.token import Token
 from tallystick.store.codec import Codec, Form
 from tallystick.store.journal import Draft, Stream
@@ -239,6 +240,23 @@ class TurnInProgress:
                 ended = True
         if not ended:
             self.settle_without_handler(record, outcome)
+        if self._state.parks and settles != "succeeded":
+            self._keep_overtaken_success(record)
+
+    def _keep_overtaken_success(self, record: ExecutionRecord) -> None:
+        """A stored success whose handler failed (P13) and that another end now overtakes comes late: evidence, and its handler (P10)."""
+        parked = self._state.parking.get(Source(EXECUTION, record.token))
+        if parked is None or parked.role != "settlement":
+            return
+        setting, intent = self._setting, record.intent
+        stored = setting.codec.outcome(type(intent), bytes(parked.outcome))
+        if not isinstance(stored, Succeeded):
+            return
+        result = msgspec.Raw(setting.codec.value_bytes(stored.result))
+        self.note(record.token, LateSuccess(operation=intent.operation(), result=result))
+        handler = setting.behaviour.late.get(type(intent))
+        if handler is not None:
+            self.answer(handler, intent, stored.result)
 
     def settle_without_handler(self, record: ExecutionRecord, outcome: Outcome[Any]) -> None:
         """Write the library's own completion event."""

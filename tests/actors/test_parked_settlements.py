@@ -5,7 +5,7 @@ import pytest
 import tallystick as ts
 from tests.actors.outside import StillRunning
 from tests.actors.stage import Stage
-from tests.actors.workshop import Do, Making, no_hook
+from tests.actors.workshop import Do, Drop, Making, no_hook
 
 
 def failing_to_settle(stage: Stage, times: int) -> list[str]:
@@ -132,6 +132,32 @@ def test_p13_a_person_who_ends_an_execution_whose_settlement_fails_is_answered_a
     stage.system.abandon(stage.system.open_executions()[0], "no longer wanted")
     stage.advance(60)
     assert [event.reason for event in stage.events("JobFailed")] == ["no longer wanted"]
+
+
+def test_p13_a_stored_success_that_a_cancellation_overtakes_came_late_and_is_undone(stage: Stage) -> None:
+    """Otherwise what the outside world has done is known to nobody: the outcome went with the parked failure."""
+    failing_to_settle(stage, 1)
+    stage.provider.answers("a", "done outside")
+    stage.system.ask(Do(job_id="a"))
+    stage.idle()
+    assert stage.system.ask(Drop(job_id="a")) == 1
+    stage.idle()
+    assert stage.types(of="workshop")[-4:] == ["JobFailed", "LateSuccess", "UndoingStarted", "JobUndone"]
+    assert stage.provider.undone == ["a"]
+    stage.crash()
+    stage.advance(60)
+    assert len(stage.of_type("LateSuccess")) == 1
+    assert stage.provider.probed == []
+
+
+def test_p13_a_stored_failure_that_a_cancellation_overtakes_is_no_late_success(stage: Stage) -> None:
+    failing_to_settle(stage, 1)
+    stage.provider.answers("a", ts.Rejected("NO"))
+    stage.system.ask(Do(job_id="a"))
+    stage.idle()
+    assert stage.system.ask(Drop(job_id="a")) == 1
+    stage.advance(60)
+    assert stage.types(of="workshop")[-1] == "JobFailed"
 
 
 def test_p13_a_second_completion_event_in_one_settlement_is_an_error_of_that_turn(stage: Stage) -> None:
