@@ -38,12 +38,13 @@ class Doubt(NamedTuple):
 class Verdict(NamedTuple):
     """What the probes said. `resume`: performing goes on from the answers found; `unknown`: a person; neither: perform it again.
 
-    `done`: all actions were done, the last one with `result`.
+    `done`: all actions were done, the last one with `result`. `absent`: one was not, as the outside world said itself.
     """
 
     resume: bool = False
     done: bool = False
     unknown: bool = False
+    absent: bool = False
     result: Any = None
 
 
@@ -104,7 +105,7 @@ def _probe(pool: PerformerPool, doubt: Doubt) -> Verdict:
         if not isinstance(answer, Done):
             if not isinstance(answer, NotDone | Later):
                 warn("probe.odd_answer", owner=doubt.owner, token=doubt.token, action=type(action).__name__, answer=type(answer).__name__)
-            return AGAIN
+            return Verdict(absent=isinstance(answer, NotDone))
         result = answer.result
         if doubt.attempt:
             pool.hold(Answered(call, result))

@@ -171,27 +171,39 @@ def test_p9_what_ended_with_a_word_from_outside_is_not_asked_about(stage: Stage,
     assert stage.provider.probed == []
 
 
-def test_p9_a_failed_execution_is_asked_about_after_a_crash_too_for_a_month(stage: Stage) -> None:
+def test_p9_a_failed_execution_is_asked_about_after_a_crash_too(stage: Stage) -> None:
     stage.provider.answers("a", *[ConnectionError("the line went dead")] * 3)
     stage.system.ask(Do(job_id="a"))
     stage.advance(60)
     assert stage.provider.probed == ["a"]
     stage.crash()
     assert stage.provider.probed == ["a", "a"]
-    stage.clock.advance(timedelta(days=29))
+    stage.clock.advance(timedelta(days=400))
     stage.provider.found["a"] = ts.Done(result="found at last")
     stage.crash()
     stage.idle()
-    assert stage.provider.undone == ["a"]
+    assert stage.provider.undone == ["a"], "however long it was down, it is asked about once more"
 
 
-def test_p9_after_a_month_nobody_asks_any_more(stage: Stage) -> None:
+def test_p9_a_month_after_its_end_the_outside_worlds_no_is_the_last_word(stage: Stage) -> None:
     stage.times_out("a")
-    stage.clock.advance(timedelta(days=31))
-    stage.provider.found["a"] = ts.Done(result="too late for anybody")
-    stage.crash()
-    stage.idle()
-    assert stage.provider.probed == []
+    for probed, days, last_word in ((1, 0, False), (2, 29, False), (3, 2, True), (3, 1, True)):
+        stage.clock.advance(timedelta(days=days))
+        stage.crash()
+        assert (len(stage.provider.probed), "NothingFound" in stage.types()) == (probed, last_word)
+    stage.reopen()
+    stage.reopen()
+    assert len(stage.provider.probed) == 3, "nor after a snapshot"
+
+
+@pytest.mark.parametrize("answer", [ts.Unknown(), ConnectionError("no answer")])
+def test_p9_what_is_not_said_is_asked_again_however_old_it_is(stage: Stage, answer: Any) -> None:
+    stage.times_out("a")
+    stage.provider.found["a"] = answer
+    for probed in (1, 2):
+        stage.clock.advance(timedelta(days=40))
+        stage.crash()
+        assert (len(stage.provider.probed), "NothingFound" in stage.types()) == (probed, False)
 
 
 def test_p9_the_month_counts_from_the_end_of_an_execution_not_from_its_beginning(stage: Stage) -> None:
