@@ -186,6 +186,7 @@ class LogModel:
             "settled": None,
             "settled_at": None,
             "late": False,
+            "last_word": False,
         }
 
     def _go_on(self, recorded: Recorded, execution: dict[str, Any], token: str, now_us: int | None) -> None:
@@ -198,6 +199,10 @@ class LogModel:
             if execution["settled"] in (None, "succeeded") or execution["late"]:
                 raise violated("P10", "there can be one, of what was settled and has not succeeded")
             execution["late"] = True
+        elif event == "NothingFound":
+            if execution["settled"] in (None, "succeeded") or execution["late"] or execution["last_word"]:
+                raise violated("P9", "there can be one, of what was settled without a word from outside")
+            execution["last_word"] = True
         elif event == "TimeoutFired":
             self._fire(execution, payload, now_us, violated)
         elif execution["settled"] is not None:
