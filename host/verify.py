@@ -82,7 +82,7 @@ def verify(
             checks.append(folds)
         counts: Counter[str] = Counter()
         owners: Counter[str] = Counter()
-        tail, head = reader.head().position, KeptHead()
+        head = KeptHead()
         for recorded in reader.verify():
             for check in checks:
                 check.take(recorded)
@@ -90,7 +90,7 @@ def verify(
             if kept is not None:
                 kept.check(head)
             if recorded.position % TELLS_EVERY == 1:
-                progress(recorded.position, tail)
+                progress(recorded.position, reader.head().position)
             counts[recorded.event_type] += 1
             owners[recorded.owner] += 1
         if kept is not None:

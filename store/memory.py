@@ -155,7 +155,7 @@ class MemoryLog:
         for position, record in enumerate(self.read(), start=1):
             if record.position != position or record.hash != link(previous, record):
                 msg = f"The record at position {position} is not the one that was written there."
-                raise LogCorrupt(msg)
+                raise LogCorrupt(msg, position=position)
             stream = (record.aggregate_type, record.aggregate_id)
             versions[stream] = versions.get(stream, 0) + 1
             gap = gap or (position if record.aggregate_version != versions[stream] else 0)
@@ -163,7 +163,7 @@ class MemoryLog:
             yield record
         if gap:
             msg = f"The record at position {gap} does not have its aggregate's next version."
-            raise LogCorrupt(msg)
+            raise LogCorrupt(msg, position=gap)
 
     def _positions(self, query: Query) -> Iterator[int]:
         """Positions in reading order among which all matches are, found by the narrowest way that the query allows."""

@@ -15,7 +15,7 @@ from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import Fenced, LogError, LogPoisoned, SnapshotError
 from tallystick.store.chain import check_follows, linked, start
 from tallystick.store.log import Head, Query, Snapshot
-from tallystick.store.sqlite_file import check_header, check_regular, connect, make_durable, unreadable
+from tallystick.store.sqlite_file import DAMAGE, check_header, check_regular, connect, make_durable, unreadable
 from tallystick.store.sqlite_opening import Opened, prepare
 from tallystick.store.sqlite_reader import SqliteReader
 from tallystick.store.sqlite_refusals import refusal
@@ -168,7 +168,7 @@ class SqliteLog:
         try:
             self._connection = connect(self.path, self._vfs, writing=True)
             self._opened = prepare(self._connection, new=new, synchronous=_SYNCHRONOUS[self._durability])
-        except (apsw.CorruptError, apsw.NotADBError) as error:
+        except DAMAGE as error:
             raise unreadable(self.path, error) from error
         except (apsw.Error, OSError) as error:
             msg = f"{self.path} could not be opened for writing ({error}); the log stays closed. Mend the cause, then open it again."

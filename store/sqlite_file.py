@@ -24,6 +24,9 @@ _MAGIC: Final = b"SQLite format 3\x00"
 _COPY_BYTES: Final = 1 << 16
 BUSY_TIMEOUT_MS: Final = 5_000
 
+DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, apsw.TooBigError)
+"""What the database raises for what no log has written. Its statements are fixed: one is wrong only where a value or a table is."""
+
 
 def check_regular(path: str) -> None:
     """Refuse what is there and no plain file: a device, a pipe, a folder. Nothing is opened, for that alone could change it.
@@ -115,7 +118,7 @@ def connect(path: str, vfs: str | None, *, writing: bool) -> apsw.Connection:
 
 def unreadable(path: str, error: apsw.Error | UnicodeDecodeError) -> LogError:
     """The log's error for one that the database met in reading."""
-    if isinstance(error, apsw.CorruptError | apsw.NotADBError | UnicodeDecodeError):
+    if isinstance(error, (*DAMAGE, UnicodeDecodeError)):
         return LogCorrupt(f"{path} is damaged ({error}); restore a copy of the log.")
     return LogError(f"{path} cannot be read: {error}")
 

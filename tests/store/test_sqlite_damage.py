@@ -212,6 +212,20 @@ def test_a_writer_whose_epoch_has_passed_is_fenced_p22(sqlite_log: SqliteLog, re
     assert sqlite_log.head() == head
 
 
+@pytest.mark.parametrize("position", [900, 1998])
+def test_a_text_that_has_become_a_blob_is_damage_at_its_position(path: Path, damaged: Callable[[str], SqliteReader], position: int) -> None:
+    owner = "unmistakable" * 15
+    damaged(f"UPDATE event SET owner = '{owner}' WHERE position = {position}").close()  # noqa: S608 - from a fixed list
+    content = bytearray(path.read_bytes())
+    # In the row's header the type of a text of that length is an odd number, 2 * 180 + 13 in base 128; that of a blob is one less.
+    content[content.rindex(b"\x82\x75", 0, content.rindex(owner.encode())) + 1] -= 1
+    path.write_bytes(content)
+    assert intact(SqliteReader(path)) == position - 1
+    if position == 1998:
+        with pytest.raises(LogCorrupt):
+            SqliteLog(path).open()
+
+
 def test_a_correlation_index_ahead_of_its_mark_holds_up_neither_writing_nor_closing(path: Path, record: Make) -> None:
     log = SqliteLog(path)
     log.open()
