@@ -230,3 +230,13 @@ def test_the_name_of_an_intent_event_is_the_operations_unless_it_is_given() -> N
         "BackupFailed",
         "BackupAbandoned",
     ]
+
+
+def test_only_an_end_of_the_librarys_own_name_makes_it_take_another() -> None:
+    class Zebra(ts.Event):
+        aggregate_type = "Backup"
+
+    class Archiving(ts.Intent[str]):
+        ends_with = (Zebra,)
+
+    assert Archiving.ended_name("failed") == "ArchivingFailed"

@@ -4,12 +4,13 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import RFC_4122, UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.domain.envelope import Recorded, event_id_of, log_tag_of
+from tallystick.domain.envelope import Recorded, event_id_of, log_tag_of, position_in
 from tallystick.store.log import EventLog, Query
 from tallystick.store.memory import MemoryLog
 from tallystick.store.sqlite import SqliteLog
@@ -25,6 +26,13 @@ MOMENTS_US = st.integers(0, ((1 << 48) - 1) * 1_000 + 999)
 @given(st.tuples(TAGS, POSITIONS), st.tuples(TAGS, POSITIONS), MOMENTS_US)
 def test_two_places_have_two_ids(one: tuple[int, int], other: tuple[int, int], moment_us: int) -> None:
     assert (event_id_of(*one, moment_us) == event_id_of(*other, moment_us)) == (one == other)
+
+
+@given(TAGS, POSITIONS, MOMENTS_US)
+def test_an_id_is_a_uuid_of_version_7_that_says_when_where_and_in_which_log(tag: int, position: int, moment_us: int) -> None:
+    made = UUID(event_id_of(tag, position, moment_us))
+    assert (made.version, made.variant) == (7, RFC_4122)
+    assert (made.int >> 80, made.int & 0x3FFFFFFF, position_in(str(made))) == (moment_us // 1_000, tag, position)
 
 
 def test_the_form_of_an_id_is_known() -> None:

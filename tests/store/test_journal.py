@@ -125,8 +125,9 @@ def test_a_wrong_expected_version_fails_the_append_also_for_an_aggregate_that_is
     desk.append(draft("a", 0))
     desk.journal.commit()
     again = desk.reopened()
-    with pytest.raises(ts.VersionConflict):
+    with pytest.raises(ts.VersionConflict) as caught:
         again.append(draft("a", expected))
+    assert (caught.value.expected, caught.value.actual, again.journal.tail) == (expected, 1, 1)
 
 
 # Times and ids
