@@ -9,6 +9,10 @@ PACKAGES := domain store actors testing scenarios host
 UV ?= uv
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url pyproject.toml
 ORDERS ?= 20000
+IMAGES ?= 20000
+CASES ?= 10000
+KILLS ?= 200
+SEED ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint types layers format coverage planted bench lock clean FORCE
@@ -51,6 +55,15 @@ bench: $(VENV)/.installed ## measure the order flow against the hand-written flo
 	@$(BIN)/python -m benchmarks.order_flow --orders $(ORDERS) --in-flight 512
 	@$(BIN)/python -m benchmarks.order_flow --orders 1000 --in-flight 1
 	@$(BIN)/python -m benchmarks.timers
+
+crash: $(VENV)/.tools $(VENV)/.installed ## kill a store by SIGKILL, KILLS times, and hold it against its promises
+	@$(BIN)/python -m tests.crash --kills $(KILLS) --seed $(SEED)
+
+powerloss: $(VENV)/.tools $(VENV)/.installed ## cut the power of a log's disk, IMAGES times, and open what is left
+	@$(BIN)/python -m tests.powerloss --images $(IMAGES) --seed $(SEED)
+
+rot: $(VENV)/.tools $(VENV)/.installed ## damage a log, CASES times, and have it verified
+	@$(BIN)/python -m tests.powerloss.rot --cases $(CASES) --seed $(SEED)
 
 lock: ## pin the newest versions that pyproject.toml allows (needs uv)
 	$(COMPILE) --upgrade --group build --output-file requirements.lock

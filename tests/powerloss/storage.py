@@ -23,9 +23,11 @@ class Luck(NamedTuple):
     grown: bool
 
 
+WORST: Final = Luck(0.0, torn=False, grown=False)
+BEST: Final = Luck(1.0, torn=False, grown=False)
 LUCKS: Final = (
-    Luck(0.0, torn=False, grown=False),
-    Luck(1.0, torn=False, grown=False),
+    WORST,
+    BEST,
     *(Luck(kept, torn, grown) for kept in (0.1, 0.5, 0.9) for torn in (False, True) for grown in (False, True)),
 )
 
@@ -77,9 +79,9 @@ class Storage:
             case Write(file) | Truncate(file):
                 self._files[file].pending.append(operation)
 
-    def image(self, lots: random.Random) -> Image:
-        """One of the ways in which the files may be found."""
-        luck = lots.choice(LUCKS)
+    def image(self, lots: random.Random, luck: Luck | None = None) -> Image:
+        """One of the ways in which the files may be found; with the best luck it is what a program sees while it runs."""
+        luck = luck or lots.choice(LUCKS)
         image: dict[str, bytes] = {}
         for name in sorted({*self._names, *self._renamed}):
             file = self._names.get(name)
@@ -96,7 +98,7 @@ class Storage:
             file.synced = file.content(random.Random(self._failures), LUCKS[self._failures % len(LUCKS)])  # noqa: S311 - repeatable on purpose
             self._failures += 1
         else:
-            file.synced = file.content(random.Random(), LUCKS[1])  # noqa: S311 - nothing is left to chance here
+            file.synced = file.content(random.Random(), BEST)  # noqa: S311 - nothing is left to chance here
         file.pending.clear()
 
     def _sync_names(self) -> None:
