@@ -6,7 +6,7 @@ from which other faults were left out.
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from tallystick.domain.errors import TallystickError
@@ -47,6 +47,9 @@ KINDS: Final[Mapping[str, float]] = {
     "flood": 0.0015,
 }
 """Every kind, and how likely it is at each opportunity unless said otherwise. A group is what stands before the dot."""
+
+FAR: Final = 1_000_000
+"""How many opportunities are passed over at once where none of them ever brings a fault."""
 
 GROUPS: Final[tuple[str, ...]] = tuple(dict.fromkeys(kind.partition(".")[0] for kind in KINDS))
 
@@ -107,11 +110,12 @@ class Injector:
         self._next = dict.fromkeys(KINDS, 0)
         for kind in KINDS:
             self._draw(kind)
+        self._active = any(self._next.values())
 
     @property
     def active(self) -> bool:
-        """Whether any fault can still happen."""
-        return any(self._next.values())
+        """Whether any fault can still happen, as far as that is known without looking at each."""
+        return self._active
 
     @property
     def counts(self) -> Counter[str]:
@@ -127,12 +131,20 @@ class Injector:
         self._draw(kind)
         return True
 
+    def skip(self, kinds: Sequence[str]) -> int:
+        """Pass over as many opportunities of each of these kinds as bring none of them; how many that were."""
+        left = min((self._next[kind] - self._asked[kind] for kind in kinds if self._next[kind]), default=FAR) - 1
+        for kind in kinds:
+            self._asked[kind] += left
+        return left
+
     def detail(self, kind: str) -> float:
         """A draw in [0, 1) about the last fault of that kind: for how long, how many, which."""
         return self.chance.at("fault", kind, self._asked[kind])
 
     def stop(self) -> None:
         """No fault happens any more: the world heals."""
+        self._active = False
         self._next = dict.fromkeys(KINDS, 0)
 
     def _draw(self, kind: str) -> None:

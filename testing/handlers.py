@@ -24,14 +24,9 @@ class HandlerFaults:
 
     def plant(self, module: Module) -> Module:
         """The module, its handlers wrapped; folds are left alone, for they must not fail."""
-        for name in dir(type(module)):
-            roles = {mark.role for mark in marks_of(getattr(type(module), name))} - {"folds"}
-            if roles:
-                setattr(
-                    module,
-                    name,
-                    self._wrapped(getattr(module, name), f"{type(module).name}.{name}", may_be_poisoned="handles" not in roles),
-                )
+        for name, roles in _handlers_of(type(module)):
+            handler = self._wrapped(getattr(module, name), f"{type(module).name}.{name}", may_be_poisoned="handles" not in roles)
+            setattr(module, name, handler)
         return module
 
     def mend(self) -> None:
@@ -62,6 +57,13 @@ class HandlerFaults:
             self._world.tell("fault", "Fault", "Fault", f"{name} fails for ever on this {type(message).__name__}")
             self.poisoned.add(key)
         return key in self.poisoned
+
+
+@functools.cache
+def _handlers_of(module: type[Module]) -> tuple[tuple[str, frozenset[str]], ...]:
+    """The names of what may fail, and for what each is marked."""
+    marked = ((name, frozenset(mark.role for mark in marks_of(getattr(module, name))) - {"folds"}) for name in dir(module))
+    return tuple((name, roles) for name, roles in marked if roles)
 
 
 def _raising_at_the_end(effects: Any, name: str) -> Iterator[Any]:

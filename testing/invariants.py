@@ -102,6 +102,7 @@ class Watcher:
         self._system: System | None = None
         self._journal: Journal | None = None
         self._full_at = EVERYTHING_EVERY_TURNS
+        self._rebuilt_at = EVERYTHING_EVERY_TURNS  # then after twice as many each time, since it reads the whole log
 
     def attach(self, system: System, known: Known) -> None:
         """Begin with a system that has just been opened. What was known of its log, as far as it was durable, must still be there."""
@@ -146,7 +147,7 @@ class Watcher:
         for recorded in durable:
             self._take(self.model, recorded, None)
         self._catch_up(self.model, journal)
-        self._everything(self.model)
+        self._live(self.model)
 
     def _check_failure(self, system: System) -> None:
         health = system.health()
@@ -174,9 +175,13 @@ class Watcher:
             _check_stale(stale, message, records)
         if reply is not None:
             self._follow(reply, model.tail)
-        if self._runtime.turns >= self._full_at and journal.tail == self._disk.position:
-            self._full_at = self._runtime.turns + EVERYTHING_EVERY_TURNS
-            self._everything(model)
+        turns = self._runtime.turns
+        if turns >= self._full_at:
+            self._full_at = turns + EVERYTHING_EVERY_TURNS
+            self._live(model)
+            if turns >= self._rebuilt_at and journal.tail == self._disk.position:
+                self._rebuilt_at = 2 * turns
+                self._everything(model)
 
     def _catch_up(self, model: LogModel, journal: Journal) -> Sequence[Recorded]:
         """Take what has been numbered since."""
@@ -231,8 +236,11 @@ class Watcher:
 
     # Everything.
 
-    def _everything(self, model: LogModel) -> None:
+    def _live(self, model: LogModel) -> None:
         compare_all({name: actor.state for name, actor in self._actors.items() if isinstance(actor, OwnerActor)}, model)
+
+    def _everything(self, model: LogModel) -> None:
+        self._live(model)
         system = self._system
         if system is not None and model.tail == self._disk.position:
             engine = engine_of(system)

@@ -195,14 +195,8 @@ class LogModel:
         def violated(invariant: str, text: str) -> InvariantViolation:
             return InvariantViolation(invariant, f"{event}: {text}", position=position, token=token)
 
-        if event == "LateSuccess":
-            if execution["settled"] in (None, "succeeded") or execution["late"]:
-                raise violated("P10", "there can be one, of what was settled and has not succeeded")
-            execution["late"] = True
-        elif event == "NothingFound":
-            if execution["settled"] in (None, "succeeded") or execution["late"] or execution["last_word"]:
-                raise violated("P9", "there can be one, of what was settled without a word from outside")
-            execution["last_word"] = True
+        if event in ("LateSuccess", "NothingFound"):
+            _learn(execution, event, violated)
         elif event == "TimeoutFired":
             self._fire(execution, payload, now_us, violated)
         elif execution["settled"] is not None:
@@ -262,3 +256,11 @@ class LogModel:
             before = states.get(into)
             states[into] = apply(into() if before is None else before, event)
         return event
+
+
+def _learn(execution: dict[str, Any], event: str, violated: Violated) -> None:
+    """What was heard of the outside world after the end: one late success at most, and one last word that there is none."""
+    known = execution["late"] or (event == "NothingFound" and execution["last_word"])
+    if execution["settled"] in (None, "succeeded") or known:
+        raise violated("P10" if event == "LateSuccess" else "P9", "there can be one, of what was settled and has not succeeded")
+    execution["late" if event == "LateSuccess" else "last_word"] = True

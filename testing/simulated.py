@@ -19,7 +19,7 @@ from tallystick.testing.chance import Chance
 from tallystick.testing.faults import Injector
 from tallystick.testing.outside import Outside, Process
 from tallystick.testing.strategies import Name, strategy_named
-from tallystick.testing.world import MINUTE, SECOND, ProcessDied, World, WorldClock
+from tallystick.testing.world import MINUTE, NEVER, SECOND, ProcessDied, World, WorldClock
 
 R = TypeVar("R")
 
@@ -56,6 +56,7 @@ class SimulatedRuntime(SteppedRuntime):
         self._inside: EngineActor | None = None
         self._process = self.world.process
         self._has_faults = self.world.faults.active
+        self._alarm_us = NEVER
         self.turns = 0
         self.actors: dict[str, EngineActor] = {}
         """The actors of the present engine, by name."""
@@ -105,20 +106,22 @@ class SimulatedRuntime(SteppedRuntime):
 
     def step(self) -> bool:
         """Let one actor take one message, or one thing happen that is due; False when there is none, without time passing."""
-        world, waiting = self.world, self._waiting
+        world, waiting, pick = self.world, self._waiting, self._strategy.pick
         while True:
-            others = world.is_due() + self._rings()
-            if not waiting and not others:
+            due = world.first_us <= world.now_us and world.is_due()
+            rings = self._alarm_us <= world.now_us
+            if not waiting and not due and not rings:
                 return False
-            index = self._strategy.pick(waiting, others)
-            if index >= len(waiting):
-                if index == len(waiting) and world.is_due():
-                    world.happen()
-                else:
-                    self._ring()
-                return True
-            if self._take(index):
-                return True
+            index = pick(waiting, due + rings)
+            if index < len(waiting):
+                if self._take(index):
+                    return True
+                continue
+            if due and index == len(waiting):
+                world.happen()
+            else:
+                self._ring()
+            return True
 
     def _take(self, index: int) -> bool:
         """Let the actor at that place take a message; False when it has none."""
@@ -129,30 +132,32 @@ class SimulatedRuntime(SteppedRuntime):
             waiting[index] = waiting[-1]
             waiting.pop()
             return False
-        if inbox.closed or inbox.actor is None:
+        actor = inbox.actor
+        if inbox.closed or actor is None:
             return True
         self.turns += 1
-        outer, self._inside = self._inside, inbox.actor
-        try:
-            hand_over(inbox, message)
-        finally:
-            self._inside = outer
+        outer, self._inside = self._inside, actor
+        hand_over(inbox, message)  # raises only when the process has died in it
+        self._inside = outer
         if not self.world.alive:
             raise ProcessDied
         if self.watch is not None:
-            self.watch(inbox.actor, message)
+            self.watch(actor, message)
         return True
 
-    def _rings(self) -> bool:
-        return bool(self._alarms) and min(self._alarms.values()) <= self.clock.now_us()
+    def set_alarm(self, inbox: Inbox, due_us: int | None) -> None:
+        """Rung when the clock gets there."""
+        super().set_alarm(inbox, due_us)
+        self._look_for_alarm()
+
+    def _look_for_alarm(self) -> None:
+        self._alarm_us = self.world_clock.world_us(min(self._alarms.values())) if self._alarms else NEVER
 
     def _next_us(self) -> int | None:
         """When something is due next, by this process's clock."""
         outside_us = self.world.next_us()
-        moments = list(self._alarms.values())
-        if outside_us is not None:
-            moments.append(outside_us + self.clock.now_us() - self.world.now_us)
-        return min(moments) if moments else None
+        due_us = self._alarm_us if outside_us is None else min(self._alarm_us, outside_us)
+        return None if due_us == NEVER else due_us + self.clock.now_us() - self.world.now_us
 
     def next_due(self) -> datetime | None:
         """When a timer, or the outside world, acts next; None when neither does."""
@@ -204,6 +209,7 @@ class SimulatedRuntime(SteppedRuntime):
     def stop(self) -> None:
         """Run what is in the mailboxes, but no timer, and let nothing happen outside."""
         self._alarms.clear()
+        self._look_for_alarm()
         while self._waiting:
             self._take(self._strategy.pick(self._waiting, 0))
 
@@ -214,6 +220,7 @@ class SimulatedRuntime(SteppedRuntime):
     def _ring(self) -> bool:
         inbox = min(self._alarms, key=self._alarms.__getitem__)
         del self._alarms[inbox]
+        self._look_for_alarm()
         inbox.tell(ALARM)
         return True
 

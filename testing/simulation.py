@@ -32,6 +32,8 @@ HASTE: Final = 0.02
 """How likely it is, before each step, that time passes although somebody has something to do."""
 SNAPSHOT: Final = 0.002
 """How likely it is, before each step, that the owners are told to take snapshots."""
+BETWEEN_TURNS: Final = ("crash.step", "flood", "clock_jump.forward", "clock_jump.back", "restart")
+"""The faults whose opportunities are the steps."""
 STEPS_LIMIT: Final = 500_000
 HEALS_WITHIN: Final = 30 * DAY
 """Within so much time everything must come to rest; twice what the wall clock has jumped comes on top, for deadlines go by it (S12)."""
@@ -100,6 +102,7 @@ class Simulation:
         self._known = Known()
         self._steps = 0
         self._dies_at = 0
+        self._quiet_steps = 0
         self._heals_within = HEALS_WITHIN
 
     def run(self) -> SimulationResult:
@@ -177,9 +180,9 @@ class Simulation:
     def _go_on(self, end_us: int) -> bool:
         """Step by step; True when nothing is left to do, False when there is another process to be opened."""
         system, runtime, watcher = self._present()
-        world, draw, customers = self._world, self._draw, self._customers
+        world, draw, customers, faults = self._world, self._draw, self._customers, self._world.faults
         while world.now_us < end_us:
-            if world.faults.active and not self._faults_between_turns(runtime):
+            if faults.active and not self._survives_step(runtime):
                 return False
             chance = draw()
             if chance < HASTE:
@@ -190,9 +193,8 @@ class Simulation:
                 if system.health().status != "failed":
                     return True
                 customers.turned_away = True
-            violation = watcher.violation or customers.violation
-            if violation is not None:
-                raise violation
+            if watcher.violation is not None or customers.violation is not None:
+                raise watcher.violation or customers.violation or AssertionError
             if customers.turned_away and self._has_failed(system):
                 return False
             self._check_length(runtime)
@@ -202,6 +204,18 @@ class Simulation:
         if self._steps + runtime.turns > STEPS_LIMIT:
             msg = f"after {STEPS_LIMIT} steps it still has something to do"
             raise InvariantViolation("L1", msg)
+
+    def _survives_step(self, runtime: SimulatedRuntime) -> bool:
+        """As `_faults_between_turns`, for as many steps at once as bring nothing."""
+        if self._quiet_steps:
+            self._quiet_steps -= 1
+            if self._dies_at and runtime.turns >= self._dies_at:
+                self._world.die("crash.again")
+        elif not self._faults_between_turns(runtime):
+            return False
+        else:
+            self._quiet_steps = self._world.faults.skip(BETWEEN_TURNS)
+        return True
 
     def _faults_between_turns(self, runtime: SimulatedRuntime) -> bool:
         """What may happen to a process while no actor runs; False when it is gone."""
@@ -247,7 +261,9 @@ class Simulation:
         if world.process > 1:
             self._log = self._log.reopened()
         self._runtime = runtime = SimulatedRuntime(self.seed, strategy=self._strategy, world=world, outside=self._outside)
-        modules = [self._handlers.plant(module) for module in self._program.modules()]
+        modules = self._program.modules()
+        if world.faults.active:
+            modules = [self._handlers.plant(module) for module in modules]
         performers = [self._probed(performer) for performer in self._program.performers()]
         system = System(modules, performers=performers, log=self._log, runtime=runtime, limits=self._program.limits)
         world.tell("note", "System", "System", "opens the log")

@@ -15,6 +15,7 @@ SECOND: Final = 1_000_000
 MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
+NEVER: Final = 1 << 62
 
 Deed = Callable[[], None]
 
@@ -39,6 +40,8 @@ class World:
     def __init__(self, chance: Chance, faults: Injector) -> None:
         self.chance = chance
         self.faults = faults
+        self.first_us = NEVER
+        """Nothing on the agenda is due before; it is a bound, for whoever asks at every step."""
         self.now_us = 0
         """Microseconds since the world's beginning; the time that never jumps."""
         self.wall_us = MORNING
@@ -58,12 +61,14 @@ class World:
         self._entered += 1
         process = None if outlives else self.process
         heapq.heappush(self._agenda, (self.now_us + delay_us, self._entered, process, deed))
+        self.first_us = self._agenda[0][0]
 
     def next_us(self) -> int | None:
         """When the next thing happens; None when nothing does."""
         agenda = self._agenda
         while agenda and agenda[0][2] not in (None, self.process):
             heapq.heappop(agenda)  # whoever was to do it is gone
+        self.first_us = agenda[0][0] if agenda else NEVER
         return agenda[0][0] if agenda else None
 
     def is_due(self) -> bool:
@@ -73,7 +78,9 @@ class World:
 
     def happen(self) -> None:
         """Let what is due first happen."""
-        heapq.heappop(self._agenda)[3]()
+        deed = heapq.heappop(self._agenda)[3]
+        self.first_us = self._agenda[0][0] if self._agenda else NEVER
+        deed()
 
     def pass_time(self, until_us: int) -> None:
         """Let time pass; what was to happen meanwhile is late."""
