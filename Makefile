@@ -15,7 +15,7 @@ KILLS ?= 200
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers format coverage planted bench lock clean FORCE
+.PHONY: help demo test check lint types layers format coverage planted bench crash powerloss rot lock clean FORCE
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -51,10 +51,11 @@ coverage: $(VENV)/.tools $(VENV)/.installed ## run the tests and report the bran
 planted: $(VENV)/.tools $(VENV)/.installed ## plant every bug of the list in a copy of the tree, and write down who catches it
 	@$(BIN)/python -m tests.planted --table docs/planted-bugs.md $(ARGS)
 
-bench: $(VENV)/.installed ## measure the order flow against the hand-written floor, with many in flight and with one; then the timers
+bench: $(VENV)/.installed ## measure the order flow against the hand-written floor, with many in flight and with one; then the timers, and the hash chain
 	@$(BIN)/python -m benchmarks.order_flow --orders $(ORDERS) --in-flight 512
 	@$(BIN)/python -m benchmarks.order_flow --orders 1000 --in-flight 1
 	@$(BIN)/python -m benchmarks.timers
+	@$(BIN)/python -m benchmarks.chain --orders $(ORDERS)
 
 crash: $(VENV)/.tools $(VENV)/.installed ## kill a store by SIGKILL, KILLS times, and hold it against its promises
 	@$(BIN)/python -m tests.crash --kills $(KILLS) --seed $(SEED)

@@ -20,11 +20,15 @@ FLOOR = {f"floor_{name}" for name in SIDES}
             SIDES | FLOOR | {"ratio", "p50_ratio"},
         ),
         (["timers", "--timers", "100"], {"timers", "add_us", "cancel_us", "fire_us"}),
+        (
+            ["chain", "--orders", "30", "--in-flight", "4", "--runs", "1"],
+            {"chain_us_per_record", "records_per_order", "chain_us_per_order", "cpu_us_per_order", "share_percent", "budget_percent"},
+        ),
     ],
 )
 def test_a_benchmark_prints_its_figures_as_json(arguments: list[str], keys: set[str], tmp_path: Path) -> None:
     name, *options = arguments
-    if name == "order_flow":
+    if name in {"order_flow", "chain"}:
         options += ["--directory", str(tmp_path)]
     figures = json.loads(last_line(name, *options, "--json"))
     assert set(figures) == keys

@@ -1,8 +1,13 @@
-"""How many kills, and by which seed: a longer run is `python -m tests.crash --kills 200`."""
+"""How many kills, and by which seed: a longer run is `python -m tests.crash --kills 200`, which also says where they have hit."""
 
 import os
+from collections import Counter
 
 import pytest
+
+from tests.crash.town import Kill
+
+KILLS = pytest.StashKey[list[Kill]]()
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +20,23 @@ def kills() -> int:
 def seed() -> int:
     """The same kills and the same customers for the same seed; when exactly a kill hits is the machine's business."""
     return int(os.environ.get("CRASH_SEED", "1"))
+
+
+@pytest.fixture(scope="session")
+def killed_here(request: pytest.FixtureRequest) -> list[Kill]:
+    """The kills of this run, for the summary."""
+    return request.config.stash.setdefault(KILLS, [])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The evidence of a longer run."""
+    found = config.stash.get(KILLS, [])
+    if "CRASH_KILLS" not in os.environ or not found:
+        return
+    where, hits = Counter(kill.where for kill in found), Counter(kill.where for kill in found if kill.hit)
+    terminalreporter.section("where the kills have hit")
+    for point, count in sorted(where.items()):
+        terminalreporter.line(f"{point:>32} {hits[point]:4} of {count:4}")
+    grown = sum(kill.tail > before.tail for before, kill in zip(found, found[1:], strict=False))
+    amid = sum(kill.found > 0 for kill in found)
+    terminalreporter.line(f"{len(found)} kills, {amid} with executions open, {grown} after the log had grown; {found[-1].tail} records")

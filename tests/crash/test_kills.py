@@ -11,7 +11,7 @@ from tests.crash.again import Recovered, recovered
 from tests.crash.evidence import Evidence
 from tests.crash.plan import POISONED, order_id
 from tests.crash.points import POINTS
-from tests.crash.town import Town, killed
+from tests.crash.town import Kill, Town, killed
 
 MAX_RETRIES = {"PaymentProcessing": 3, "ShipmentCreation": 3, "Refunding": 18, "Recalling": 18}
 CALLS_LIMIT = 20
@@ -28,10 +28,10 @@ class Story(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory, kills: int, seed: int) -> Iterator[Story]:
+def story(tmp_path_factory: pytest.TempPathFactory, kills: int, seed: int, killed_here: list[Kill]) -> Iterator[Story]:
     with Town(tmp_path_factory.mktemp("town"), seed) as town:
         for where in town.plan(kills):
-            town.kill(where)
+            killed_here.append(town.kill(where))
         last_words = town.come_to_rest()
         yield Story(town, Evidence(town.folder), last_words)
 
