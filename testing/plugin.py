@@ -10,7 +10,6 @@ import os
 import random
 import shlex
 from collections.abc import Generator, Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import pytest
@@ -18,13 +17,12 @@ import pytest
 TYPE_CHECKING = False  # as in the package's own __init__: typing costs nothing here, the engine would
 if TYPE_CHECKING:
     from tallystick.actors.clock import ManualClock
-    from tallystick.actors.runtimes.stepped import SteppedRuntime
     from tallystick.actors.system import System
     from tallystick.domain.action import Performer
     from tallystick.domain.module import Module
     from tallystick.store.log import EventLog
+    from tallystick.testing.simulated import SimulatedRuntime
 
-MORNING = datetime(2026, 1, 5, 9, tzinfo=UTC)
 OPTION = "--tallystick-seed"
 SEED_BITS = 32
 _SEED = pytest.StashKey[int]()
@@ -93,22 +91,21 @@ def tallystick_seed(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
-def tallystick_runtime(tallystick_seed: int) -> SteppedRuntime:
+def tallystick_runtime(tallystick_seed: int) -> SimulatedRuntime:
     """A runtime in virtual time whose order and delays come of the seed; the test lets time pass with `advance`."""
-    from tallystick.actors.clock import ManualClock  # noqa: PLC0415 - see the module's docstring
-    from tallystick.actors.runtimes.stepped import SteppedRuntime  # noqa: PLC0415 - as above
+    from tallystick.testing.simulated import SimulatedRuntime  # noqa: PLC0415 - see the module's docstring
 
-    return SteppedRuntime(ManualClock(MORNING), seed=tallystick_seed)
+    return SimulatedRuntime(tallystick_seed)
 
 
 @pytest.fixture
-def tallystick_clock(tallystick_runtime: SteppedRuntime) -> ManualClock:
+def tallystick_clock(tallystick_runtime: SimulatedRuntime) -> ManualClock:
     """The clock of `tallystick_runtime`: it stands still until it is told."""
     return tallystick_runtime.clock
 
 
 @pytest.fixture
-def tallystick_system(tallystick_runtime: SteppedRuntime) -> Iterator[OpenSystem]:
+def tallystick_system(tallystick_runtime: SimulatedRuntime) -> Iterator[OpenSystem]:
     """A function that opens a system on `tallystick_runtime`, with a log in memory; what still runs is stopped when the test ends."""
     from tallystick.actors.system import System  # noqa: PLC0415 - as above
 

@@ -2,11 +2,11 @@
 
 import heapq
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 from tallystick.actors.clock import ManualClock
-from tallystick.domain.envelope import from_micros, to_micros
+from tallystick.domain.envelope import MICROSECOND, from_micros, to_micros
 from tallystick.testing.chance import Chance
 from tallystick.testing.faults import Injector
 
@@ -135,6 +135,10 @@ class WorldClock(ManualClock):
     def now_us(self) -> int:
         """Microseconds since 1970 UTC."""
         return self._world.now_us + self._offset_us
+
+    def advance(self, duration: timedelta) -> None:
+        """Let so much of the world's time pass."""
+        self.advance_to_us(self.now_us() + duration // MICROSECOND)
 
     def advance_to_us(self, moment_us: int) -> None:
         """Let the world's time pass up to a moment.
