@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -37,6 +38,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.section("where the kills have hit")
     for point, count in sorted(where.items()):
         terminalreporter.line(f"{point:>32} {hits[point]:4} of {count:4}")
-    grown = sum(kill.tail > before.tail for before, kill in zip(found, found[1:], strict=False))
+    grown = sum(kill.tail > before.tail for before, kill in pairwise(found))
     amid = sum(kill.found > 0 for kill in found)
     terminalreporter.line(f"{len(found)} kills, {amid} with executions open, {grown} after the log had grown; {found[-1].tail} records")

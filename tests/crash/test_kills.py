@@ -30,8 +30,7 @@ class Story(NamedTuple):
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory, kills: int, seed: int, killed_here: list[Kill]) -> Iterator[Story]:
     with Town(tmp_path_factory.mktemp("town"), seed) as town:
-        for where in town.plan(kills):
-            killed_here.append(town.kill(where))
+        killed_here.extend(town.kill(where) for where in town.plan(kills))
         last_words = town.come_to_rest()
         yield Story(town, Evidence(town.folder), last_words)
 
