@@ -3,8 +3,13 @@
 import logging
 import sys
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 
 import pytest
+
+PLUGIN = "tallystick.testing.plugin"
+if not any(each.value == PLUGIN for each in entry_points(group="pytest11")):  # the project is on the path without being installed
+    pytest_plugins = [PLUGIN]
 
 
 @pytest.fixture(autouse=True)

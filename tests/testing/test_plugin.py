@@ -13,6 +13,7 @@ pytest_plugins = ["pytester"]
 PLUGIN = "tallystick.testing.plugin"
 INSTALLED = any(each.value == PLUGIN for each in entry_points(group="pytest11"))
 LOADED = () if INSTALLED else ("-p", PLUGIN)  # where the project is on the path without being installed
+QUICKER = [f"-pno:{name}" for name in ("randomly", "cacheprovider", "hypothesispytest", "xdist", "pytest_cov")]
 
 SEEDED = """
 def test_seeded(tallystick_seed):
@@ -67,7 +68,7 @@ NOBODY = Answer.performed_by(lambda action, call: ts.Later())
 
 def run(pytester: pytest.Pytester, test: str, *arguments: str) -> pytest.RunResult:
     pytester.makepyfile(test_it=test)
-    return pytester.runpytest_inprocess(*LOADED, "-p", "no:randomly", "-p", "no:cacheprovider", *arguments)
+    return pytester.runpytest_inprocess(*LOADED, *QUICKER, *arguments)
 
 
 def test_the_header_says_the_seed_that_was_drawn(pytester: pytest.Pytester) -> None:
