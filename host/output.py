@@ -54,3 +54,11 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, title
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))  # as text: what looks like markup is not
     console().print(table)
+
+
+class Name(click.Choice[str]):
+    """One of several names; underscores stand for the hyphens in them, as in the names of the modules behind."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name as it is listed; `BadParameter` for one that is not."""
+        return super().convert(str(value).replace("_", "-"), param, ctx)

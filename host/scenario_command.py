@@ -7,7 +7,7 @@ import click
 
 import tallystick as ts
 from tallystick.host.log_command import as_object
-from tallystick.host.output import print_json, print_table
+from tallystick.host.output import Name, print_json, print_table
 from tallystick.host.parameters import LOG_TO_WRITE
 from tallystick.host.programs import TINY_STORE
 from tallystick.host.render import Arrow, Sequencer, mermaid
@@ -31,7 +31,7 @@ def list_(*, as_json: bool) -> None:
 
 
 @command.command("run")
-@click.argument("name", type=click.Choice(list(SCRIPTS)), metavar="NAME")
+@click.argument("name", type=Name(list(SCRIPTS)), metavar="NAME")
 @click.option("--log", "log_path", type=LOG_TO_WRITE, metavar="FILE", help="Keep the log in this new file.")
 @click.option("--mermaid", is_flag=True, help="Print the sequence diagram that the log makes, instead of the story.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")

@@ -3,7 +3,7 @@
 import click
 import msgspec
 
-from tallystick.host.output import print_json, progress_bar
+from tallystick.host.output import Name, print_json, progress_bar
 from tallystick.host.simulate import PROVES_FROM, SIMULATED, Order, Tally, repeating, shrunk, simulate
 from tallystick.testing import NeverHit, SimulationResult, check_all_hit, diagram, probabilities
 
@@ -11,7 +11,7 @@ SEEDS = 100
 
 
 @click.command("simulate")
-@click.argument("scenario", type=click.Choice(sorted(SIMULATED)), metavar="SCENARIO")
+@click.argument("scenario", type=Name(sorted(SIMULATED)), metavar="SCENARIO")
 @click.option("--seeds", type=click.IntRange(1), help=f"How many seeds; {SEEDS} unless minutes are given.")
 @click.option("--seed", "first", type=click.IntRange(0), default=1, show_default=True, help="The first of them.")
 @click.option("--faults", default="all", show_default=True, help="all, none, or names with commas between them.")

@@ -6,7 +6,7 @@ import click
 
 import tallystick as ts
 from tallystick.host.kept_head import KeptHead
-from tallystick.host.output import print_json, progress_bar
+from tallystick.host.output import Name, print_json, progress_bar
 from tallystick.host.parameters import EXISTING_LOG
 from tallystick.host.programs import PROGRAMS
 from tallystick.host.verify import BadLog, Verified, verify
@@ -23,7 +23,7 @@ def kept_head(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 @click.command("verify")
 @click.argument("file", type=EXISTING_LOG)
 @click.option(
-    "--scenario", type=click.Choice(sorted(PROGRAMS)), metavar="NAME", help="Decode and fold everything with this scenario's code."
+    "--scenario", type=Name(sorted(PROGRAMS)), metavar="NAME", help="Decode and fold everything with this scenario's code."
 )
 @click.option("--head", "kept", callback=kept_head, metavar="HEAD", help="A head that the log once had, as an earlier run has printed it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")

@@ -101,3 +101,10 @@ def test_ledgers_that_say_otherwise_are_told_so() -> None:
         stage.expect_ledger(capture=1)
 
     assert "'capture': 0" in str(play(Script("wrong", "", wrong), ts.MemoryLog(), Audience()))
+
+
+def test_a_name_may_be_written_with_underscores() -> None:
+    assert run("run", "happy_path", "--mermaid").stdout == run("run", "happy-path", "--mermaid").stdout != ""
+    refused = run("run", "happy_end")
+    assert refused.exit_code == 2
+    assert "happy-end" in refused.stderr
