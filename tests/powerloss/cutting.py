@@ -6,7 +6,7 @@ import random
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
@@ -80,7 +80,7 @@ class Tally:
 
 
 @contextmanager
-def room() -> Iterator[Path]:
+def room() -> Generator[Path]:
     """A folder for many short-lived files, in memory where there is such a place."""
     with tempfile.TemporaryDirectory(dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None) as folder:
         yield Path(folder)

@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import ClassVar, Self
 
@@ -81,7 +81,7 @@ def records(first: int, count: int) -> list[Recorded]:
 
 
 @contextmanager
-def frequent_upkeep(*, pages: int = 60, lag: int = 40) -> Iterator[None]:
+def frequent_upkeep(*, pages: int = 60, lag: int = 40) -> Generator[None]:
     """Checkpoints, waiting for readers and filling of the index as in a long life, within a few batches."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sqlite_upkeep, "CHECKPOINT_PAGES", pages)

@@ -2,18 +2,21 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tallystick.store import sqlite
 from tallystick.store.sqlite import Durability
+from tallystick.store.sqlite_reader import SqliteReader
 from tests.powerloss.cutting import Cut, Tally, cuts, image_of, room, tallied
 from tests.powerloss.disk import RecordingDisk
-from tests.powerloss.judging import Verdict
+from tests.powerloss.judging import Verdict, written
 from tests.powerloss.noted import NotedLog
+from tests.powerloss.rotting import files_in
 from tests.powerloss.stories import LOG, STORIES, batches, recorded
-from tests.powerloss.trace import Acknowledged, Entered, Snapshotted, Sync, Trace, Truncate, Unlink
+from tests.powerloss.trace import Acknowledged, Entered, Snapshotted, Sync, Trace, Truncate, Unlink, content_of
 
 IMAGES = 2_200
 SEED = 1
@@ -73,6 +76,19 @@ def test_a_log_whose_making_was_cut_off_is_made_anew_or_was_made(tmp_path: Path,
     trace = recorded(opening, tmp_path / "opening")
     tally = tallied({"opening": trace}, 25 * (trace.operations + 1), SEED, folder)
     assert [(each.cut.name, each.judgement.reason) for each in tally.bad] == []
+
+
+def test_a_reader_that_comes_before_any_writer_finds_all_and_changes_nothing(traces: Mapping[str, Trace], folder: Path) -> None:
+    for number, (cut, image, known) in enumerate(cuts(traces["batches"], "batches", 250, SEED)):
+        if known.identity is None:
+            continue  # the log was not made yet
+        path = written(image, folder / f"read-{number}")
+        before = files_in(path.parent)
+        with closing(SqliteReader(path)) as reader:
+            found = [content_of(each) for each in reader.verify()]
+        assert found == known.attempted[: len(found)], cut.name
+        assert len(found) >= known.acknowledged, cut.name
+        assert files_in(path.parent) == before, cut.name
 
 
 def test_the_recorded_runs_have_everything_in_them_that_writes_to_a_disk(traces: Mapping[str, Trace]) -> None:
