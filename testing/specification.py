@@ -189,6 +189,7 @@ class Happened(Given, Generic[R]):
         Raises:
             AssertionError: with what differs, field by field.
         """
+        __tracebackhide__ = True
         self._check_not_refused()
         wanted = [self._by_intent(each) for each in expected]
         steps = aligned(wanted, self._story, _same)
@@ -204,6 +205,7 @@ class Happened(Given, Generic[R]):
         Raises:
             AssertionError: with what was.
         """
+        __tracebackhide__ = True
         return self.then()
 
     def then_rejected(self, code: str) -> "Happened[R]":
@@ -212,6 +214,7 @@ class Happened(Given, Generic[R]):
         Raises:
             AssertionError: it was not, or with another code.
         """
+        __tracebackhide__ = True
         if self.refusal is None:
             done = [f"{number}. {_told(each)}" for number, each in enumerate(self._story, 1)]
             self._fail(f"not rejected with {code}", done or ["nothing was done"])
@@ -226,6 +229,7 @@ class Happened(Given, Generic[R]):
             AssertionError: with what differs, field by field.
             EffectError: the module folds nothing into that kind.
         """
+        __tracebackhide__ = True
         if issubclass(kind, Resident):
             msg = f"{kind.__name__} is a Resident, and has no key: state it by then_resident."
             raise EffectError(msg)
@@ -233,6 +237,7 @@ class Happened(Given, Generic[R]):
 
     def then_resident(self, kind: type[Re], expected: Re) -> "Happened[R]":
         """A resident state is now this. Errors as `then_state`."""
+        __tracebackhide__ = True
         return self._check_state(kind.__name__, expected, self._owner.turn().resident(kind))
 
     def then_open(self, *expected: Intent[Any]) -> "Happened[R]":
@@ -241,15 +246,18 @@ class Happened(Given, Generic[R]):
         Raises:
             AssertionError: with what differs.
         """
+        __tracebackhide__ = True
         actual = tuple(record.intent for record in self._owner.state.open.values())
         return self._check_state("open executions", expected, actual)
 
     def _check_state(self, what: str, expected: object, actual: object) -> "Happened[R]":
+        __tracebackhide__ = True
         if expected != actual:
             self._fail(f"{what} is not as expected", list(differences(expected, actual)))
         return self
 
     def _check_not_refused(self) -> None:
+        __tracebackhide__ = True
         if self.refusal is not None:
             self._fail("rejected", [str(self.refusal)])
 
