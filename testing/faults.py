@@ -44,7 +44,7 @@ KINDS: Final[Mapping[str, float]] = {
     "raising": 0.01,
     "poison": 0.004,  # for ever, until it is mended
     # The host.
-    "flood": 0.0015,
+    "flood": 0.005,  # whenever nothing is left to do at the moment
 }
 """Every kind, and how likely it is at each opportunity unless said otherwise. A group is what stands before the dot."""
 

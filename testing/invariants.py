@@ -1,6 +1,6 @@
 """The invariants, checked while a system runs and after: what the log says, what is in memory, and what the outside world saw."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple, Protocol
 
@@ -80,6 +80,8 @@ class Known(NamedTuple):
 
     records: Sequence[Recorded] = ()
     openings: int = 0
+    ends: Collection[int] = ()
+    """Where its turns ended: it can end there, and nowhere else (S5)."""
 
 
 class Watcher:
@@ -96,6 +98,7 @@ class Watcher:
         self._runtime = runtime
         self._disk = disk
         self._openings = 0
+        self._ends: set[int] = set()
         self._invariants = invariants
         self._own: Sequence[Invariant] = ()
         self._actors: dict[str, EngineActor] = {}
@@ -113,7 +116,7 @@ class Watcher:
     @property
     def known(self) -> Known | None:
         """What is known of the log by now; None if it was not read."""
-        return None if self.model is None else Known(self.model.records, self._openings)
+        return None if self.model is None else Known(self.model.records, self._openings, self._ends)
 
     def _guarded(self, check: Callable[..., None], *arguments: Any) -> None:
         if self.violation is None:
@@ -140,12 +143,15 @@ class Watcher:
         for before, after in zip(known.records[:survived], durable, strict=False):
             if (before.payload, before.event_type, before.token) != (after.payload, after.event_type, after.token):
                 raise InvariantViolation("S5", "after a crash another record stands there than was appended", position=before.position)
+        if survived < len(known.records) and survived not in known.ends:
+            raise InvariantViolation("S5", f"only a part of the append around position {survived} has survived", position=survived)
         if len(durable) < survived:
             raise InvariantViolation("S4", f"the log ends at {len(durable)}, but was durable up to {survived}", position=survived)
         self._openings = len(self._disk.opened_at)
         self._journal, self.model, self._own = journal, LogModel(rules_of(system)), self._invariants()
         for recorded in durable:
             self._take(self.model, recorded, None)
+        self._ends = set(range(len(durable) + 1))  # of what has survived nothing else is known; it may have been cut off anywhere
         self._catch_up(self.model, journal)
         self._live(self.model)
 
@@ -171,6 +177,8 @@ class Watcher:
         stale = _is_stale(model, actor, message)
         reply = getattr(message, "reply", None)
         records = self._catch_up(model, journal) if journal.tail > model.tail else ()
+        if records and isinstance(actor, OwnerActor):
+            _check_lane(actor, records)
         if stale is not None:
             _check_stale(stale, message, records)
         if reply is not None:
@@ -189,6 +197,7 @@ class Watcher:
         now_us = self._runtime.clock.now_us()
         for recorded in records:
             self._take(model, recorded, now_us)
+        self._ends.add(model.tail)
         for recorded in records:
             owner = self._actors.get(recorded.owner)
             if isinstance(owner, OwnerActor):
@@ -294,6 +303,17 @@ def _is_stale(model: LogModel, actor: EngineActor, message: Any) -> bool | None:
         case _:
             current = True
     return not current
+
+
+def _check_lane(owner: OwnerActor, records: Sequence[Recorded]) -> None:
+    """An append says that its owner has seen what it has taken by then, and not what still waits in its lane (P1)."""
+    pending = owner.lane.pending
+    if not pending:
+        return
+    for recorded in records:
+        if recorded.owner == owner.name and recorded.seen is not None and recorded.seen >= pending[0].position:
+            text = f"{owner.name} says that it has seen {recorded.seen}, while {pending[0].position} waits in its lane"
+            raise InvariantViolation("P1", text, position=recorded.position)
 
 
 def _check_stale(stale: bool, message: Any, records: Sequence[Recorded]) -> None:

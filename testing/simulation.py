@@ -32,7 +32,7 @@ HASTE: Final = 0.02
 """How likely it is, before each step, that time passes although somebody has something to do."""
 SNAPSHOT: Final = 0.002
 """How likely it is, before each step, that the owners are told to take snapshots."""
-BETWEEN_TURNS: Final = ("crash.step", "flood", "clock_jump.forward", "clock_jump.back", "restart")
+BETWEEN_TURNS: Final = ("crash.step", "clock_jump.forward", "clock_jump.back", "restart")
 """The faults whose opportunities are the steps."""
 STEPS_LIMIT: Final = 500_000
 HEALS_WITHIN: Final = 30 * DAY
@@ -189,10 +189,10 @@ class Simulation:
                 runtime.jump()
             elif chance < HASTE + SNAPSHOT:
                 self._take_snapshots(runtime)
-            elif not runtime.step() and not runtime.jump():
-                if system.health().status != "failed":
+            elif not runtime.step():
+                self._may_flood()
+                if not runtime.jump() and self._is_done(system):
                     return True
-                customers.turned_away = True
             if watcher.violation is not None or customers.violation is not None:
                 raise watcher.violation or customers.violation or AssertionError
             if customers.turned_away and self._has_failed(system):
@@ -204,6 +204,12 @@ class Simulation:
         if self._steps + runtime.turns > STEPS_LIMIT:
             msg = f"after {STEPS_LIMIT} steps it still has something to do"
             raise InvariantViolation("L1", msg)
+
+    def _is_done(self, system: System) -> bool:
+        """Whether nothing ever happens any more because all is done, and not because the system has given up."""
+        failed = system.health().status == "failed"
+        self._customers.turned_away |= failed
+        return not failed
 
     def _survives_step(self, runtime: SimulatedRuntime) -> bool:
         """As `_faults_between_turns`, for as many steps at once as bring nothing."""
@@ -223,9 +229,7 @@ class Simulation:
         world.may_die("crash.step")
         if self._dies_at and runtime.turns >= self._dies_at:
             world.die("crash.again")
-        if faults.happens("flood"):
-            world.tell("fault", "Fault", "Fault", "a flood of messages")
-            self._customers.flood(faults.detail("flood"))
+        self._may_flood()
         for kind, sign in (("clock_jump.forward", 1), ("clock_jump.back", -1)):
             if faults.happens(kind):
                 hours = 0.1 + faults.detail(kind) ** 6 * 10_000
@@ -239,6 +243,13 @@ class Simulation:
             self._restart()
             return False
         return True
+
+    def _may_flood(self) -> None:
+        """An opportunity for a flood: when all that came before has been taken, so that floods do not pile up without end."""
+        faults = self._world.faults
+        if faults.happens("flood"):
+            self._world.tell("fault", "Fault", "Fault", "a flood of messages")
+            self._customers.flood(faults.detail("flood"))
 
     def _take_snapshots(self, runtime: SimulatedRuntime) -> None:
         for actor in runtime.actors.values():

@@ -1,0 +1,275 @@
+"""The invariants of simulations find what they are for: each bug that is planted here is caught, by its id."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+import tallystick as ts
+from tallystick.actors import recovery
+from tallystick.actors.acting import Acting
+from tallystick.actors.settling import Settling
+from tallystick.actors.state import OwnerState
+from tallystick.actors.timer import Deadlines
+from tallystick.domain import execution, parking
+from tallystick.domain.envelope import Recorded, from_micros
+from tallystick.domain.protocol import RetryScheduled
+from tallystick.scenarios.tiny_store.inventory import Inventory
+from tallystick.scenarios.tiny_store.simulated import SimulatedStore
+from tallystick.store.journal import Journal, Origin
+from tallystick.testing import (
+    Chance,
+    FakeProvider,
+    InvariantViolation,
+    Script,
+    Simulation,
+    SimulationResult,
+    check_invariants,
+    diagram,
+    shrink,
+)
+from tallystick.testing.disk import SimulatedLog
+from tests.actors.outside import wait_until
+from tests.actors.stage import Stage
+from tests.actors.workshop import Do, Order
+from tests.testing.shops import SimulatedWorkshop
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def found(program: Any, seeds: int = 40, faults: str = "all") -> SimulationResult | None:
+    """The first failing run."""
+    for seed in range(1, seeds + 1):
+        result = Simulation(program, seed, faults=faults).run()
+        if result.violation is not None:
+            return result
+    return None
+
+
+def acknowledged_before_the_commit(patched: pytest.MonkeyPatch) -> None:
+    append = Journal.append
+
+    def early(self: Journal, origin: Any, drafts: Any, outputs: Any = ()) -> list[Recorded]:
+        records = append(self, origin, drafts)
+        for output in outputs:
+            output.release()
+        return records
+
+    patched.setattr(Journal, "append", early)
+
+
+def performed_before_the_commit(patched: pytest.MonkeyPatch) -> None:
+    def early(self: Acting, start: Any) -> Any:
+        output = start_output(self, start)
+        output.release()
+        return output
+
+    start_output = Acting.start_output
+    patched.setattr(Acting, "start_output", early)
+
+
+def tokens_unchecked(patched: pytest.MonkeyPatch) -> None:
+    """An owner takes a report for whatever execution of its own comes first."""
+
+    def anyone(self: Settling, token: str) -> Any:
+        return self._state.open.get(ts.Token(token)) or next(iter(self._state.open.values()), None)
+
+    patched.setattr(Settling, "undecided", anyone)
+
+
+def attempts_unchecked(patched: pytest.MonkeyPatch) -> None:
+    patched.setattr(execution, "counts", lambda _record, _attempt: True)
+
+
+def cursor_too_high(patched: pytest.MonkeyPatch) -> None:
+    """A crash loses the reactions to what the cursor has passed."""
+    append = Acting._append
+
+    def ahead(self: Acting, turn: Any, origin: Origin, outputs: Any = ()) -> None:
+        append(self, turn, msgspec.structs.replace(origin, seen=self.journal.tail), outputs)
+
+    patched.setattr(Acting, "_append", ahead)
+
+
+def cursor_forgotten(patched: pytest.MonkeyPatch) -> None:
+    """What was reacted to is reacted to again after a restart."""
+    fold = OwnerState.fold_bookkeeping
+
+    def forgetful(self: OwnerState, recorded: Recorded, payload: Any) -> None:
+        fold(self, recorded, payload)
+        self.seen = self.logged_seen = 0
+
+    patched.setattr(OwnerState, "fold_bookkeeping", forgetful)
+
+
+def timers_early(patched: pytest.MonkeyPatch) -> None:
+    pop = Deadlines.pop
+    patched.setattr(Deadlines, "pop", lambda self, now_us: pop(self, now_us + 1_000_000))
+
+
+def too_many_retries(patched: pytest.MonkeyPatch) -> None:
+    def again(record: Any, _cause: Any, now_us: int, _draw: float) -> Any:
+        if record.attempt > 6:
+            return None
+        return RetryScheduled(attempt=record.attempt + 1, retry_at=from_micros(now_us + 1_000_000), code="AGAIN")
+
+    patched.setattr(execution, "next_retry", again)
+
+
+def clock_asked_while_folding(patched: pytest.MonkeyPatch) -> None:
+    fold = recovery._known_streams
+
+    def asking(engine: Any) -> int:
+        engine.clock.now_us()
+        return fold(engine)
+
+    patched.setattr(recovery, "_known_streams", asking)
+
+
+def timers_not_set_after_a_crash(patched: pytest.MonkeyPatch) -> None:
+    patched.setattr(recovery, "_set_timers", lambda _engine: None)
+
+
+def parked_for_ever(patched: pytest.MonkeyPatch) -> None:
+    patched.setattr(Acting, "arm_parked", lambda _self, _source: None)
+
+
+def parking_not_rebuilt(patched: pytest.MonkeyPatch) -> None:
+    patched.setattr(parking, "folded", lambda before, _recorded, _payload: before)
+
+
+def batch_torn(patched: pytest.MonkeyPatch) -> None:
+    """A failed write leaves the first record of its batch."""
+    write = SimulatedLog.write
+
+    def torn(self: SimulatedLog, records: Any) -> Any:
+        try:
+            return write(self, records)
+        except ts.LogPoisoned:
+            if len(records) > 1 and self._disk is not None and self._disk.position < records[0].position:
+                self._disk.wrote(ts.MemoryLog.write(self, records[:1]))
+            raise
+
+    patched.setattr(SimulatedLog, "write", torn)
+
+
+def stock_released_twice(patched: pytest.MonkeyPatch) -> None:
+    release = Inventory.release_cancelled
+
+    def twice(self: Inventory, turn: Any, event: Any) -> Any:
+        yield from release(self, turn, event)
+        yield from release(self, turn, event)
+
+    twice.__dict__.update(release.__dict__)
+    patched.setattr(Inventory, "release_cancelled", twice)
+
+
+def provider_without_a_memory(patched: pytest.MonkeyPatch) -> None:
+    """Each attempt makes a capture of its own, for which the idempotency key of the attempt is to blame."""
+    performs = FakeProvider.performs
+
+    def forgetful(self: FakeProvider, action: Any, effect: Any, **options: Any) -> Any:
+        calls: list[int] = []
+
+        def again(_asked: Any) -> str:
+            calls.append(1)
+            return str(len(calls))
+
+        return performs(self, action, lambda asked, key: effect(asked, f"{key}-{len(calls)}"), **{**options, "key": again})
+
+    patched.setattr(FakeProvider, "performs", forgetful)
+
+
+STORE = SimulatedStore
+
+
+@pytest.mark.parametrize(
+    ("plant", "program", "invariants"),
+    [
+        (acknowledged_before_the_commit, STORE, "S14"),
+        (performed_before_the_commit, STORE, "S14"),
+        (tokens_unchecked, STORE, "S1 S2 S3 S7 P12 P14"),
+        (attempts_unchecked, STORE, "S3"),
+        (cursor_too_high, STORE, "P1"),
+        (cursor_forgotten, STORE, "P1 P12 S7"),
+        (timers_early, STORE, "S12"),
+        (too_many_retries, STORE, "S13"),
+        (clock_asked_while_folding, STORE, "S8"),
+        (timers_not_set_after_a_crash, STORE, "L1"),
+        (parked_for_ever, STORE, "L4"),
+        (parking_not_rebuilt, STORE, "S7 P14 S6"),
+        (batch_torn, STORE, "S5"),
+        (stock_released_twice, STORE, "S9 P12"),
+        (provider_without_a_memory, STORE, "S10"),
+    ],
+)
+def test_a_planted_bug_is_found(monkeypatch: pytest.MonkeyPatch, plant: Plant, program: Any, invariants: str) -> None:
+    plant(monkeypatch)
+    result = found(program)
+    assert result is not None, "no seed has found it"
+    assert result.violation is not None
+    assert result.violation.invariant in invariants.split()
+    assert f"seed {result.seed}" in str(result.violation)
+    again = Simulation(program, result.seed).run()
+    assert str(again.violation) == str(result.violation), "the seed repeats it"
+
+
+def test_a_failing_run_shrinks_to_a_few_commands_and_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    stock_released_twice(monkeypatch)
+    failing = found(STORE, faults="all")
+    assert failing is not None
+
+    def run(script: Script) -> SimulationResult:
+        return Simulation(STORE, failing.seed, script=script).run()
+
+    smallest = shrink(run, failing)
+    assert smallest.violation is not None
+    assert failing.violation is not None
+    assert smallest.violation.invariant == failing.violation.invariant
+    assert len(smallest.script.wishes) <= 4, "goods, an order, its cancel"
+    assert len(smallest.script.faults) <= 1
+    story = list(diagram(Simulation(STORE, failing.seed, script=smallest.script, tells=True).run().story))
+    assert any("OrderCancelled" in line for line in story)
+
+
+# One system, without a simulation
+
+
+def test_a_system_at_rest_passes() -> None:
+    stage = Stage()
+    stage.system.ask(Do(job_id="a"))
+    stage.system.ask(Order(order_id="b"), idempotency_key="once")
+    stage.idle()
+    model = check_invariants(stage.system)
+    assert [each["settled"] for each in model.executions.values()] == ["succeeded", "succeeded"]
+    assert list(model.commands) == ["once"]
+
+
+def test_a_system_on_threads_and_sqlite_is_checked_too(tmp_path: Path) -> None:
+    program = SimulatedWorkshop(Chance(1))
+    with ts.System(program.modules(), performers=program.performers(), log=tmp_path / "log.db") as system:
+        for wish in program.wishes():
+            system.ask(wish.command, idempotency_key=wish.key)
+        wait_until(lambda: system.open_executions() == ())
+        model = check_invariants(system)
+    assert len(model.executions) == program.jobs
+
+
+def test_a_state_that_is_not_the_fold_of_its_log_is_found() -> None:
+    stage = Stage()
+    stage.system.ask(Do(job_id="a"))
+    stage.idle()
+    state = stage.engine.owners["workshop"].state
+    state.entries = {stream: (version + 1, states) for stream, (version, states) in state.entries.items()}
+    with pytest.raises(InvariantViolation, match=r"^S7: Job 'a' is .* at version 3") as violation:
+        check_invariants(stage.system)
+    assert (violation.value.invariant, violation.value.seed) == ("S7", None)
+
+
+def test_a_violation_says_where_and_in_which_run() -> None:
+    violation = InvariantViolation("S1", "twice", position=7, token=ts.Token("t"), seed=3)
+    assert str(violation) == "S1: twice (position 7, token t, seed 3)"
+    assert isinstance(violation, ts.TallystickError)
+    assert isinstance(violation, AssertionError)
