@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -49,7 +49,7 @@ def tripwire(name: str, real: Callable[..., Any], tripped: list[str]) -> Callabl
 
 
 @contextmanager
-def tripwires() -> Iterator[list[str]]:
+def tripwires() -> Generator[list[str]]:
     """What is touched inside. Set for the run alone: whoever runs the tests looks at the clock between their phases."""
     found: list[str] = []
     places: list[tuple[Any, tuple[str, ...]]] = [

@@ -177,7 +177,9 @@ def provider_without_a_memory(patched: pytest.MonkeyPatch) -> None:
             calls.append(1)
             return str(len(calls))
 
-        return performs(self, action, lambda asked, key: effect(asked, f"{key}-{len(calls)}"), **{**options, "key": again})
+        return performs(
+            self, action, lambda asked, key: effect(asked, f"{key}-{len(calls)}"), key=again, declines=options.get("declines", True)
+        )
 
     patched.setattr(FakeProvider, "performs", forgetful)
 
