@@ -28,7 +28,7 @@ def kept_head(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 @click.option("--head", "kept", callback=kept_head, metavar="HEAD", help="A head that the log once had, as an earlier run has printed it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def command(*, file: Path, scenario: str | None, kept: KeptHead | None, as_json: bool) -> None:
-    """Check a log from its first record to its last; nothing is ever changed.
+    """Check a log from its first record to its last.
 
     The chain, gaps and versions; that nothing was settled twice, or without having been begun; and with a scenario's code that every event
     can be read and folded, and that its stock adds up. Exit code 1, and the first bad position, if something is wrong.
