@@ -124,6 +124,8 @@ class Injector:
 
     def happens(self, kind: str) -> bool:
         """One more opportunity for a fault of that kind: whether it happens."""
+        if not self._active:
+            return False
         asked = self._asked[kind] = self._asked[kind] + 1
         if asked != self._next[kind]:
             return False

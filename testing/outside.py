@@ -22,6 +22,13 @@ class AwaitsTheWorld(TallystickError):
     """A performer awaits something that is not simulated; in a simulation an `async def` performer must not wait for anything real."""
 
 
+class Performed(NamedTuple):
+    """A performer, and whether it is an `async def`: asked once."""
+
+    performer: Performer
+    is_async: bool
+
+
 class Process(NamedTuple):
     """What answers need to know of the process that they come to."""
 
@@ -39,7 +46,7 @@ class Outside:
         self._calls: dict[str, int] = {}
         self._held: list[Callable[[], None]] = []
 
-    def call(self, performer: Performer, call: RunningCall, report: Report, process: Process) -> None:
+    def call(self, performed: Performed, call: RunningCall, report: Report, process: Process) -> None:
         """Have it performed, some time from now."""
         world = self._world
         number = self._calls[call.key] = self._calls.get(call.key, 0) + 1
@@ -56,7 +63,7 @@ class Outside:
         fails = world.faults.happens("failing_after_effect")
         # A request that is on its way arrives, also when whoever sent it is gone; unless it was not sent yet.
         sent = world.chance.at("sent", label) < 0.7  # noqa: PLR2004 - most are
-        world.after(there, partial(self._perform, performer, call, answer, fails=fails), outlives=sent)
+        world.after(there, partial(self._perform, performed, call, answer, fails=fails), outlives=sent)
 
     def _durations(self, label: str) -> tuple[int, int]:
         """Mostly milliseconds, now and then seconds or minutes, each way."""
@@ -66,12 +73,12 @@ class Outside:
         there = int(whole * self._world.chance.at("there", label))
         return there, whole - there
 
-    def _perform(self, performer: Performer, call: RunningCall, answer: Callable[..., None], *, fails: bool) -> None:
+    def _perform(self, performed: Performed, call: RunningCall, answer: Callable[..., None], *, fails: bool) -> None:
         if call.cancelled():
             return
         try:
-            result = performer.run(call.action, call)
-            answered = Answered(call, _result_of(result) if performer.is_async else result)
+            result = performed.performer.run(call.action, call)
+            answered = Answered(call, _result_of(result) if performed.is_async else result)
         except Exception as error:  # noqa: BLE001 - user code
             answered = answer_to(call, error)
         if fails:

@@ -17,7 +17,7 @@ from tallystick.domain.action import Performer
 from tallystick.domain.envelope import from_micros
 from tallystick.testing.chance import Chance
 from tallystick.testing.faults import Injector
-from tallystick.testing.outside import Outside, Process
+from tallystick.testing.outside import Outside, Performed, Process
 from tallystick.testing.strategies import Name, strategy_named
 from tallystick.testing.world import MINUTE, NEVER, SECOND, ProcessDied, World, WorldClock
 
@@ -70,11 +70,11 @@ class SimulatedRuntime(SteppedRuntime):
         """Performers run outside, and answer in virtual time."""
         return _SimulatedExecutor(self, performer, report)
 
-    def perform(self, performer: Performer, call: RunningCall, report: Report) -> None:
+    def perform(self, performed: Performed, call: RunningCall, report: Report) -> None:
         """Have a call performed outside."""
         if self.watch_call is not None:
             self.watch_call(call)
-        self._outside.call(performer, call, report, Process(self._process, self.world_clock, self._router, self.owner_names))
+        self._outside.call(performed, call, report, Process(self._process, self.world_clock, self._router, self.owner_names))
 
     def adopt(self, actor: EngineActor) -> None:
         """Serve the actor."""
@@ -228,12 +228,12 @@ class SimulatedRuntime(SteppedRuntime):
 class _SimulatedExecutor:
     def __init__(self, runtime: SimulatedRuntime, performer: Performer, report: Report) -> None:
         self._runtime = runtime
-        self._performer = performer
+        self._performed = Performed(performer, performer.is_async)
         self._report = report
 
     def submit(self, call: RunningCall) -> None:
         """Have it performed outside."""
-        self._runtime.perform(self._performer, call, self._report)
+        self._runtime.perform(self._performed, call, self._report)
 
     def stop(self) -> None:
         """Nothing to stop."""
