@@ -1,7 +1,8 @@
 """What a page tells its reader to write and to run is written and run, in that order, and ends as the page says.
 
 A block of Python that begins with a file's name is written to that file, after what is there already. A block of console input and output
-has a command in its first line; each of its other lines must be found in the command's output, in that order, `...` standing for anything, and one space for any.
+has a command in its first line; each of its other lines must be found in the command's output, in that order: `...` stands for anything,
+and one space for any number of them.
 """
 
 import re
