@@ -21,7 +21,7 @@ class HypothesisMissing(TallystickError, ImportError):
 
 
 try:
-    from hypothesis import note
+    from hypothesis import currently_in_test_context, note
     from hypothesis import strategies as st
     from hypothesis.stateful import RuleBasedStateMachine, rule
 except ImportError as error:
@@ -50,11 +50,12 @@ class SystemMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self._handled_around = sys.exc_info()[1]
+        self.fault_kinds: Sequence[str] = tuple(probabilities(self.faults))
+        self._simulation = DrivenSimulation(type(self).simulates)
         self._logger = logging.getLogger("tallystick")
         self._level = self._logger.level
         self._logger.setLevel(logging.CRITICAL + 1)  # it would warn of what is done to it on purpose
-        self._simulation = DrivenSimulation(type(self).simulates)
-        self.fault_kinds: Sequence[str] = tuple(probabilities(self.faults))
 
     # For your rules.
 
@@ -107,7 +108,7 @@ class SystemMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """The world heals, and everything must come to rest; unless a step has failed already."""
         try:
-            if sys.exc_info()[0] is None:
+            if sys.exc_info()[1] is self._handled_around:  # no step has raised
                 self._told(self._simulation.check)
         finally:
             self._logger.setLevel(self._level)
@@ -115,7 +116,8 @@ class SystemMachine(RuleBasedStateMachine):
     def _told(self, deed: Callable[[], R]) -> R:
         try:
             return deed()
-        except InvariantViolation:
+        except InvariantViolation as violation:
+            say = note if currently_in_test_context() else violation.add_note  # the steps of a story can be run by hand too
             for line in told(self._simulation.story):
-                note(line)
+                say(line)
             raise

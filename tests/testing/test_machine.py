@@ -94,6 +94,19 @@ def test_a_step_that_fails_is_not_hidden_by_the_end() -> None:
         run_state_machine_as_test(Impatient, settings=TRIED)
 
 
+def test_the_steps_of_a_story_can_be_run_by_hand() -> None:
+    try:
+        [].pop()
+    except IndexError:  # an error that is being handled around it is not the machine's
+        machine = ForgetfulMachine()
+        machine.books(guest="ann")
+        machine.goes_on(minutes=1, fault="late")
+        machine.cancels(guest="ann")
+        with pytest.raises(InvariantViolation) as raised:
+            machine.teardown()
+        assert "TakeMoney, attempt 1" in "\n".join(raised.value.__notes__)
+
+
 def test_a_fault_that_is_none_is_refused() -> None:
     class Misspelt(HotelMachine):
         faults = "lateness"
