@@ -1,13 +1,18 @@
-"""Faults in handlers: a module whose methods now and then raise, before or after what they had to say."""
+"""Faults in handlers: a module whose methods now and then raise, before or after what they had to say; and that they never do else."""
 
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
+
+from tallystick.actors.system import System
+from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import TallystickError
 from tallystick.domain.event import Event
 from tallystick.domain.marks import marks_of
 from tallystick.domain.module import Module
+from tallystick.testing.violations import InvariantViolation
 from tallystick.testing.world import World
 
 
@@ -57,6 +62,22 @@ class HandlerFaults:
             self._world.tell("fault", "Fault", "Fault", f"{name} fails for ever on this {type(message).__name__}")
             self.poisoned.add(key)
         return key in self.poisoned
+
+
+class NoFailureOfItsOwn:
+    """An invariant: a handler raises only where a fault makes it (P12)."""
+
+    def take(self, recorded: Recorded, event: Any) -> None:
+        """One more record."""
+        del event
+        if recorded.event_type == "ReactionFailed":
+            error = msgspec.json.decode(recorded.payload)["error"]
+            if not error.startswith(PlantedFailure.__name__):
+                raise InvariantViolation("P12", f"a handler of {recorded.owner} raised by itself: {error}", position=recorded.position)
+
+    def end(self, system: System) -> None:
+        """Nothing more to say."""
+        del system
 
 
 @functools.cache

@@ -8,7 +8,7 @@ import msgspec
 
 from tallystick.actors.messages import Context, Mailbox, QueueCompleted
 from tallystick.actors.performer import Answered, Report, RunningCall, answer_to
-from tallystick.domain.action import Performer
+from tallystick.domain.action import Later, Performer
 from tallystick.domain.envelope import to_micros
 from tallystick.domain.errors import TallystickError
 from tallystick.testing.world import HOUR, MINUTE, SECOND, World, WorldClock
@@ -45,6 +45,8 @@ class Outside:
         self._world = world
         self._calls: dict[str, int] = {}
         self._held: list[Callable[[], None]] = []
+        self.deliver: Callable[[], None] = lambda: None
+        """Lets the outside world do what it has promised to do later."""
 
     def call(self, performed: Performed, call: RunningCall, report: Report, process: Process) -> None:
         """Have it performed, some time from now."""
@@ -81,6 +83,9 @@ class Outside:
             answered = Answered(call, _result_of(result) if performed.is_async else result)
         except Exception as error:  # noqa: BLE001 - user code
             answered = answer_to(call, error)
+        if isinstance(answered.result, Later):
+            delay_us = int(self._world.chance.at("later", call.key) ** 2 * 10 * MINUTE)
+            self._world.after(delay_us, self.deliver, outlives=True)
         if fails:
             self._world.tell("fault", "Fault", "Fault", f"{type(call.action).__name__} fails after its effect")
             answered = answer_to(call, ProviderDown("fault: it fails after its effect"))

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any, ClassVar, NamedTuple
 
 from tallystick.actors.admission import Limits
+from tallystick.actors.system import System
 from tallystick.domain.action import Performer
 from tallystick.domain.command import Command
 from tallystick.domain.module import Module
@@ -41,6 +42,10 @@ class SimulatedProgram:
     def performers(self) -> Sequence[Performer]:
         """Who performs their actions; asked anew for each process. What they did must survive it, as that of a real provider does."""
         return ()
+
+    def deliver(self, system: System) -> None:
+        """Let providers that said `Later` do so, and say so: `provider.deliver(system.complete)`. Called again when the system is down."""
+        del system
 
     def wishes(self) -> Iterable[Wish]:
         """What is asked of it, drawn from `chance`."""

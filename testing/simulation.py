@@ -13,12 +13,12 @@ from tallystick.actors.owner import OwnerActor
 from tallystick.actors.system import System
 from tallystick.domain.action import Performer
 from tallystick.domain.envelope import Recorded
-from tallystick.domain.errors import LogError
+from tallystick.domain.errors import CommitUnknown, LogError, NotAccepted, NotCommitted
 from tallystick.testing.chance import Chance
 from tallystick.testing.customers import Customers
 from tallystick.testing.disk import Disk, SimulatedLog
 from tallystick.testing.faults import Hit, Injector, probabilities
-from tallystick.testing.handlers import HandlerFaults, PlantedFailure
+from tallystick.testing.handlers import HandlerFaults, NoFailureOfItsOwn
 from tallystick.testing.invariants import Invariant, Known, Watcher
 from tallystick.testing.outside import Outside
 from tallystick.testing.program import SimulatedProgram
@@ -91,6 +91,7 @@ class Simulation:
         self._disk = Disk(world)
         self._log = SimulatedLog(self._disk)
         self._outside = Outside(world)
+        self._outside.deliver = self._deliver
         self._handlers = HandlerFaults(world)
         wishes = [(number, wish) for number, wish in enumerate(self._program.wishes()) if script is None or number in script.wishes]
         self._wishes = frozenset(number for number, _ in wishes)
@@ -294,7 +295,7 @@ class Simulation:
             self._dies_at = runtime.turns + 1 + int(world.faults.detail("crash.again") * 20)
 
     def _invariants(self) -> Sequence[Invariant]:
-        return (_NoFailureOfItsOwn(), *self._program.invariants())
+        return (NoFailureOfItsOwn(), *self._program.invariants())
 
     def _told(self, recorded: Recorded) -> None:
         self._world.tell("event", recorded.owner, "Log", f"{recorded.event_type} #{recorded.position}")
@@ -351,6 +352,18 @@ class Simulation:
         self._forget_process()
         return True
 
+    def _deliver(self) -> None:
+        """Let the providers say what they had promised to say later; again later, if nobody takes it now."""
+        if self._system is not None and self._world.alive:
+            try:
+                self._program.deliver(self._system)
+            except (NotAccepted, NotCommitted, CommitUnknown):
+                self._customers.turned_away = True
+                self._world.tell("note", "Outside", "Outside", "nobody takes a promised answer")
+            else:
+                return
+        self._world.after(5 * SECOND, self._deliver, outlives=True)
+
     # Healing.
 
     def _at_rest(self) -> None:
@@ -365,22 +378,6 @@ class Simulation:
             system.redrive(letter, who="simulation", why="mended")
         if watcher.violation is not None:
             raise watcher.violation
-
-
-class _NoFailureOfItsOwn:
-    """A handler raises only where a fault makes it."""
-
-    def take(self, recorded: Recorded, event: Any) -> None:
-        """One more record."""
-        del event
-        if recorded.event_type == "ReactionFailed":
-            error = msgspec.json.decode(recorded.payload)["error"]
-            if not error.startswith(PlantedFailure.__name__):
-                raise InvariantViolation("P12", f"a handler of {recorded.owner} raised by itself: {error}", position=recorded.position)
-
-    def end(self, system: System) -> None:
-        """Nothing more to say."""
-        del system
 
 
 @contextmanager

@@ -36,8 +36,8 @@ class SimulatedStore(SimulatedProgram):
 
     def __init__(self, chance: Chance) -> None:
         super().__init__(chance)
-        self.gateway = FakeProvider(chance, declines_percent=10)
-        self.carrier = FakeProvider(chance, declines_percent=5)
+        self.gateway = FakeProvider(chance, declines_percent=10, later_percent=10)
+        self.carrier = FakeProvider(chance, declines_percent=5, later_percent=10)
 
     def modules(self) -> Sequence[ts.Module]:
         """The four owners."""
@@ -59,6 +59,11 @@ class SimulatedStore(SimulatedProgram):
                 Recall, lambda recall, _key: Recalled(shipment_id=recall.shipment_id), key=lambda r: r.shipment_id, declines=False
             ),
         )
+
+    def deliver(self, system: ts.System) -> None:
+        """Answers that were promised."""
+        self.gateway.deliver(system.complete)
+        self.carrier.deliver(system.complete)
 
     def wishes(self) -> Iterator[Wish]:
         """Stock first, most of it; then orders within ten minutes, and cancels after some of them, soon or late."""

@@ -19,7 +19,7 @@ class SimulatedWorkshop(SimulatedProgram):
 
     def __init__(self, chance: Any) -> None:
         super().__init__(chance)
-        self.provider = FakeProvider(chance, declines_percent=10)
+        self.provider = FakeProvider(chance, declines_percent=10, later_percent=15)
 
     def modules(self) -> Sequence[ts.Module]:
         return (Desk(), Workshop(), Ledger())
@@ -29,6 +29,9 @@ class SimulatedWorkshop(SimulatedProgram):
             self.provider.performs(Work, lambda work, _key: f"{work.job_id} {work.step} is done"),
             self.provider.performs(Undo, lambda undo, _key: f"{undo.job_id} is undone", declines=False),
         )
+
+    def deliver(self, system: ts.System) -> None:
+        self.provider.deliver(system.complete)
 
     def wishes(self) -> Iterator[Wish]:
         chance = self.chance

@@ -228,3 +228,26 @@ def test_a_provider_declines_the_same_keys_for_good() -> None:
     first = [declined(str(number)) for number in range(100)]
     assert 30 < sum(first) < 70
     assert [declined(str(number)) for number in range(100)] == first
+
+
+def test_a_provider_does_later_what_it_has_promised_and_says_so_until_somebody_listens() -> None:
+    provider = FakeProvider(Chance(1), later_percent=100)
+    performer = provider.performs(Work, lambda work, _key: f"{work.job_id} is done")
+    heard: list[tuple[str, str]] = []
+
+    class Call:
+        key, token = "k", ts.Token("t")
+
+    def nobody(_token: ts.Token, _result: str) -> bool:
+        raise ts.NotAccepted
+
+    work, call = Work(job_id="a"), Call()
+    assert performer.probe is not None
+    assert performer.run(work, call) == ts.Later()  # type: ignore[arg-type]
+    assert performer.probe(work, call) == ts.Later()  # type: ignore[arg-type]
+    with pytest.raises(ts.NotAccepted):
+        provider.deliver(nobody)
+    for _ in range(2):
+        provider.deliver(lambda token, result: heard.append((token, result)))
+    assert heard == [("t", "a is done")]
+    assert performer.probe(work, call) == ts.Done(result="a is done")  # type: ignore[arg-type]
