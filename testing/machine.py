@@ -60,7 +60,10 @@ class SystemMachine(RuleBasedStateMachine):
     # For your rules.
 
     def ask(self, command: Command[Any], *, key: str | None = None) -> int:
-        """Send a command; with a key it is sent again until it is answered. Its number, by which `answers` has the answer once it came."""
+        """Send a command; with a key it is sent again until it is answered, so a key stands for one content.
+
+        Its number, by which `answers` has the answer once it came.
+        """
         return self._simulation.ask(command, key)
 
     @property
