@@ -11,7 +11,8 @@ import pytest
 from tallystick.scenarios.tiny_store.simulated import SimulatedStore
 from tallystick.testing import Script, Simulation, check_all_hit, diagram, probabilities, shrink, told
 from tallystick.testing.faults import GROUPS
-from tests.testing.shops import SimulatedWorkshop
+from tallystick.testing.invariants import EVERYTHING_EVERY_TURNS
+from tests.testing.shops import BusyStore, SimulatedWorkshop
 
 PROGRAM = """
 import json, sys
@@ -63,6 +64,12 @@ def test_each_fault_alone_is_hit_and_survived(fault: str) -> None:
 
 def test_without_faults_nothing_goes_wrong_and_none_is_counted() -> None:
     assert simulated("none", range(1, 6)) == Counter()
+
+
+def test_a_long_run_is_held_against_its_log_as_a_whole_now_and_then() -> None:
+    result = Simulation(BusyStore, 2, faults="none").check()
+    assert result.steps > 5 * EVERYTHING_EVERY_TURNS
+    assert result.records > 3000
 
 
 def test_all_faults_together_are_survived_by_the_store_with_three_hundred_seeds() -> None:
