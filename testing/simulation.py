@@ -13,7 +13,7 @@ from tallystick.actors.owner import OwnerActor
 from tallystick.actors.system import System
 from tallystick.domain.action import Performer
 from tallystick.domain.envelope import Recorded
-from tallystick.domain.errors import CommitUnknown, LogError, NotAccepted, NotCommitted
+from tallystick.domain.errors import CommitUnknown, LogError, NotAccepted, NotCommitted, Overloaded
 from tallystick.testing.chance import Chance
 from tallystick.testing.customers import Customers
 from tallystick.testing.disk import Disk, SimulatedLog
@@ -107,13 +107,16 @@ class Simulation:
         self._heals_within = HEALS_WITHIN
 
     def run(self) -> SimulationResult:
-        """Run it to its end, or to the first violation, which the result has."""
+        """Run it to its end, or to the first violation, which the result has; an error that nobody handled is the violation "ERROR"."""
         violation: InvariantViolation | None = None
         with _quiet():
             try:
                 self._live()
             except InvariantViolation as found:
                 violation = InvariantViolation(found.invariant, found.text, position=found.position, token=found.token, seed=self.seed)
+            except Exception as error:  # noqa: BLE001 - whatever came out, the seed repeats it
+                violation = InvariantViolation("ERROR", f"{type(error).__name__}: {error}", seed=self.seed)
+                violation.__cause__ = error
         faults = self._world.faults
         return SimulationResult(
             seed=self.seed,
@@ -357,7 +360,7 @@ class Simulation:
         if self._system is not None and self._world.alive:
             try:
                 self._program.deliver(self._system)
-            except (NotAccepted, NotCommitted, CommitUnknown):
+            except (NotAccepted, NotCommitted, CommitUnknown, Overloaded):
                 self._customers.turned_away = True
                 self._world.tell("note", "Outside", "Outside", "nobody takes a promised answer")
             else:

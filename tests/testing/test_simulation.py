@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 
+import tallystick as ts
 from tallystick.scenarios.tiny_store.simulated import SimulatedStore
 from tallystick.testing import Script, Simulation, check_all_hit, diagram, probabilities, shrink, told
 from tallystick.testing.faults import GROUPS
@@ -106,3 +107,15 @@ def test_a_run_without_violation_does_not_shrink() -> None:
 def test_a_script_without_anything_is_a_run_without_anything() -> None:
     result = Simulation(SimulatedStore, 7, script=Script(frozenset(), ())).check()
     assert (result.faults, result.script) == (Counter(), Script(frozenset(), ()))
+
+
+def test_an_error_that_nobody_handles_is_a_violation_that_names_the_seed() -> None:
+    class Broken(SimulatedWorkshop):
+        def deliver(self, system: ts.System) -> None:
+            msg = "no provider is that way"
+            raise ValueError(msg)
+
+    failing = next(result for seed in range(30) if (result := Simulation(Broken, seed, faults="none").run()).violation is not None)
+    assert str(failing.violation) == f"ERROR: ValueError: no provider is that way (seed {failing.seed})"
+    assert failing.violation is not None
+    assert isinstance(failing.violation.__cause__, ValueError)
