@@ -112,6 +112,7 @@ def test_a_script_without_anything_is_a_run_without_anything() -> None:
 def test_an_error_that_nobody_handles_is_a_violation_that_names_the_seed() -> None:
     class Broken(SimulatedWorkshop):
         def deliver(self, system: ts.System) -> None:
+            del system
             msg = "no provider is that way"
             raise ValueError(msg)
 
