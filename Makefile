@@ -15,7 +15,7 @@ KILLS ?= 200
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers format coverage planted bench crash powerloss rot lock clean FORCE
+.PHONY: help demo test check lint types layers format coverage planted mutants bench crash powerloss rot lock clean FORCE
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -50,6 +50,11 @@ coverage: $(VENV)/.tools $(VENV)/.installed ## run the tests and report the bran
 
 planted: $(VENV)/.tools $(VENV)/.installed ## plant every bug of the list in a copy of the tree, and write down who catches it
 	@$(BIN)/python -m tests.planted --table docs/planted-bugs.md $(ARGS)
+
+mutants: $(VENV)/.tools $(VENV)/.installed ## change the code at random in a copy of the tree, and count what the tests see (long)
+	@$(PIP) install "cosmic-ray>=8,<9"
+	@$(BIN)/python -m tests.planted.mutants domain $(ARGS)
+	@$(BIN)/python -m tests.planted.mutants engine $(ARGS)
 
 bench: $(VENV)/.installed ## measure the order flow against the hand-written floor, with many in flight and with one; then the timers, and the hash chain
 	@$(BIN)/python -m benchmarks.order_flow --orders $(ORDERS) --in-flight 512

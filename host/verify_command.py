@@ -22,9 +22,7 @@ def kept_head(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 
 @click.command("verify")
 @click.argument("file", type=EXISTING_LOG)
-@click.option(
-    "--scenario", type=Name(sorted(PROGRAMS)), metavar="NAME", help="Decode and fold everything with this scenario's code."
-)
+@click.option("--scenario", type=Name(sorted(PROGRAMS)), metavar="NAME", help="Decode and fold everything with this scenario's code.")
 @click.option("--head", "kept", callback=kept_head, metavar="HEAD", help="A head that the log once had, as an earlier run has printed it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def command(*, file: Path, scenario: str | None, kept: KeptHead | None, as_json: bool) -> None:

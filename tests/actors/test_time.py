@@ -9,7 +9,9 @@ import pytest
 import tallystick as ts
 from tallystick.actors import clock as clock_module
 from tallystick.actors.actor import ALARM
+from tallystick.actors.messages import Context
 from tallystick.actors.runtimes.runtime import Runtime
+from tallystick.actors.timer import Deadlines
 from tests.actors.outside import PATIENCE_S, Provider, StillRunning
 from tests.actors.stage import NOON, Stage
 from tests.actors.workshop import Do, Order, Workshop
@@ -178,3 +180,16 @@ def test_p25_callbacks_of_futures_run_on_a_thread_of_their_own(real_runtime: Run
         release.set()
         assert done.wait(PATIENCE_S)
     assert names == ["tallystick-replies"]
+
+
+def test_deadlines_that_were_taken_back_do_not_pile_up() -> None:
+    deadlines = Deadlines()
+    kept = [Context("workshop", ts.Token(f"kept {number}")) for number in range(100)]
+    for number, context in enumerate(kept):
+        deadlines.arm(context, 1_000_000 + number, context)
+    for number in range(20_000):
+        context = Context("workshop", ts.Token(f"{number}"))
+        deadlines.arm(context, number, context)
+        deadlines.disarm(context)
+    assert len(deadlines._heap) <= 2 * len(kept) + 1025
+    assert [deadlines.pop(2_000_000) for _ in range(101)] == [*kept, None]
