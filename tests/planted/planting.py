@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -42,7 +42,7 @@ def planted(bug: Bug) -> str:
 
 
 @contextmanager
-def garden(bug: Bug | None) -> Iterator[Path]:
+def garden(bug: Bug | None) -> Generator[Path]:
     """A copy of the tree, importable as `tallystick` from the folder that is given, with a bug in it or without."""
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tallystick"
