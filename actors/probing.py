@@ -38,13 +38,12 @@ class Doubt(NamedTuple):
 class Verdict(NamedTuple):
     """What the probes said. `resume`: performing goes on from the answers found; `unknown`: a person; neither: perform it again.
 
-    `done`: all actions were done, the last one with `result`. `absent`: one was not, as the outside world said itself.
+    `done`: all actions were done, the last one with `result`.
     """
 
     resume: bool = False
     done: bool = False
     unknown: bool = False
-    absent: bool = False
     result: Any = None
 
 
@@ -105,7 +104,7 @@ def _probe(pool: PerformerPool, doubt: Doubt) -> Verdict:
         if not isinstance(answer, Done):
             if not isinstance(answer, NotDone | Later):
                 warn("probe.odd_answer", owner=doubt.owner, token=doubt.token, action=type(action).__name__, answer=type(answer).__name__)
-            return Verdict(absent=isinstance(answer, NotDone))
+            return AGAIN
         result = answer.result
         if doubt.attempt:
             pool.hold(Answered(call, result))

@@ -5,27 +5,22 @@ calls come last, when the system opens.
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any, NamedTuple
 
-from tallystick.actors.acting import Cause
 from tallystick.actors.engine import Engine
 from tallystick.actors.messages import QueueCompleted
 from tallystick.actors.owner import LANE_BATCH, OwnerActor
 from tallystick.actors.probing import Doubt, Verdict, probe_all
 from tallystick.actors.snapshots import restore
 from tallystick.actors.telling import note, warn
-from tallystick.actors.turn import TurnInProgress
-from tallystick.domain.envelope import MICROSECOND, Recorded
+from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import LogError, SnapshotError, UnknownEventType
 from tallystick.domain.execution import ExecutionRecord
-from tallystick.domain.protocol import ENGINE_EVENTS, EXECUTION, IntentStarted, NothingFound
+from tallystick.domain.protocol import ENGINE_EVENTS, EXECUTION, IntentStarted
 from tallystick.domain.token import Token
 from tallystick.store import known_streams
 from tallystick.store.log import Query, Snapshot
 
-ASKED_AGAIN_FOR_US = timedelta(days=30) // MICROSECOND
-"""How long after an end without a word from outside a "not done" is not believed to be the last word."""
 ENGINE_TYPES = frozenset(kind.__name__ for kind in ENGINE_EVENTS)
 
 
@@ -178,23 +173,18 @@ def _resume(owner: OwnerActor, record: ExecutionRecord, verdict: Verdict) -> Non
 def _find_late_successes(engine: Engine) -> int:
     """Probe what ended without a word from outside: its success may have come while nobody listened.
 
-    It is asked about at every opening, until the outside world says, a month after the end or later, that it has not done it.
+    It is asked about at every opening, however old it is: the outside world may take its time, and a clock may have jumped.
     """
-    doubts: list[tuple[OwnerActor, Recorded, Doubt]] = []
+    doubts: list[tuple[OwnerActor, Doubt]] = []
     for owner in engine.owners.values():
         for token in sorted(owner.state.abandoned, key=owner.state.abandoned.__getitem__):
-            (settled,) = engine.journal.after(owner.state.abandoned[token] - 1, 1)
             started = _started(engine, token)
             if started is not None and all(engine.program.pool.performers[type(a)].probe for a in started.actions):
-                doubts.append((owner, settled, Doubt(owner.name, token, 0, None, started.actions)))
-    long_ago_us = engine.clock.now_us() - ASKED_AGAIN_FOR_US
-    verdicts = probe_all(engine.program.pool, engine.program.runtime, [doubt for _, _, doubt in doubts])
-    for (owner, settled, doubt), verdict in zip(doubts, verdicts, strict=True):
+                doubts.append((owner, Doubt(owner.name, token, 0, None, started.actions)))
+    verdicts = probe_all(engine.program.pool, engine.program.runtime, [doubt for _, doubt in doubts])
+    for (owner, doubt), verdict in zip(doubts, verdicts, strict=True):
         if verdict.done:
             owner.settling.completed(QueueCompleted(doubt.context, None, verdict.result))
-        elif verdict.absent and settled.occurred_at_us < long_ago_us:
-            cause = Cause(settled.correlation, settled.position)
-            owner.acting.take(cause, TurnInProgress.note, doubt.token, NothingFound())
     return len(doubts)
 
 

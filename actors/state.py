@@ -13,7 +13,7 @@ from tallystick.domain.errors import EffectError
 from tallystick.domain.event import Aggregate, Event, Resident
 from tallystick.domain.execution import ExecutionMap, ExecutionRecord
 from tallystick.domain.parking import Parking
-from tallystick.domain.protocol import ENGINE_STREAMS, EXECUTION, LateSuccess, NothingFound, ReactionFailed
+from tallystick.domain.protocol import ENGINE_STREAMS, EXECUTION, LateSuccess, ReactionFailed
 from tallystick.domain.token import Token
 from tallystick.store.codec import Codec
 from tallystick.store.journal import Journal, Stream
@@ -165,7 +165,7 @@ class OwnerState:
         before = self.open.get(token)
         after = execution.after(before, recorded, payload)
         if after is before:
-            if type(payload) in {LateSuccess, NothingFound}:
+            if type(payload) is LateSuccess:
                 self.abandoned = self.abandoned.discard(token)
             return
         self._changed[token] = None

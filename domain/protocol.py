@@ -83,10 +83,6 @@ class LateSuccess(Record):
     result: msgspec.Raw
 
 
-class NothingFound(Record):
-    """Long after an end without a word from outside, the outside world said that it had not done it: nobody asks again (P9)."""
-
-
 class CommandSettled(Record):
     """The answer to a keyed command, kept with a hash of its content (P15). `reply` is the reply's JSON, null when it was rejected."""
 
@@ -153,7 +149,6 @@ ENGINE_EVENTS: tuple[type[Record], ...] = (
     TimeoutFired,
     PersonNeeded,
     LateSuccess,
-    NothingFound,
     CommandSettled,
     ReactionFailed,
     ReactionResumed,

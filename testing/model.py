@@ -186,7 +186,6 @@ class LogModel:
             "settled": None,
             "settled_at": None,
             "late": False,
-            "last_word": False,
         }
 
     def _go_on(self, recorded: Recorded, execution: dict[str, Any], token: str, now_us: int | None) -> None:
@@ -195,8 +194,10 @@ class LogModel:
         def violated(invariant: str, text: str) -> InvariantViolation:
             return InvariantViolation(invariant, f"{event}: {text}", position=position, token=token)
 
-        if event in ("LateSuccess", "NothingFound"):
-            _learn(execution, event, violated)
+        if event == "LateSuccess":
+            if execution["settled"] in (None, "succeeded") or execution["late"]:
+                raise violated("P10", "there can be one, of what was settled and has not succeeded")
+            execution["late"] = True
         elif event == "TimeoutFired":
             self._fire(execution, payload, now_us, violated)
         elif execution["settled"] is not None:
@@ -256,11 +257,3 @@ class LogModel:
             before = states.get(into)
             states[into] = apply(into() if before is None else before, event)
         return event
-
-
-def _learn(execution: dict[str, Any], event: str, violated: Violated) -> None:
-    """What was heard of the outside world after the end: one late success at most, and one last word that there is none."""
-    known = execution["late"] or (event == "NothingFound" and execution["last_word"])
-    if execution["settled"] in (None, "succeeded") or known:
-        raise violated("P10" if event == "LateSuccess" else "P9", "there can be one, of what was settled and has not succeeded")
-    execution["late" if event == "LateSuccess" else "last_word"] = True
