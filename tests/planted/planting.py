@@ -89,7 +89,7 @@ runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 def _by_simulator(folder: Path, seeds: int) -> str:
-    done = _run(folder, ["tallystick.host.cli", "simulate", "tiny-store", "--seeds", str(seeds), "--json"])
+    done = _run(folder, ["tallystick.host", "simulate", "tiny-store", "--seeds", str(seeds), "--json"])
     try:
         result = json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError):
