@@ -21,6 +21,20 @@ from tallystick.domain.token import Token
 from tallystick.store import known_streams
 from tallystick.store.log import Query, Snapshot
 
+PATHS = (
+    "from_snapshot",
+    "missed_events",
+    "still_running",
+    "found_done",
+    "answer_to_come",
+    "performed_again",
+    "left_to_person",
+    "late_success",
+    "undecided_timeout",
+    "timer",
+    "parked",
+)
+"""The ways that a recovery may take; each is counted in `health().counters`, as "recovery.from_snapshot" and so on."""
 ENGINE_TYPES = frozenset(kind.__name__ for kind in ENGINE_EVENTS)
 
 
@@ -47,6 +61,8 @@ def recover(engine: Engine) -> Recovered:
             owner.join(0 if owner.acting.setting.behaviour.module.joins_at == "beginning" else end)
     doubtful = [(owner, record) for owner in engine.owners.values() for record in _in_doubt(owner)]
     for owner in engine.owners.values():
+        if owner.state.seen < end:
+            _took(engine, "missed_events")
         while owner.state.seen < end:
             owner.catch_up(LANE_BATCH, until=end)
             engine.journal.commit()
@@ -58,6 +74,10 @@ def recover(engine: Engine) -> Recovered:
     found = Recovered(records, sum(len(owner.state.open) for owner in engine.owners.values()), probed)
     note("system.recovered", log=engine.log.identity, epoch=engine.log.epoch, tail=end, **found._asdict())
     return found
+
+
+def _took(engine: Engine, path: str) -> None:
+    engine.program.counters.count(f"recovery.{path}")
 
 
 # Folding.
@@ -116,6 +136,7 @@ def _from_snapshot(engine: Engine, owner: OwnerActor) -> None:
         except SnapshotError as error:
             warn("snapshot.left_out", owner=owner.name, position=snapshot.position, error=str(error))
         else:
+            _took(engine, "from_snapshot")
             return
 
 
@@ -153,21 +174,25 @@ def _take_up(engine: Engine, doubtful: list[tuple[OwnerActor, ExecutionRecord]])
     pool = engine.program.pool
     held = [(owner, record) for owner, record in doubtful if pool.holds(record.token, record.attempt)]
     for owner, record in held:
+        _took(engine, "still_running")
         owner.acting.journal.gate(owner.acting.start_of(record, record.attempt, record.deadline_us))
     asked = [(owner, record) for owner, record in doubtful if not pool.holds(record.token, record.attempt)]
     doubts = [Doubt(owner.name, record.token, record.attempt, record.deadline_us, record.started.actions) for owner, record in asked]
     for (owner, record), verdict in zip(asked, probe_all(engine.program.pool, engine.program.runtime, doubts), strict=True):
-        _resume(owner, record, verdict)
+        _took(engine, _resume(owner, record, verdict))
     return len(doubts)
 
 
-def _resume(owner: OwnerActor, record: ExecutionRecord, verdict: Verdict) -> None:
+def _resume(owner: OwnerActor, record: ExecutionRecord, verdict: Verdict) -> str:
+    """Go on as the outside world says; which path that is."""
     if verdict.unknown:
         owner.settling.leave_to_person(record, "after a crash its provider cannot tell whether the call had its effect")
-    elif verdict.resume:
+        return "left_to_person"
+    if verdict.resume:
         owner.acting.journal.gate(owner.acting.start_of(record, record.attempt, record.deadline_us))
-    else:
-        owner.settling.start_again(record, again=True)
+        return "found_done" if verdict.done else "answer_to_come"
+    owner.settling.start_again(record, again=True)
+    return "performed_again"
 
 
 def _find_late_successes(engine: Engine) -> int:
@@ -184,6 +209,7 @@ def _find_late_successes(engine: Engine) -> int:
     verdicts = probe_all(engine.program.pool, engine.program.runtime, [doubt for _, doubt in doubts])
     for (owner, doubt), verdict in zip(doubts, verdicts, strict=True):
         if verdict.done:
+            _took(engine, "late_success")
             owner.settling.completed(QueueCompleted(doubt.context, None, verdict.result))
     return len(doubts)
 
@@ -200,8 +226,11 @@ def _set_timers(engine: Engine) -> None:
         for token in list(owner.state.open):
             record = owner.state.open[token]
             if record.status == "fired" and owner.settling.undecided(token):
+                _took(engine, "undecided_timeout")
                 owner.settling.decide_timeout(record)
             else:
+                _took(engine, "timer")
                 owner.acting.arm(token)
         for source in owner.state.parking:
+            _took(engine, "parked")
             owner.acting.arm_parked(source)

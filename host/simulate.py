@@ -21,6 +21,8 @@ SEEDS_AT_ONCE: Final = 10
 """How many seeds a process is given at a time."""
 PROVES_FROM: Final = 100
 """From so many seeds on, a fault that was enabled and never injected makes the whole worthless."""
+PATHS_PROVED_FROM: Final = 300
+"""And from so many on, with all faults, a path of recovery that was never taken."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,12 +35,13 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     minutes: float | None
 
 
-class Tally(msgspec.Struct, kw_only=True, rename={"faults": "faults_injected"}):
+class Tally(msgspec.Struct, kw_only=True, rename={"faults": "faults_injected", "paths": "recovery_paths"}):
     """What so many runs came to; its fields are those of the last line of `--json`."""
 
     seeds: int = 0
     steps: int = 0
     faults: Counter[str] = msgspec.field(default_factory=Counter)
+    paths: Counter[str] = msgspec.field(default_factory=Counter)
     violations: int = 0
     virtual_seconds: float = 0.0
     seconds: float = 0.0
@@ -48,6 +51,7 @@ class Tally(msgspec.Struct, kw_only=True, rename={"faults": "faults_injected"}):
         self.seeds += other.seeds
         self.steps += other.steps
         self.faults += other.faults
+        self.paths += other.paths
         self.violations += other.violations
         self.virtual_seconds += other.virtual_seconds
 
@@ -62,7 +66,9 @@ def simulate_batch(scenario: str, faults: str, seeds: range) -> Batch:
     for seed in seeds:
         result = Simulation(SIMULATED[scenario], seed, faults=faults).run()
         failed = result.violation is not None
-        tally.add(Tally(seeds=1, steps=result.steps, faults=result.faults, violations=int(failed), virtual_seconds=result.virtual_seconds))
+        part = Tally(seeds=1, steps=result.steps, faults=result.faults, paths=result.paths, violations=int(failed))
+        part.virtual_seconds = result.virtual_seconds
+        tally.add(part)
         if failed:
             return tally, seed
     return tally, None

@@ -4,8 +4,9 @@ import click
 import msgspec
 
 from tallystick.host.output import Name, print_json, progress_bar
-from tallystick.host.simulate import PROVES_FROM, SIMULATED, Order, Tally, repeating, shrunk, simulate
+from tallystick.host.simulate import PATHS_PROVED_FROM, PROVES_FROM, SIMULATED, Order, Tally, repeating, shrunk, simulate
 from tallystick.testing import NeverHit, SimulationResult, check_all_hit, diagram, probabilities
+from tallystick.testing.faults import RECOVERY_PATHS
 
 SEEDS = 100
 
@@ -45,6 +46,8 @@ def command(*, scenario: str, seeds: int | None, first: int, faults: str, minute
 def _never_hit(enabled: dict[str, float], tally: Tally) -> NeverHit | None:
     try:
         check_all_hit([kind for kind, probability in enabled.items() if probability > 0], tally.faults)
+        if all(enabled.values()) and tally.seeds >= PATHS_PROVED_FROM:
+            check_all_hit(RECOVERY_PATHS, tally.paths)
     except NeverHit as missed:
         return missed
     return None
@@ -80,3 +83,6 @@ def _tell(tally: Tally) -> None:
     if tally.faults:
         faults = ", ".join(f"{kind} {count}" for kind, count in sorted(msgspec.to_builtins(tally.faults).items()))
         click.echo(f"Faults injected: {faults}.")
+    paths = ", ".join(f"{path} {count}" for path, count in sorted(msgspec.to_builtins(tally.paths).items()) if count)
+    if paths:
+        click.echo(f"Paths of recovery taken: {paths}.")

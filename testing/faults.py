@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from tallystick.actors.recovery import PATHS
+from tallystick.actors.system import System
 from tallystick.domain.errors import TallystickError
 from tallystick.testing.chance import Chance
 
@@ -166,13 +168,26 @@ class Injector:
         self._next[kind] = asked + 1 + int(math.log(1.0 - draw) / math.log(1.0 - probability))
 
 
+RECOVERY_PATHS: Final = tuple(path for path in PATHS if path != "left_to_person")
+"""The ways that a recovery may take, but for the one that needs a person, whom no simulation has.
+
+Runs over some hundreds of seeds with all faults must have taken each.
+"""
+
+
 def check_all_hit(enabled: Iterable[str], counts: Mapping[str, int]) -> None:
-    """Check that the runs that were counted prove something about each enabled kind.
+    """Check that the runs that were counted prove something about each enabled kind, or about each path of recovery (`RECOVERY_PATHS`).
 
     Raises:
-        NeverHit: they do not, for these kinds.
+        NeverHit: they do not, for these.
     """
     missed = sorted(kind for kind in enabled if not counts.get(kind))
     if missed:
-        msg = f"Enabled, and never injected: {', '.join(missed)}. Run more seeds, or make these likelier."
+        msg = f"Enabled, and never hit: {', '.join(missed)}. Run more seeds, or make these likelier."
         raise NeverHit(msg)
+
+
+def recovered(system: System | None) -> Counter[str]:
+    """How often a system has taken each path of recovery, its rebuilds included."""
+    counters = {} if system is None else system.health().counters
+    return Counter({path: counters.get(f"recovery.{path}", 0) for path in PATHS})

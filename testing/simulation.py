@@ -17,7 +17,7 @@ from tallystick.domain.errors import CommitUnknown, LogError, NotAccepted, NotCo
 from tallystick.testing.chance import Chance
 from tallystick.testing.customers import Customers
 from tallystick.testing.disk import Disk, SimulatedLog
-from tallystick.testing.faults import Hit, Injector, probabilities
+from tallystick.testing.faults import Hit, Injector, probabilities, recovered
 from tallystick.testing.handlers import HandlerFaults, NoFailureOfItsOwn
 from tallystick.testing.invariants import Invariant, Known, Watcher
 from tallystick.testing.outside import Outside
@@ -49,7 +49,7 @@ class Script(NamedTuple):
 
 
 class SimulationResult(NamedTuple):
-    """What one run came to. `digest` is the hash of the last record of the log's chain: it stands for every byte of the log."""
+    """What one run came to. `digest`, the last record's hash, stands for every byte of the log; `paths` are those that recovery took."""
 
     seed: int
     steps: int
@@ -60,6 +60,7 @@ class SimulationResult(NamedTuple):
     violation: InvariantViolation | None
     script: Script
     story: Sequence[Happening]
+    paths: Counter[str]
 
 
 class Simulation:
@@ -104,6 +105,7 @@ class Simulation:
         self._steps = 0
         self._dies_at = 0
         self._quiet_steps = 0
+        self._paths: Counter[str] = Counter()
         self._heals_within = HEALS_WITHIN
 
     def run(self) -> SimulationResult:
@@ -128,6 +130,7 @@ class Simulation:
             violation=violation,
             script=Script(self._wishes, tuple(faults.hits)),
             story=self._world.story or (),
+            paths=self._paths,
         )
 
     def check(self) -> SimulationResult:
@@ -162,6 +165,7 @@ class Simulation:
         check_the_end(system, self._customers, watcher.model)
         watcher.end(system)
         system.stop()
+        self._forget_process()
 
     def _until_rest(self, end_us: int, *, healing: bool = False) -> None:
         """Go on until nothing is left to happen, or that time has come; process after process."""
@@ -336,6 +340,7 @@ class Simulation:
             self._known = watcher.known or self._known
             if watcher.violation is not None:
                 raise watcher.violation
+        self._paths += recovered(self._system)
         if runtime is not None:
             self._steps += runtime.turns
             runtime.turns = 0
