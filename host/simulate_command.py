@@ -36,7 +36,7 @@ def command(*, scenario: str, seeds: int | None, first: int, faults: str, minute
     if missed is not None:
         click.echo(f"WORTHLESS: {missed}", err=True)
     if as_json:
-        print_json(tally)
+        print_json({name: value for name, value in msgspec.to_builtins(tally).items() if name != "recovery_paths"})
     else:
         _tell(tally)
     if failed is not None or missed is not None:

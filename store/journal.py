@@ -202,8 +202,12 @@ class Journal:
             versions[stream] = actual + 1
 
     def _version_in_log(self, stream: Stream, expected: int | None) -> int:
-        """The version of a stream that is not in memory. An execution that is begun has a token that is new: its owner has seen to that."""
-        if expected is not None and stream[0] == EXECUTION:
+        """The version of a stream that is not in memory.
+
+        A later version than the first is taken on trust: its owner, the only one who writes the stream, has it in memory or has just read it
+        back, and asking the log here would hold up every append. So is an execution's first: its token is new, its owner has seen to that.
+        """
+        if expected is not None and (expected > 0 or stream[0] == EXECUTION):
             return expected
         return self._log.version(*stream) if self._may_have(*stream) else 0
 
