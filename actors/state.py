@@ -168,13 +168,17 @@ class OwnerState:
             if type(payload) is LateSuccess:
                 self.abandoned = self.abandoned.discard(token)
             return
-        self._changed[token] = None
         if after is not None:
+            self._changed[token] = None
             self.open[token] = after
             if before is None:
                 intent = after.started.intent
                 self._by_subject.setdefault((type(intent), intent.subject), {})[token] = None
         elif before is not None:
+            if token in self._executions:
+                self._changed[token] = None
+            else:  # begun and ended since the map was last wanted
+                del self._changed[token]
             self._close(before, recorded)
 
     def _close(self, record: ExecutionRecord, recorded: Recorded) -> None:

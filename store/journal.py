@@ -31,6 +31,10 @@ Stream = tuple[str, str]
 """Aggregate type and aggregate id."""
 
 
+End = tuple[int, int]
+"""A stream's last version, and its position."""
+
+
 class Output(Protocol):
     """Something that leaves the system: a start, a cancel, a reply, an exception."""
 
@@ -85,8 +89,8 @@ class Journal:
         self.known_streams = KnownStreams()
         self._window: list[Recorded] = []
         self._base = head.position + 1
-        self._ends: dict[Stream, Recorded] = {}  # the last record of each stream, as far as it came since the last turnover
-        self._ends_before: dict[Stream, Recorded] = {}  # and between that turnover and the one before
+        self._ends: dict[Stream, End] = {}  # of the streams with records since the last turnover
+        self._ends_before: dict[Stream, End] = {}  # and between that turnover and the one before
         self._taken = head.position  # up to here records were handed to the log
         self._outputs: list[Output] = []
         self._resting = 0  # so many of the outputs, from the first, rest on nothing that the log was not handed
@@ -151,12 +155,13 @@ class Journal:
                 form, stream, expected = draft.form, draft.stream, draft.expected_version
                 aggregate_type, aggregate_id = stream
                 last = ends.get(stream) or ends_before.get(stream)
-                version = (self._version_in_log(stream, expected) if last is None else last.aggregate_version) + 1
+                version = (self._version_in_log(stream, expected) if last is None else last[0]) + 1
                 if expected is not None and expected + 1 != version:
                     raise VersionConflict(*stream, expected=expected, actual=version - 1)
                 if version == 1 and aggregate_type != EXECUTION:
                     self.known_streams.add(aggregate_type, aggregate_id)
                 position += 1
+                ends[stream] = (version, position)
                 record = Recorded(
                     position,
                     form.name,
@@ -175,7 +180,6 @@ class Journal:
                     log_tag,
                     draft.event,
                 )
-                ends[stream] = record
                 records.append(record)
                 window.append(record)
                 self.tail = position
@@ -196,7 +200,7 @@ class Journal:
             actual = versions.get(stream)
             if actual is None:
                 last = self._last_in_memory(stream)
-                actual = self._version_in_log(stream, expected) if last is None else last.aggregate_version
+                actual = self._version_in_log(stream, expected) if last is None else last[0]
             if expected is not None and expected != actual:
                 raise VersionConflict(*stream, expected=expected, actual=actual)
             versions[stream] = actual + 1
@@ -204,8 +208,8 @@ class Journal:
     def _version_in_log(self, stream: Stream, expected: int | None) -> int:
         """The version of a stream that is not in memory.
 
-        A later version than the first is taken on trust: its owner, the only one who writes the stream, has it in memory or has just read it
-        back, and asking the log here would hold up every append. So is an execution's first: its token is new, its owner has seen to that.
+        A later version than the first is taken on trust: its owner, who alone writes the stream, has it in memory or has just read it back,
+        and asking the log here would hold up every append. So is an execution's first: its token is new, its owner has seen to that.
         """
         if expected is not None and (expected > 0 or stream[0] == EXECUTION):
             return expected
@@ -326,19 +330,20 @@ class Journal:
         """An aggregate's last version, speculation included; 0 when there is no event of it."""
         stream = (aggregate_type, aggregate_id)
         known = self._last_in_memory(stream)
-        return self._version_in_log(stream, None) if known is None else known.aggregate_version
+        return self._version_in_log(stream, None) if known is None else known[0]
 
     def last(self, aggregate_type: str, aggregate_id: str) -> Recorded | None:
         """An aggregate's last record, speculation included."""
-        known = self._last_in_memory((aggregate_type, aggregate_id))
-        if known is not None:
-            return known
-        if not self._may_have(aggregate_type, aggregate_id):
+        with self._lock:
+            known = self._last_in_memory((aggregate_type, aggregate_id))
+            if known is not None and known[1] >= self._base:
+                return self._window[known[1] - self._base]
+        if known is None and not self._may_have(aggregate_type, aggregate_id):
             return None
         query = Query(aggregate_type=aggregate_type, aggregate_id=aggregate_id, newest_first=True, limit=1)
         return next(iter(self._log.read(query)), None)
 
-    def _last_in_memory(self, stream: Stream) -> Recorded | None:
+    def _last_in_memory(self, stream: Stream) -> End | None:
         """What is speculative is always found: newer records are looked through first, and only durable ones are let go of."""
         return self._ends.get(stream) or self._ends_before.get(stream)
 

@@ -4,6 +4,7 @@ A Bloom filter (Bloom 1970, "Space/time trade-offs in hash coding with allowable
 "Scalable Bloom filters"): "no" is certain, "maybe" is wrong for a few new aggregates in a hundred and then costs a look into the log.
 """
 
+from typing import cast
 from zlib import crc32
 
 import msgspec
@@ -72,7 +73,7 @@ class KnownStreams:
 
     def saved(self) -> bytes:
         """As bytes, for a snapshot."""
-        return msgspec.msgpack.encode(Saved(self._keys, tuple(bytes(bits) for _, bits in self._layers)))
+        return msgspec.msgpack.encode(Saved(self._keys, cast("tuple[bytes, ...]", tuple(bits for _, bits in self._layers))))
 
     @classmethod
     def restored(cls, form: int, body: bytes) -> "KnownStreams":

@@ -316,3 +316,18 @@ def test_p21_a_resident_whose_fold_has_changed_is_folded_anew_when_it_says_so(li
     assert "fold versions" in left_out
     stage.reopen([NewScale()])
     assert records_folded(lines) == 0
+
+
+def test_what_was_begun_and_ended_leaves_nothing_behind_in_the_execution_map(stage: Stage) -> None:
+    state = stage.engine.owners["workshop"].state
+    stage.provider.answers("open", StillRunning())
+    stage.system.ask(Do(job_id="open"))
+    stage.idle()
+    before = state.executions
+    for number in range(20):
+        stage.system.ask(Do(job_id=f"{number}"))
+        stage.idle()
+    assert len(state._changed) == 0
+    stage.open_call("open").returns("done")
+    stage.idle()
+    assert (len(before), len(state.executions), len(state._changed)) == (1, 0, 0)
