@@ -12,8 +12,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from tallystick.testing.storage import Image, Storage
 from tests.powerloss.judging import Judgement, Verdict, judged, problems_of_the_store, written
-from tests.powerloss.storage import Image, Storage
 from tests.powerloss.trace import Known, Trace
 
 DRAWS: Final = 4
@@ -111,7 +111,7 @@ def _fresh(storage: Storage, names: Iterator[Cut], seed: int, seen: set[bytes]) 
 
 
 def _drawn(storage: Storage, cut: Cut, seed: int) -> Image:
-    return storage.image(random.Random(f"{seed}:{cut.name}"))  # noqa: S311 - repeatable on purpose
+    return storage.image(random.Random(f"{seed}:{cut.name}").random)  # noqa: S311 - repeatable on purpose
 
 
 def image_of(trace: Trace, cut: Cut, seed: int) -> tuple[Image, Known]:

@@ -1,104 +1,12 @@
-"""A SQLite VFS that writes down every change of a file and that can fail at any call. The files themselves are the default VFS's."""
+"""A recording disk that writes down in a trace what it was asked to do."""
 
-import itertools
-from collections.abc import Callable
-from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
-
-import apsw
-
-from tests.powerloss.trace import Link, Sync, Trace, Truncate, Unlink, Write
-
-Fault = Callable[[str, str], BaseException | None]
-"""Asked before each call (its kind, its file's name); what it gives is raised in the call's place."""
-
-# With these, SQLite's VFS for Unix syncs the folder too, with the first sync of a file that may have been created just now.
-_WITH_FOLDER: Final = apsw.SQLITE_OPEN_MAIN_JOURNAL | apsw.SQLITE_OPEN_SUPER_JOURNAL | apsw.SQLITE_OPEN_WAL
-
-_numbers = itertools.count()
+from tallystick.testing.recording_disk import RecordingDisk
+from tests.powerloss.trace import Trace
 
 
-def nothing_fails(_call: str, _file: str) -> None:
-    """A disk in good order."""
-
-
-class RecordingDisk(apsw.VFS):
-    """One folder's disk; of the shared-memory file it sees nothing, and that file does not outlive a power cut."""
+class TracedDisk(RecordingDisk):
+    """One folder's disk, with its trace."""
 
     def __init__(self) -> None:
-        self.name = f"recording-disk-{next(_numbers)}"
-        super().__init__(self.name, "")
         self.trace = Trace()
-        self.fault: Fault = nothing_fails
-        self.files: dict[str, int] = {}
-        self._created = itertools.count(1)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.unregister()
-
-    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's name
-        if name is None:
-            return apsw.VFSFile("", name, flags)
-        path = Path(name.filename() if isinstance(name, apsw.URIFilename) else name)
-        self.called("open", path.name)
-        new = not path.exists()
-        file = _File(self, name, flags)
-        if new:
-            self.files[path.name] = next(self._created)
-            self.trace.add(Link(path.name, self.files[path.name]))
-        file.number = self.files[path.name]
-        return file
-
-    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802 - SQLite's name and signature
-        name = Path(filename).name
-        self.called("delete", name)
-        super().xDelete(filename, syncdir)
-        if self.files.pop(name, None) is not None:
-            self.trace.add(Unlink(name, syncdir))
-
-    def called(self, call: str, file: str) -> None:
-        """Raise what is planted for this call."""
-        error = self.fault(call, file)
-        if error is not None:
-            raise error
-
-
-class _File(apsw.VFSFile):
-    def __init__(self, disk: RecordingDisk, name: str | apsw.URIFilename, flags: list[int]) -> None:
-        self.disk = disk
-        self.number = 0
-        self.name = Path(name.filename() if isinstance(name, apsw.URIFilename) else name).name
-        self._folder_too = bool(flags[0] & apsw.SQLITE_OPEN_CREATE and flags[0] & _WITH_FOLDER)
-        super().__init__("", name, flags)
-
-    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - SQLite's name
-        try:
-            self.disk.called("write", self.name)
-        except apsw.Error:
-            self._write(bytes(data)[: len(data) // 2], offset)  # a disk that is full takes a part
-            raise
-        self._write(bytes(data), offset)
-
-    def xTruncate(self, newsize: int) -> None:  # noqa: N802 - SQLite's name
-        self.disk.called("truncate", self.name)
-        super().xTruncate(newsize)
-        self.disk.trace.add(Truncate(self.number, newsize))
-
-    def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's name
-        try:
-            self.disk.called("sync", self.name)
-        except apsw.Error:
-            self.disk.trace.add(Sync(self.number, folder_too=False, failed=True))
-            raise
-        super().xSync(flags)
-        self.disk.trace.add(Sync(self.number, self._folder_too, failed=False))
-        self._folder_too = False
-
-    def _write(self, data: bytes, offset: int) -> None:
-        if data:
-            super().xWrite(data, offset)
-            self.disk.trace.add(Write(self.number, offset, data))
+        super().__init__(self.trace.add)

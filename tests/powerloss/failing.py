@@ -10,10 +10,11 @@ import apsw
 
 import tallystick as ts
 from tallystick.store.log import Snapshot
-from tests.powerloss.disk import RecordingDisk, nothing_fails
+from tallystick.testing.recording_disk import nothing_fails
+from tallystick.testing.storage import Storage
+from tests.powerloss.disk import TracedDisk
 from tests.powerloss.judging import Verdict, judged, written
 from tests.powerloss.noted import NotedLog, frequent_upkeep, records
-from tests.powerloss.storage import Storage
 from tests.powerloss.stories import LOG
 from tests.powerloss.trace import Trace, content_of
 
@@ -61,7 +62,7 @@ def life(folder: Path, fault: Fault | None = None) -> Life:
     """Live, on a disk with that fault, until an error is seen or the end is reached; then mend the disk and look."""
     folder.mkdir()
     planted = Planted(fault)
-    with RecordingDisk() as disk, frequent_upkeep(pages=25, lag=6):
+    with TracedDisk() as disk, frequent_upkeep(pages=25, lag=6):
         logs = [NotedLog.on(disk, folder / LOG)]
         disk.fault = planted
         error: ts.LogError | None = None
@@ -115,7 +116,7 @@ def _after_a_power_cut(trace: Trace, folder: Path) -> Iterator[str]:
     for _, operation in trace.moments():
         if operation is not None:
             storage.take(operation)
-    image = storage.image(random.Random(trace.operations))  # noqa: S311 - repeatable on purpose
+    image = storage.image(random.Random(trace.operations).random)  # noqa: S311 - repeatable on purpose
     judgement = judged(written(image, folder), trace.known)
     if judgement.verdict is not Verdict.WHOLE:
         yield f"after a power cut: {judgement}"

@@ -15,7 +15,7 @@ from tallystick.scenarios.tiny_store.ledger import MemoryLedger
 from tallystick.scenarios.tiny_store.providers import Carrier, Gateway
 from tallystick.scenarios.tiny_store.stage import MORNING
 from tallystick.scenarios.tiny_store.system import modules, performers
-from tests.powerloss.storage import Image
+from tallystick.testing.storage import Image
 from tests.powerloss.stories import LOG
 from tests.powerloss.trace import Known, content_of
 

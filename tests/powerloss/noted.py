@@ -13,7 +13,7 @@ from tallystick.domain.token import Token
 from tallystick.store import sqlite_upkeep
 from tallystick.store.log import Head, Snapshot
 from tallystick.store.sqlite import Durability, SqliteLog
-from tests.powerloss.disk import RecordingDisk
+from tests.powerloss.disk import TracedDisk
 from tests.powerloss.trace import Acknowledged, Attempted, Opened, Snapshotted, Trace
 
 STREAMS = 7
@@ -22,14 +22,14 @@ STREAMS = 7
 class NotedLog(SqliteLog):
     """The log of the program, with notes. It finds its disk by the name of the VFS, as `reopened` keeps it."""
 
-    disks: ClassVar[dict[str, RecordingDisk]] = {}
+    disks: ClassVar[dict[str, TracedDisk]] = {}
 
     def __init__(self, path: str | os.PathLike[str], *, durability: Durability = "full", vfs: str | None = None) -> None:
         super().__init__(path, durability=durability, vfs=vfs)
         self._trace: Trace = self.disks[vfs or ""].trace
 
     @classmethod
-    def on(cls, disk: RecordingDisk, path: str | os.PathLike[str], durability: Durability = "full") -> Self:
+    def on(cls, disk: TracedDisk, path: str | os.PathLike[str], durability: Durability = "full") -> Self:
         """A log on that disk."""
         cls.disks[disk.name] = disk
         return cls(path, durability=durability, vfs=disk.name)

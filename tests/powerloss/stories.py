@@ -15,16 +15,17 @@ from tallystick.scenarios.tiny_store.providers import Carrier, Gateway, Manner, 
 from tallystick.scenarios.tiny_store.stage import Stage
 from tallystick.store.log import Snapshot
 from tallystick.store.sqlite import Durability
-from tests.powerloss.disk import RecordingDisk, nothing_fails
+from tallystick.testing.recording_disk import nothing_fails
+from tests.powerloss.disk import TracedDisk
 from tests.powerloss.noted import NotedLog, frequent_upkeep, records
 from tests.powerloss.trace import Entered, Trace
 
 LOG: Final = "log.db"
 
-Story = Callable[[RecordingDisk, Path, Durability], None]
+Story = Callable[[TracedDisk, Path, Durability], None]
 
 
-def batches(disk: RecordingDisk, folder: Path, durability: Durability = "full") -> None:
+def batches(disk: TracedDisk, folder: Path, durability: Durability = "full") -> None:
     """A log by itself: batches of all sizes, snapshots, checkpoints, a sync that fails, closing and opening again."""
     log = NotedLog.on(disk, folder / LOG, durability)
     lots = random.Random(1)  # noqa: S311 - repeatable on purpose
@@ -42,7 +43,7 @@ def batches(disk: RecordingDisk, folder: Path, durability: Durability = "full") 
     log.close()
 
 
-def _with_failing_syncs(disk: RecordingDisk, log: NotedLog, end: int) -> bool:
+def _with_failing_syncs(disk: TracedDisk, log: NotedLog, end: int) -> bool:
     """A batch while no sync succeeds: whether there was one, and nobody knows what of the batch the disk has (P19)."""
 
     def fault(call: str, _file: str) -> BaseException | None:
@@ -72,7 +73,7 @@ class NotedLedger(MemoryLedger):
         return there
 
 
-def store(disk: RecordingDisk, folder: Path, durability: Durability = "full") -> None:
+def store(disk: TracedDisk, folder: Path, durability: Durability = "full") -> None:
     """A Tiny Store: orders that are shipped, declined, too large, cancelled at every stage, answered late; two lives."""
     stage = Stage(NotedLog.on(disk, folder / LOG, durability))
     stage.gateway = Gateway(
@@ -110,6 +111,6 @@ STORIES: Final[Mapping[str, Story]] = {"batches": batches, "store": store}
 def recorded(story: Story, folder: Path, durability: Durability = "full") -> Trace:
     """Let it happen in a folder; what the disk was asked to do."""
     folder.mkdir()
-    with RecordingDisk() as disk, frequent_upkeep():
+    with TracedDisk() as disk, frequent_upkeep():
         story(disk, folder, durability)
     return disk.trace

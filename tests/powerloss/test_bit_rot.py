@@ -13,13 +13,12 @@ import tallystick as ts
 from tallystick.host.cli import cli
 from tallystick.host.kept_head import KeptHead
 from tallystick.host.verify import BadLog, verify
+from tallystick.testing.storage import BEST, Image, Storage, Sync
 from tests.powerloss.cutting import room
 from tests.powerloss.judging import written
 from tests.powerloss.rot import cases, problems
 from tests.powerloss.rotting import DAMAGES, content_of, damaged, files_in, first_bad, new_log
-from tests.powerloss.storage import BEST, Image, Storage
 from tests.powerloss.stories import recorded, store
-from tests.powerloss.trace import Sync
 
 CASES = 1_000
 FLIPS = 150
@@ -69,7 +68,7 @@ def image_of_a_log_in_use(folder: Path) -> Image:
         if operation is not None:
             storage.take(operation)
         if isinstance(operation, Sync):
-            image = storage.image(random.Random(), BEST)  # noqa: S311 - nothing is left to chance here
+            image = storage.image(random.Random().random, BEST)  # noqa: S311 - nothing is left to chance here
             longest = max(longest, image, key=lambda each: len(each.get("log.db-wal", b"")))
     return longest
 

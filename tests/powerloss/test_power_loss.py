@@ -10,13 +10,14 @@ import pytest
 from tallystick.store import sqlite
 from tallystick.store.sqlite import Durability
 from tallystick.store.sqlite_reader import SqliteReader
+from tallystick.testing.storage import Sync, Truncate, Unlink
 from tests.powerloss.cutting import Cut, Tally, cuts, image_of, room, tallied
-from tests.powerloss.disk import RecordingDisk
+from tests.powerloss.disk import TracedDisk
 from tests.powerloss.judging import Verdict, written
 from tests.powerloss.noted import NotedLog
 from tests.powerloss.rotting import files_in
 from tests.powerloss.stories import LOG, STORIES, batches, recorded
-from tests.powerloss.trace import Acknowledged, Entered, Snapshotted, Sync, Trace, Truncate, Unlink, content_of
+from tests.powerloss.trace import Acknowledged, Entered, Snapshotted, Trace, content_of
 
 IMAGES = 2_200
 SEED = 1
@@ -38,7 +39,7 @@ def sentences(tally: Tally) -> list[str]:
     return [f"python -m tests.powerloss --only {each.cut.name} --seed {SEED}: {each.judgement.reason}" for each in tally.bad]
 
 
-def opening(disk: RecordingDisk, folder: Path, durability: Durability = "full") -> None:
+def opening(disk: TracedDisk, folder: Path, durability: Durability = "full") -> None:
     """A log that is made, and nothing more."""
     NotedLog.on(disk, folder / LOG, durability).open()
 

@@ -7,49 +7,7 @@ import msgspec
 
 from tallystick.domain.envelope import Recorded
 from tallystick.scenarios.tiny_store.ledger import Entry
-
-
-class Write(NamedTuple):
-    """Bytes to a file; files are told apart by the number that each got when it was created."""
-
-    file: int
-    offset: int
-    data: bytes
-
-
-class Truncate(NamedTuple):
-    """A file cut to a size."""
-
-    file: int
-    size: int
-
-
-class Sync(NamedTuple):
-    """A file's content made durable; the folder's entries too, where SQLite syncs those with a file that it has created.
-
-    One that failed loses what it should have written: the kernel takes those pages for clean, and no later sync writes them.
-    """
-
-    file: int
-    folder_too: bool
-    failed: bool
-
-
-class Link(NamedTuple):
-    """A name in the folder for a new file."""
-
-    name: str
-    file: int
-
-
-class Unlink(NamedTuple):
-    """A name removed from the folder."""
-
-    name: str
-    synced: bool
-
-
-Operation = Write | Truncate | Sync | Link | Unlink
+from tallystick.testing.storage import Operation
 
 
 class Opened(NamedTuple):

@@ -3,8 +3,7 @@
 import random
 from collections.abc import Iterable
 
-from tests.powerloss.storage import SECTOR_BYTES, Storage
-from tests.powerloss.trace import Link, Operation, Sync, Truncate, Unlink, Write
+from tallystick.testing.storage import SECTOR_BYTES, Link, Operation, Storage, Sync, Truncate, Unlink, Write
 
 CREATED = (Link("a", 1), Sync(1, folder_too=True, failed=False))
 
@@ -14,7 +13,7 @@ def images(*operations: Operation) -> list[dict[str, bytes]]:
     storage = Storage()
     for operation in operations:
         storage.take(operation)
-    return [dict(storage.image(random.Random(seed))) for seed in range(400)]  # noqa: S311 - repeatable on purpose
+    return [dict(storage.image(random.Random(seed).random)) for seed in range(400)]  # noqa: S311 - repeatable on purpose
 
 
 def kinds(found: Iterable[dict[str, bytes]]) -> set[bytes | None]:
@@ -61,3 +60,14 @@ def test_what_a_failed_sync_did_not_write_is_not_written_by_the_next() -> None:
     found = kinds(images(*CREATED, *lost, Sync(1, folder_too=False, failed=True), Sync(1, folder_too=False, failed=False)))
     assert len(found) == 1
     assert found != {b"x" * 20}
+
+
+def test_the_last_write_is_torn_when_it_was_not_synced_and_all_before_it_is_whole() -> None:
+    storage = Storage()
+    for operation in (*CREATED, Write(1, 0, b"one"), Write(1, SECTOR_BYTES, b"x" * 2 * SECTOR_BYTES)):
+        storage.take(operation)
+    found = [storage.torn(random.Random(seed).random) for seed in range(40)]  # noqa: S311 - repeatable on purpose
+    assert all(each is not None and each["a"].startswith(b"one") for each in found)
+    assert {(each or {})["a"].count(b"x") for each in found} == {0, SECTOR_BYTES}
+    storage.take(Sync(1, folder_too=False, failed=False))
+    assert storage.torn(random.Random(1).random) is None  # noqa: S311 - repeatable on purpose
