@@ -118,10 +118,8 @@ class Acting:
         self._append(turn, Origin(self.name, self.state.seen, cause.correlation, cause.causation), outputs)
 
     def _append(self, turn: TurnInProgress, origin: Origin, outputs: Sequence[Output] = ()) -> None:
-        if not turn.begun and not turn.settled:
-            self.state.adopt(self.journal.append(origin, turn.drafts, outputs), turn.entries, turn.residents)
-            return
-        outputs = self._gated(turn, outputs)
+        if turn.begun or turn.settled:
+            outputs = self._gated(turn, outputs)
         self.state.adopt(self.journal.append(origin, turn.drafts, outputs), turn.entries, turn.residents)
         deadlines = self.ports.deadlines
         for begun in turn.begun:

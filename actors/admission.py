@@ -64,8 +64,7 @@ class Admission:
             if not self.has_room() and (when_full == "raise" or not self._wait_for_room(timeout_s)):
                 self._check_running()
                 raise Overloaded(self._full())
-            if self._ended or not self._open:
-                self._check_running()
+            self._check_running()
             self._outstanding[id(reply)] = reply
 
     def leave(self, reply: HostReply) -> bool:

@@ -30,18 +30,22 @@ class Commands:
     def ask(self, message: Ask) -> None:
         """Answer from the log if the key was used before (P15), else decide."""
         try:
-            try:
-                self._answer(message)
-            except VersionConflict as conflict:
-                if conflict.aggregate_type != COMMAND:
-                    raise
-                self._answer(message)  # another owner, on a thread of its own, has used the key meanwhile: now it is found
+            self._answer_once(message)
         except NotAccepted as error:
             message.reply.refuse(error)
             message.reply.release()
             raise
         except Exception as error:  # noqa: BLE001 - whatever the handler raised is the caller's to see, when all before it is durable
             self._refuse(message, error)
+
+    def _answer_once(self, message: Ask) -> None:
+        """As `_answer`, also where another owner, on a thread of its own, has used the key meanwhile: then its answer is found (P15)."""
+        try:
+            self._answer(message)
+        except VersionConflict as conflict:
+            if conflict.aggregate_type != COMMAND:
+                raise
+            self._answer(message)
 
     def _answer(self, message: Ask) -> None:
         if message.key is None:

@@ -89,8 +89,6 @@ class Engine:
             owner = self.owners[behaviour.name] = OwnerActor(runtime, crash, acting, program.codec, log)
             self._posts[behaviour.name] = owner.post
 
-        self._all_owners = tuple(self.owners.values())
-
     def behaviour(self, owner: str) -> Behaviour:
         """An owner's tables."""
         return self.owners[owner].acting.setting.behaviour
@@ -116,7 +114,7 @@ class Engine:
     def pressure(self) -> tuple[int, int]:
         """How many records are not yet durable, and how many positions the slowest owner is behind. Asked for every command."""
         tail = slowest = self.journal.tail
-        for owner in self._all_owners:
+        for owner in self.owners.values():
             if owner.lane.awake and owner.state.seen < slowest:
                 slowest = owner.state.seen
         return tail - self.journal.watermark, tail - slowest

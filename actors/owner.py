@@ -99,7 +99,7 @@ class OwnerActor(EngineActor):
         lane = self.lane
         if not self.take_events(LANE_BATCH):
             lane.awake = False
-            if not lane.pending:
+            if lane.attached and not lane.pending:
                 return  # what comes from now on wakes it
             lane.awake = True
         self.post.tell(WAKE)

@@ -41,6 +41,24 @@ def _beyond(query: Query, position: int) -> Query:
     return structs.replace(query, after=position, limit=limit)
 
 
+def last_of(life: Lifecycle, aggregate_type: str, aggregate_id: str) -> Recorded | None:
+    """A stream's last record, durable or not yet (P17).
+
+    Raises:
+        LogError: the log cannot be read.
+        NotAccepted: the system was not started, or has stopped.
+    """
+    while True:
+        journal = life.present_journal()
+        if journal is None:
+            journal = life.engine.journal  # raises, and says why there is none
+        try:
+            return journal.last(aggregate_type, aggregate_id)
+        except LogError:
+            if journal is life.present_journal():
+                raise
+
+
 def following(life: Lifecycle, after: int, event_types: Collection[str], *, waits: bool) -> Iterator[Recorded]:
     """Durable records after a position, and, if it `waits`, each further one until the system stops."""
     while (journal := life.present_journal()) is not None:

@@ -93,7 +93,7 @@ def fold(engine: Engine) -> int:
     start = min([known_to, *(state.position for state in states.values())])
     codec = engine.program.codec
     folded = 0
-    resident_types = {name: {kind.__name__ for kind in state.resident_folds} for name, state in states.items()}
+    resident_types = {name: {kind.__name__ for kind in engine.behaviour(name).resident_folds} for name in states}
     for recorded in engine.log.read(Query(after=start)):
         folded += 1
         if recorded.position > known_to and recorded.aggregate_version == 1 and recorded.aggregate_type != EXECUTION:

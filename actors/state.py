@@ -65,8 +65,6 @@ class OwnerState:
         self.entries: dict[Stream, Entry] = {}
         self._closing: deque[tuple[int, Stream, int]] = deque()
         self._by_subject: dict[tuple[type[Any], str], dict[Token, None]] = {}
-        self.aggregate_folds = _split(behaviour, resident=False)
-        self.resident_folds = _split(behaviour, resident=True)
         self.residents: Residents = {kind: kind() for kind in behaviour.residents}
         self.open: dict[Token, ExecutionRecord] = {}
         """What the execution map holds, for the owner itself."""
@@ -89,7 +87,7 @@ class OwnerState:
         version, states = 0, cast("Mapping[type[Aggregate], Aggregate]", {})
         for recorded in self._journal.stream(*stream):
             event = self._codec.decode(recorded)
-            states = folded(states, self.aggregate_folds.get(type(event), ()), event)
+            states = folded(states, self._behaviour.aggregate_folds.get(type(event), ()), event)
             version = recorded.aggregate_version
         return version, states
 
@@ -201,7 +199,7 @@ class OwnerState:
 
     def fold_residents(self, event: Event) -> None:
         """Fold an event of this owner into its resident state, in recovery."""
-        folds = self.resident_folds.get(type(event))
+        folds = self._behaviour.resident_folds.get(type(event))
         if folds:
             self.residents = folded(self.residents, folds, event)
 
@@ -226,9 +224,3 @@ class OwnerState:
     def aggregates_in_memory(self) -> int:
         """How many aggregates are held."""
         return len(self.entries)
-
-
-def _split(behaviour: Behaviour, *, resident: bool) -> dict[type[Event], tuple[Fold, ...]]:
-    """The folds by event type, of one sort."""
-    split = {event: tuple(fold for fold in folds if fold.resident == resident) for event, folds in behaviour.folds.items()}
-    return {event: folds for event, folds in split.items() if folds}

@@ -15,7 +15,7 @@ from tallystick.actors.lifecycle import Lifecycle
 from tallystick.actors.messages import Ask, Discard, Inspect, Inspected, Redrive, SettleByHand, SettleFromOutside
 from tallystick.actors.owner import OwnerActor
 from tallystick.actors.performer import PerformerPool
-from tallystick.actors.reading import following, matching
+from tallystick.actors.reading import following, last_of, matching
 from tallystick.actors.replies import HostReply, Resolver
 from tallystick.actors.runtimes.dispatcher import DispatcherRuntime
 from tallystick.actors.runtimes.runtime import Runtime
@@ -26,7 +26,7 @@ from tallystick.domain.action import Performer
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.command import Command
 from tallystick.domain.envelope import Recorded
-from tallystick.domain.errors import DefinitionError, LogError, NotAccepted, TimedOutWaiting, UnknownCommand
+from tallystick.domain.errors import DefinitionError, NotAccepted, TimedOutWaiting, UnknownCommand
 from tallystick.domain.event import Aggregate, Resident
 from tallystick.domain.execution import ExecutionRecord
 from tallystick.domain.module import Module
@@ -216,24 +216,12 @@ class System:
         return self._settle_from_outside(token, None, reason)
 
     def _settle_from_outside(self, token: Token, result: object, failure: Failed | None) -> bool:
-        begun = self._begun(token)
+        begun = last_of(self._life, EXECUTION, token)
         if begun is None or begun.owner not in self._behaviours:
             self._counters.count("unknown_tokens")
             warn("report.unknown_token", token=token)
             return False
         return bool(self._wait(self._send(begun.owner, lambda reply: SettleFromOutside(token, result, failure, reply))))
-
-    def _begun(self, token: Token) -> Recorded | None:
-        """The last record of an execution; looked for again where a rebuild came between."""
-        while True:
-            journal = self._life.present_journal()
-            if journal is None:
-                return self._life.engine.journal.last(EXECUTION, token)  # raises, and says why there is none
-            try:
-                return journal.last(EXECUTION, token)
-            except LogError:
-                if journal is self._life.present_journal():
-                    raise
 
     # Reading.
 

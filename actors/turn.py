@@ -74,12 +74,12 @@ class Setting:
         if kind.aggregate_type not in self._owned:
             msg = f"{self.behaviour.name} yielded {kind.__name__}, but {kind.aggregate_type} belongs to another module (P20)."
             raise EffectError(msg)
-        folds = self.behaviour.folds.get(kind, ())
+        behaviour = self.behaviour
         found = self.publications[kind] = Publication(
             self.codec.form_of(kind),
             kind.aggregate_type,
-            tuple(fold for fold in folds if not fold.resident),
-            tuple(fold for fold in folds if fold.resident),
+            behaviour.aggregate_folds.get(kind, ()),
+            behaviour.resident_folds.get(kind, ()),
         )
         return found
 
@@ -199,10 +199,7 @@ class TurnInProgress:
         entries[stream] = (version + 1, states)
         if publication.resident_folds:
             self.residents = folded(self.residents, publication.resident_folds, event)
-        drafts = self.drafts
-        if len(drafts) >= EFFECTS_LIMIT:
-            raise EffectError(TOO_MANY)
-        drafts.append(Draft(form, stream, version, payload, event, token, settles))
+        self._draft(Draft(form, stream, version, payload, event, token, settles))
 
     def note(self, token: Token, event: Any) -> None:
         """Write an engine event of an execution."""

@@ -37,6 +37,10 @@ class Behaviour:
         self.settlements: dict[type[Intent[Any]], Handler] = {}
         self.late: dict[type[Intent[Any]], Handler] = {}
         self.folds: dict[type[Event], tuple[Fold, ...]] = {}
+        self.aggregate_folds: dict[type[Event], tuple[Fold, ...]] = {}
+        """Of `folds`, those into states that can be evicted; only for events that have some."""
+        self.resident_folds: dict[type[Event], tuple[Fold, ...]] = {}
+        """Of `folds`, those into resident states."""
         self.emits: dict[str, tuple[type[Event], ...]] = {}
         if not self.name:
             msg = f'{type(module).__name__} has no name: give it one, name = "…"; it identifies the module in the log.'
@@ -64,7 +68,8 @@ class Behaviour:
                     msg = f"{where} folds into {into!r}, which is no Aggregate."
                     raise DefinitionError(msg)
                 fold = Fold(into, issubclass(into, Resident), handler)
-                self.folds[mark.kind] = (*self.folds.get(mark.kind, ()), fold)
+                for table in (self.folds, self.resident_folds if fold.resident else self.aggregate_folds):
+                    table[mark.kind] = (*table.get(mark.kind, ()), fold)
         self.emits[method] = (*self.emits.get(method, ()), *mark.emits)
 
     @property

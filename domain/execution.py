@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from functools import cache
 from typing import Any, Generic, Literal, TypeVar
 
 from msgspec import structs
@@ -21,7 +20,6 @@ CALLS_LIMIT = 20
 """How often an execution's actions are started, repeated attempts after crashes included, before it needs a person (P6)."""
 
 
-@cache
 def timeout_us_of(intent: type[Intent[Any]]) -> int | None:
     """How long one attempt of an intent may take, if its own setting holds."""
     return None if intent.timeout is None else intent.timeout // MICROSECOND
@@ -136,18 +134,6 @@ def after(record: ExecutionRecord | None, recorded: Recorded, payload: Any) -> E
         return begun(recorded, payload)
     transition = TRANSITIONS.get(type(payload))
     return record if record is None or transition is None else transition(record, payload)
-
-
-def folded(executions: ExecutionMap, recorded: Recorded, payload: Any) -> ExecutionMap:
-    """The execution map after one more event of its owner; the same map when the event does not concern it."""
-    if recorded.token is None:
-        return executions
-    token = Token(recorded.token)
-    before = executions.get(token)
-    now = after(before, recorded, payload)
-    if now is before:
-        return executions
-    return executions.discard(token) if now is None else executions.set(token, now)
 
 
 def nothing_open() -> ExecutionMap:

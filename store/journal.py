@@ -139,11 +139,10 @@ class Journal:
         window, lanes_of, log_tag = self._window, self._lanes_of, self._log_tag
         records: list[Recorded] = []
         with self._lock:
-            ends, ends_before = self._ends, self._ends_before
+            ends = self._ends
             if self.failure is not None:
                 raise NotAccepted from self.failure
-            if len(drafts) > 1:
-                self._check_versions(drafts)
+            versions = (self._version_before(drafts[0]),) if len(drafts) == 1 else self._versions_of(drafts)
             position = self.tail
             if position == self._taken and not self._outputs:
                 self.on_pending()
@@ -151,13 +150,9 @@ class Journal:
             self._last_us = now_us = max(now_us, self._last_us)
             owner, seen, causation = origin.owner, origin.seen, origin.causation
             correlation = origin.correlation or event_id_of(log_tag, position + 1, now_us)
-            for draft in drafts:
-                form, stream, expected = draft.form, draft.stream, draft.expected_version
+            for draft, before in zip(drafts, versions, strict=True):
+                form, stream, version = draft.form, draft.stream, before + 1
                 aggregate_type, aggregate_id = stream
-                last = ends.get(stream) or ends_before.get(stream)
-                version = (self._version_in_log(stream, expected) if last is None else last[0]) + 1
-                if expected is not None and expected + 1 != version:
-                    raise VersionConflict(*stream, expected=expected, actual=version - 1)
                 if version == 1 and aggregate_type != EXECUTION:
                     self.known_streams.add(aggregate_type, aggregate_id)
                 position += 1
@@ -192,18 +187,28 @@ class Journal:
                 self._nudge()
         return records
 
-    def _check_versions(self, drafts: Sequence[Draft]) -> None:
-        """Of several drafts none is numbered before all can be (S6)."""
-        versions: dict[Stream, int] = {}
+    def _version_before(self, draft: Draft) -> int:
+        """The version of its stream before a draft; whatever can fail in an append fails here, where nothing is numbered yet (S6)."""
+        stream, expected = draft.stream, draft.expected_version
+        last = self._ends.get(stream) or self._ends_before.get(stream)
+        actual = self._version_in_log(stream, expected) if last is None else last[0]
+        if expected is not None and expected != actual:
+            raise VersionConflict(*stream, expected=expected, actual=actual)
+        return actual
+
+    def _versions_of(self, drafts: Sequence[Draft]) -> list[int]:
+        """As `_version_before`, for several drafts, of which later ones may follow earlier ones in one stream."""
+        versions: list[int] = []
+        known: dict[Stream, int] = {}
         for draft in drafts:
-            stream, expected = draft.stream, draft.expected_version
-            actual = versions.get(stream)
-            if actual is None:
-                last = self._last_in_memory(stream)
-                actual = self._version_in_log(stream, expected) if last is None else last[0]
-            if expected is not None and expected != actual:
-                raise VersionConflict(*stream, expected=expected, actual=actual)
-            versions[stream] = actual + 1
+            before = known.get(draft.stream)
+            if before is None:
+                before = self._version_before(draft)
+            elif draft.expected_version not in {None, before}:
+                raise VersionConflict(*draft.stream, expected=draft.expected_version or 0, actual=before)
+            versions.append(before)
+            known[draft.stream] = before + 1
+        return versions
 
     def _version_in_log(self, stream: Stream, expected: int | None) -> int:
         """The version of a stream that is not in memory.

@@ -10,6 +10,8 @@ from tallystick.domain.clock import Clock
 
 SLOW_TURN_US = 100_000
 LOOKS_EVERY_S = 0.05
+STACK_FRAMES = 12
+"""So many frames of it are reported, the innermost ones: the program's own code, and how it was called."""
 
 Turn = tuple[str, object]
 """Actor and message; a new one for each turn, so that one can be told from the next."""
@@ -59,5 +61,5 @@ class Watch:
 
     def _report(self, turn: Turn, seen_for_us: int) -> None:
         frame = sys._current_frames().get(self._watched() or 0)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the documented way
-        stack = "" if frame is None else "".join(traceback.format_stack(frame, limit=-12))
+        stack = "" if frame is None else "".join(traceback.format_stack(frame, limit=STACK_FRAMES))
         warn("dispatcher.slow_turn", actor=turn[0], message=type(turn[1]).__name__, milliseconds=seen_for_us // 1000, stack=stack)

@@ -7,6 +7,7 @@ import pytest
 import tallystick as ts
 from tallystick.actors import state as state_module
 from tallystick.store import journal as journal_module
+from tallystick.store import lane as lane_module
 from tests.actors.outside import StillRunning
 from tests.actors.stage import Stage
 from tests.actors.workshop import Desk, Do, Done, Drop, Entered, JobState, Ledger, Order, Ordered, Workshop
@@ -223,3 +224,25 @@ def test_a_system_without_modules_runs_and_stops() -> None:
     with ts.System(runtime=ts.SteppedRuntime()) as system:
         assert list(system.events()) == []
         assert system.health().owners == {}
+
+
+def test_p17_a_lane_that_is_given_up_while_its_owner_falls_asleep_leaves_nothing_unseen(
+    narrow: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look that found nothing more and the sleep, other threads append so much that the journal gives the lane up."""
+    ledger = narrow.engine.owners["ledger"]
+    narrow.idle()
+    look = ledger.take_events
+
+    def look_and_be_overtaken(limit: int) -> bool:
+        more = look(limit)
+        monkeypatch.setattr(ledger, "take_events", look)
+        narrow.system.ask(Order(order_id="overtaking", text="nothing"))
+        monkeypatch.setattr(lane_module, "LANE_RECORDS", 0)
+        ledger.lane.shorten()
+        return more
+
+    monkeypatch.setattr(ledger, "take_events", look_and_be_overtaken)
+    ledger.wake()
+    narrow.idle()
+    assert narrow.entered() == [("overtaking", "ordered nothing")]

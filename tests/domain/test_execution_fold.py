@@ -69,10 +69,21 @@ def recorded(position: int, step: Step) -> Recorded:
     )
 
 
+def after_event(executions: ExecutionMap, event: Recorded, payload: Any) -> ExecutionMap:
+    """An owner's execution map after one more of its events; the same map when the event changes nothing."""
+    if event.token is None:
+        return executions
+    before = executions.get(event.token)
+    now = execution.after(before, event, payload)
+    if now is before:
+        return executions
+    return executions.discard(event.token) if now is None else executions.set(event.token, now)
+
+
 def folded(steps: list[Step]) -> ExecutionMap:
     executions = execution.nothing_open()
     for position, step in enumerate(steps, start=1):
-        executions = execution.folded(executions, recorded(position, step), step.payload)
+        executions = after_event(executions, recorded(position, step), step.payload)
     return executions
 
 
@@ -138,7 +149,7 @@ def test_at_any_time_each_token_has_at_most_one_open_record_and_it_is_the_models
     model: dict[str, Plain] = {}
     executions = execution.nothing_open()
     for position, step in enumerate([Step(started(), "a"), Step(started(None), "b"), *given_steps], start=1):
-        executions = execution.folded(executions, recorded(position, step), step.payload)
+        executions = after_event(executions, recorded(position, step), step.payload)
         if step.token is not None and step.settles is not None:
             model.pop(step.token, None)
         elif step.token is not None and isinstance(step.payload, IntentStarted):
@@ -157,7 +168,7 @@ def test_a_settlement_removes_the_record_whatever_went_before(given_steps: list[
 @given(payloads, tokens)
 def test_events_of_a_token_that_is_not_open_change_nothing_s3(payload: Any, token: str) -> None:
     before = folded([Step(started(), "other")])
-    assert execution.folded(before, recorded(2, Step(payload, token)), payload) is before
+    assert after_event(before, recorded(2, Step(payload, token)), payload) is before
 
 
 @given(st.lists(steps, max_size=20), st.lists(steps.filter(lambda step: step.token in {None, "b"}), max_size=10))
@@ -210,9 +221,9 @@ def test_attempts_never_exceed_what_the_policy_grants_s13(max_retries: int, draw
         grants += 1
         assert retry.attempt == grants + 1
         assert retry.retry_at == from_micros(now_us) + timedelta(seconds=10)
-        executions = execution.folded(executions, recorded(2, Step(retry, "a")), retry)
+        executions = after_event(executions, recorded(2, Step(retry, "a")), retry)
         begun = execution.next_attempt(executions[record.token], now_us)
-        executions = execution.folded(executions, recorded(3, Step(begun, "a")), begun)
+        executions = after_event(executions, recorded(3, Step(begun, "a")), begun)
         now_us += MINUTE_US
     assert grants == max_retries
     assert executions[record.token].call == max_retries + 1
