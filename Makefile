@@ -15,7 +15,7 @@ KILLS ?= 200
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers format coverage planted mutants bench crash powerloss rot lock clean FORCE
+.PHONY: help demo test check lint types layers format coverage planted mutants bench peers crash powerloss rot lock clean FORCE
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -62,6 +62,10 @@ bench: $(VENV)/.installed ## measure the order flow against the hand-written flo
 	@$(BIN)/python -m benchmarks.timers
 	@$(BIN)/python -m benchmarks.chain --orders $(ORDERS)
 
+peers: $(VENV)-peers/.peers ## measure the order flow on other libraries, in turn with ours
+	@$(VENV)-peers/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --force-reinstall .
+	@$(VENV)-peers/bin/python -m benchmarks.peers $(ARGS)
+
 crash: $(VENV)/.tools $(VENV)/.installed ## kill a store by SIGKILL, KILLS times, and hold it against its promises
 	@$(BIN)/python -m tests.crash --kills $(KILLS) --seed $(SEED)
 
@@ -76,7 +80,7 @@ lock: ## pin the newest versions that pyproject.toml allows (needs uv)
 	$(COMPILE) --upgrade --extra dev --constraint requirements.lock --output-file requirements-dev.lock
 
 clean: ## remove everything that was made here
-	rm -rf $(VENV) build dist ./*.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache .coverage htmlcov .bench
+	rm -rf $(VENV) $(VENV)-peers build dist ./*.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache .coverage htmlcov .bench
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -102,4 +106,10 @@ $(VENV)/.files: FORCE | $(BIN)/python
 $(VENV)/.installed: $(VENV)/.files pyproject.toml $(VENV)/.runtime
 	@rm -rf build
 	@$(PIP) install --no-deps --no-build-isolation --config-settings editable_mode=strict --editable .
+	@touch $@
+
+# Their dependencies are theirs to choose, so they have an environment of their own, with this tree as it is.
+$(VENV)-peers/.peers: pyproject.toml requirements.lock | $(BIN)/python
+	@$(PYTHON) -m venv $(VENV)-peers
+	@$(VENV)-peers/bin/python -m pip --disable-pip-version-check --quiet install --requirement requirements.lock '.[peers]'
 	@touch $@

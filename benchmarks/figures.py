@@ -19,7 +19,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     cpu_ms_per_order: float
     peak_rss_mb: float
     bytes_per_order: float
-    commits_per_order: float
+    commits_per_order: float | None = None
+    """None where nobody counts them."""
 
     def as_json(self) -> str:
         """One line for programs."""
@@ -27,7 +28,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
     def as_text(self) -> str:
         """One figure a line, for people."""
-        return "\n".join(f"{name:>18} {getattr(self, name):12,.3f}" for name in self.__struct_fields__)
+        figures = {name: getattr(self, name) for name in self.__struct_fields__}
+        return "\n".join(f"{name:>18} {figure:12,.3f}" for name, figure in figures.items() if figure is not None)
 
 
 class Stopwatch:
@@ -46,7 +48,7 @@ class Stopwatch:
         self._cpu_s = time.process_time() - self._began_cpu_s
         self._peak_rss_bytes = peak_rss_bytes()
 
-    def figures(self, latencies_s: Sequence[float], *, stored_bytes: int, commits: int) -> Figures:
+    def figures(self, latencies_s: Sequence[float], *, stored_bytes: int, commits: int | None = None) -> Figures:
         """The figures of the orders that were carried out, one latency each.
 
         Raises:
@@ -60,7 +62,7 @@ class Stopwatch:
             cpu_ms_per_order=round(self._cpu_s * 1_000 / orders, 4),
             peak_rss_mb=round(self._peak_rss_bytes / 1_000_000, 1),
             bytes_per_order=round(stored_bytes / orders, 1),
-            commits_per_order=round(commits / orders, 4),
+            commits_per_order=None if commits is None else round(commits / orders, 4),
         )
 
 
