@@ -3,7 +3,7 @@
 Not numbering or group commit: the journal does those, and hands a log batches of records that are numbered already.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, Self
 
 import msgspec
@@ -62,8 +62,40 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
 
+class StreamStart(msgspec.Struct, frozen=True):
+    """An aggregate as it was saved: its version, and, by name, the states (as JSON) that its events up to it had been folded into."""
+
+    version: int = 0
+    states: Mapping[str, msgspec.Raw] = {}
+
+
+NO_START = StreamStart()
+
+
+class Beginning(msgspec.Struct, frozen=True, kw_only=True):
+    """What a log stands upon that was loaded from a save: its first record of its own is the one after `head`.
+
+    `streams` may be further on than `head`: an aggregate's records up to the version there are folded into its states already. `kept` are
+    single records up to `head` that can still be asked for, by position. `snapshots` are the owners' states, which no events can give.
+    """
+
+    head: Head
+    streams: Mapping[tuple[str, str], StreamStart]
+    kept: tuple[Recorded, ...] = ()
+    snapshots: Mapping[str, Snapshot] = {}
+
+    def start_of(self, aggregate_type: str, aggregate_id: str) -> StreamStart:
+        """Where an aggregate starts; at nothing, if nothing of it was saved."""
+        return self.streams.get((aggregate_type, aggregate_id), NO_START)
+
+
 class LogReader(Protocol):
     """What anyone may ask of a log, from any thread, also while it is being written; readers never block the writer."""
+
+    @property
+    def beginning(self) -> Beginning | None:
+        """What its first record stands upon; None for a log that has all its events."""
+        ...
 
     def head(self) -> Head:
         """The last durable record, as of now."""
@@ -78,6 +110,10 @@ class LogReader(Protocol):
 
     def version(self, aggregate_type: str, aggregate_id: str) -> int:
         """The last version of that aggregate, 0 when the log has no event of it; a freshly begun read transaction (P17)."""
+        ...
+
+    def streams(self) -> Iterator[tuple[str, str, int]]:
+        """Each aggregate's type, id and last version, but for executions; in no order that means anything."""
         ...
 
     def snapshots(self, owner: str) -> Iterator[Snapshot]:

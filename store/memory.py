@@ -4,7 +4,7 @@ Not a cache of another log, and not a fake: it refuses what the others refuse.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Self
 
 import msgspec
@@ -13,7 +13,7 @@ from tallystick.domain.envelope import Recorded, log_tag_of, position_in
 from tallystick.domain.errors import AlreadySettled, Fenced, LogCorrupt, LogError, SnapshotError, VersionConflict
 from tallystick.domain.protocol import EXECUTION
 from tallystick.store.chain import COVERED, GENESIS, check_follows, link, linked, start
-from tallystick.store.log import Head, Query, Snapshot
+from tallystick.store.log import Beginning, Head, Query, Snapshot
 
 _EVERYTHING = Query()
 _SNAPSHOTS_KEPT = 2
@@ -22,8 +22,10 @@ _SNAPSHOTS_KEPT = 2
 class _Storage:
     """What outlives one opening: the records, ways to them, and how often they were opened."""
 
-    def __init__(self, identity: str) -> None:
+    def __init__(self, identity: str, beginning: Beginning | None = None) -> None:
         self.identity = identity
+        self.beginning = beginning
+        self.start = Head() if beginning is None else beginning.head
         self.log_tag = log_tag_of(identity)
         self.mutex = threading.Lock()
         self.epoch = 0
@@ -33,17 +35,59 @@ class _Storage:
         self.settled: dict[str, int] = {}
         self.correlations: dict[str, list[int]] = {}
         self.snapshots: dict[str, tuple[Snapshot, ...]] = {}
+        self.kept: dict[int, Recorded] = {}
+        """Single records from before the log's own beginning, by position, in order."""
+        if beginning is not None:
+            self.versions.update((stream, saved.version) for stream, saved in beginning.streams.items())
+            for record in sorted(beginning.kept, key=lambda record: record.position):
+                self.kept[record.position] = record
+                self._index(record)
 
     def head(self) -> Head:
         if not self.records:
-            return Head()
+            return self.start
         last = self.records[-1]
         return Head(position=last.position, hash=last.hash, occurred_at_us=last.occurred_at_us)
 
+    @property
+    def end(self) -> int:
+        """The last position."""
+        return self.start.position + len(self.records)
+
+    def at(self, position: int) -> Recorded:
+        """The record there; only for positions that there are."""
+        index = position - self.start.position - 1
+        return self.records[index] if index >= 0 else self.kept[position]
+
+    def hash_at(self, position: int) -> bytes | None:
+        """The hash of the record there; None where it is not known."""
+        if position == self.start.position:
+            return self.start.hash
+        if position > self.start.position:
+            return self.records[position - self.start.position - 1].hash
+        kept = self.kept.get(position)
+        return None if kept is None else kept.hash
+
+    def versions_before(self) -> dict[tuple[str, str], int]:
+        """The versions that aggregates had before the log's own first record, or when they were saved."""
+        versions = {} if self.beginning is None else {stream: saved.version for stream, saved in self.beginning.streams.items()}
+        for record in self.kept.values():
+            stream = (record.aggregate_type, record.aggregate_id)
+            versions[stream] = max(record.aggregate_version, versions.get(stream, 0))
+        return versions
+
+    def has(self, stream: tuple[str, str], version: int) -> bool:
+        """Whether that version of an aggregate was written, as far as is known."""
+        saved = 0 if self.beginning is None else self.beginning.start_of(*stream).version
+        return 0 < version <= saved or version in self.streams.get(stream, ())
+
     def add(self, record: Recorded) -> None:
-        position = record.position
         # The record itself comes first: a reader that finds a position in one of the ways must find the record too.
         self.records.append(record)
+        self._index(record)
+
+    def _index(self, record: Recorded) -> None:
+        position = record.position
         stream, version = (record.aggregate_type, record.aggregate_id), record.aggregate_version
         self.streams.setdefault(stream, {})[version] = position
         self.versions[stream] = max(version, self.versions.get(stream, 0))
@@ -59,6 +103,25 @@ class MemoryLog:
         self._storage = _Storage(identity)
         self._epoch = 0
         self._closed = False
+
+    @classmethod
+    def starting(cls, identity: str, beginning: Beginning, records: Sequence[Recorded], *, epochs: int) -> Self:
+        """A log that starts at a beginning, with the records that follow it, and that was opened `epochs` times before.
+
+        Raises:
+            LogCorrupt: the records do not follow the beginning, or are not chained.
+        """
+        log = cls(identity=identity)
+        storage = log._storage = _Storage(identity, beginning)
+        storage.epoch = epochs
+        for record in _tagged(_chained(storage.start, start(identity), records), storage.log_tag):
+            storage.add(record)
+        return log
+
+    @property
+    def beginning(self) -> Beginning | None:
+        """What its first record stands upon; None for a log that has all its events."""
+        return self._storage.beginning
 
     @property
     def identity(self) -> str:
@@ -98,11 +161,11 @@ class MemoryLog:
         """Keep a snapshot, and of its owner's only the newest two. Errors as `EventLog.save_snapshot`."""
         with self._storage.mutex:
             self._check_writer()
-            records = self._storage.records
-            if snapshot.position > len(records):
-                msg = f"A snapshot of {snapshot.owner!r} at {snapshot.position} lies beyond the log's end at {len(records)}."
+            end = self._storage.end
+            if snapshot.position > end:
+                msg = f"A snapshot of {snapshot.owner!r} at {snapshot.position} lies beyond the log's end at {end}."
                 raise SnapshotError(msg)
-            if snapshot.hash != (records[snapshot.position - 1].hash if snapshot.position else GENESIS):
+            if snapshot.hash != (self._storage.hash_at(snapshot.position) if snapshot.position else GENESIS):
                 msg = f"A snapshot of {snapshot.owner!r} at {snapshot.position} is of another log: the record there has another hash."
                 raise SnapshotError(msg)
             others = (kept for kept in self._storage.snapshots.get(snapshot.owner, ()) if kept.position != snapshot.position)
@@ -133,7 +196,7 @@ class MemoryLog:
             if left == 0:
                 return
             self._check_open()
-            record = self._storage.records[position - 1]
+            record = self._storage.at(position)
             if matches(query, record):
                 left = None if left is None else left - 1
                 yield record
@@ -144,22 +207,32 @@ class MemoryLog:
         with self._storage.mutex:
             return self._storage.versions.get((aggregate_type, aggregate_id), 0)
 
+    def streams(self) -> Iterator[tuple[str, str, int]]:
+        """Each aggregate's type, id and last version, but for executions."""
+        self._check_open()
+        with self._storage.mutex:
+            versions = list(self._storage.versions.items())
+        return ((*stream, version) for stream, version in versions if stream[0] != EXECUTION)
+
     def snapshots(self, owner: str) -> Iterator[Snapshot]:
         """The owner's snapshots, newest first."""
         self._check_open()
         yield from self._storage.snapshots.get(owner, ())
 
     def verify(self) -> Iterator[Recorded]:
-        """Every record in order, its chain, position and version checked. Errors as `LogReader.verify`."""
-        previous, versions, gap = start(self.identity), dict[tuple[str, str], int](), 0
-        for position, record in enumerate(self.read(), start=1):
-            if record.position != position or record.hash != link(previous, record):
-                msg = f"The record at position {position} is not the one that was written there."
-                raise LogCorrupt(msg, position=position)
+        """Every record from its beginning on, its chain, position and version checked. Errors as `LogReader.verify`."""
+        storage = self._storage
+        versions = storage.versions_before()
+        followed, gap = set[tuple[str, str]](), 0
+        for record in _chained(storage.start, start(self.identity), self.read(Query(after=storage.start.position))):
             stream = (record.aggregate_type, record.aggregate_id)
-            versions[stream] = versions.get(stream, 0) + 1
-            gap = gap or (position if record.aggregate_version != versions[stream] else 0)
-            previous = record.hash
+            # A stream's first record may lie behind the version that it was saved at, but not ahead of it.
+            expected = versions.get(stream, 0) + 1
+            behind = 0 < record.aggregate_version < expected and stream in versions and stream not in followed
+            if record.aggregate_version != expected and not behind:
+                gap = gap or record.position
+            followed.add(stream)
+            versions[stream] = record.aggregate_version
             yield record
         if gap:
             msg = f"The record at position {gap} does not have its aggregate's next version."
@@ -173,13 +246,17 @@ class MemoryLog:
             inside = (p for p in found if p > query.after and (query.until is None or p <= query.until))
             yield from sorted(inside, reverse=query.newest_first)
             return
-        records = self._storage.records
-        last = len(records) if query.until is None else min(query.until, len(records))
+        storage = self._storage
+        begins = storage.start.position
+        kept = [p for p in storage.kept if p > query.after and (query.until is None or p <= query.until)]
         if query.newest_first:
-            yield from range(last, max(query.after, 0), -1)
+            last = storage.end if query.until is None else min(query.until, storage.end)
+            yield from range(last, max(query.after, begins), -1)
+            yield from reversed(kept)
             return
-        position = max(query.after, 0) + 1
-        while position <= len(records) and (query.until is None or position <= query.until):
+        yield from kept
+        position = max(query.after, begins) + 1
+        while position <= storage.end and (query.until is None or position <= query.until):
             yield position
             position += 1
 
@@ -188,7 +265,8 @@ class MemoryLog:
         with storage.mutex:
             if query.event_id is not None:
                 position = position_in(query.event_id)
-                return (position,) if position and position <= len(storage.records) else ()
+                there = position in storage.kept or storage.start.position < (position or 0) <= storage.end
+                return (position,) if position and there else ()
             if query.token is not None:
                 engine = storage.streams.get((EXECUTION, query.token), {}).values()
                 settlement = storage.settled.get(query.token)
@@ -202,19 +280,17 @@ class MemoryLog:
     def _stored(self, records: Sequence[Recorded]) -> list[Recorded]:
         storage = self._storage
         hashes = linked(storage.head().hash or start(storage.identity), records)[len(COVERED) :: len(COVERED) + 1]
-        return [
-            msgspec.structs.replace(record, hash=own, event=None, log_tag=storage.log_tag)
-            for record, own in zip(records, hashes, strict=True)
-        ]
+        hashed = (msgspec.structs.replace(record, hash=own) for record, own in zip(records, hashes, strict=True))
+        return list(_tagged(hashed, storage.log_tag))
 
     def _check(self, records: Sequence[Recorded]) -> None:
         """Refuse the batch as a whole, before anything of it is stored."""
-        check_follows(len(self._storage.records), records)
+        check_follows(self._storage.end, records)
         versions, settled = dict[tuple[str, str], set[int]](), set[str]()
         for record in records:
             stream = (record.aggregate_type, record.aggregate_id)
             batch = versions.setdefault(stream, set())
-            if record.aggregate_version in batch or record.aggregate_version in self._storage.streams.get(stream, ()):
+            if record.aggregate_version in batch or self._storage.has(stream, record.aggregate_version):
                 actual = max(0, self._storage.versions.get(stream, 0), *batch)
                 raise VersionConflict(*stream, expected=record.aggregate_version - 1, actual=actual)
             batch.add(record.aggregate_version)
@@ -233,6 +309,22 @@ class MemoryLog:
         if self._epoch and self._epoch != self._storage.epoch:
             raise Fenced
         self._check_open()
+
+
+def _chained(before: Head, first: bytes, records: Iterable[Recorded]) -> Iterator[Recorded]:
+    """The records, which must follow a head, contiguous and chained; `first` stands in for the hash of an empty head."""
+    previous = before.hash or first
+    for position, record in enumerate(records, start=before.position + 1):
+        if record.position != position or record.hash != link(previous, record):
+            msg = f"The record at position {position} is not the one that was written there."
+            raise LogCorrupt(msg, position=position)
+        previous = record.hash
+        yield record
+
+
+def _tagged(records: Iterable[Recorded], log_tag: int) -> Iterator[Recorded]:
+    """The records as the log keeps them: with its own tag, without decoded payloads."""
+    return (msgspec.structs.replace(record, event=None, log_tag=log_tag) for record in records)
 
 
 def matches(query: Query, record: Recorded) -> bool:

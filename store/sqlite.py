@@ -14,7 +14,7 @@ import apsw
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import Fenced, LogError, LogPoisoned, SnapshotError
 from tallystick.store.chain import check_follows, linked, start
-from tallystick.store.log import Head, Query, Snapshot
+from tallystick.store.log import Beginning, Head, Query, Snapshot
 from tallystick.store.sqlite_file import DAMAGE, check_header, check_regular, connect, make_durable, unreadable
 from tallystick.store.sqlite_opening import Opened, prepare
 from tallystick.store.sqlite_reader import SqliteReader
@@ -64,6 +64,11 @@ class SqliteLog:
     def epoch(self) -> int:
         """How often the log was opened for writing, this time included; 0 before `open`."""
         return self._opened.epoch
+
+    @property
+    def beginning(self) -> Beginning | None:
+        """None: a log in a file has all its events."""
+        return None
 
     def open(self) -> Head:
         """Become the one writer, make durable what can be read (P19), take the next epoch (P22). Errors as `EventLog.open`."""
@@ -153,6 +158,10 @@ class SqliteLog:
     def version(self, aggregate_type: str, aggregate_id: str) -> int:
         """The last version of that aggregate, 0 when there is none; a freshly begun read transaction (P17)."""
         return self._reading().version(aggregate_type, aggregate_id)
+
+    def streams(self) -> Iterator[tuple[str, str, int]]:
+        """Each aggregate's type, id and last version, but for executions."""
+        return self._reading().streams()
 
     def snapshots(self, owner: str) -> Iterator[Snapshot]:
         """The owner's snapshots, newest first, whole and checked."""

@@ -14,7 +14,8 @@ import msgspec
 
 from tallystick.domain.envelope import Recorded, position_in
 from tallystick.domain.errors import LogCorrupt, LogError
-from tallystick.store.log import Head, Query, Snapshot
+from tallystick.domain.protocol import EXECUTION
+from tallystick.store.log import Beginning, Head, Query, Snapshot
 from tallystick.store.sqlite_file import check_header, check_regular, connect, unreadable
 from tallystick.store.sqlite_query import page_of
 from tallystick.store.sqlite_rows import records_in
@@ -33,6 +34,14 @@ _HEAD: Final = "SELECT position, hash, occurred_at_us FROM event ORDER BY positi
 VERSION: Final = """
 SELECT aggregate_version FROM event INDEXED BY event_stream WHERE aggregate_id = ? AND aggregate_type = ?
 ORDER BY aggregate_version DESC LIMIT 1
+"""
+# A page is one row, as in sqlite_rows; the index alone has all of it.
+_STREAMS: Final = """
+SELECT json_group_array(json_array(aggregate_type, aggregate_id, version)) FROM (
+    SELECT aggregate_type, aggregate_id, max(aggregate_version) AS version FROM event INDEXED BY event_stream
+    WHERE (aggregate_id, aggregate_type) > (?, ?) AND aggregate_type != ?
+    GROUP BY aggregate_id, aggregate_type ORDER BY aggregate_id, aggregate_type LIMIT ?
+)
 """
 
 
@@ -69,6 +78,11 @@ class SqliteReader:
         while self._idle:
             self._idle.pop().close()
 
+    @property
+    def beginning(self) -> Beginning | None:
+        """None: a log in a file has all its events."""
+        return None
+
     def head(self) -> Head:
         """The last durable record, as of now."""
         row = self.first_row(_HEAD)
@@ -104,6 +118,17 @@ class SqliteReader:
             # Pages are small in rows where the payloads are large, so that a page's memory is bounded.
             mean = sum(len(record.payload) for record in page) // len(page) + 1
             size = max(1, min(_PAGE_ROWS, _PAGE_BYTES // mean))
+
+    def streams(self) -> Iterator[tuple[str, str, int]]:
+        """Each aggregate's type, id and last version, but for executions; in pages that are each a read transaction."""
+        last = ("", "")
+        while True:
+            row = self.first_row(_STREAMS, (*last, EXECUTION, _PAGE_ROWS))
+            page: list[tuple[str, str, int]] = msgspec.json.decode(row[0] if row else "[]", type=list[tuple[str, str, int]])
+            yield from page
+            if len(page) < _PAGE_ROWS:
+                return
+            last = (page[-1][1], page[-1][0])
 
     def snapshots(self, owner: str) -> Iterator[Snapshot]:
         """The owner's snapshots, newest first; one that is damaged, or not of this log's record at its position, is left out (P21)."""
