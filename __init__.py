@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tallystick.actors.runtimes.threads import ThreadsRuntime
     from tallystick.actors.supervision import Health, RestartPolicy
     from tallystick.actors.system import DeadLetter, OpenExecution, System
-    from tallystick.domain.action import Action, Call, Done, Later, NotDone, Performer, Probe, Unknown
+    from tallystick.domain.action import Action, Call, Done, Later, NotDone, Performer, Probe, Running, Ticker, Unknown
     from tallystick.domain.command import Command
     from tallystick.domain.effect import Begin, Decision, Effect, Effects, NeedsPerson, Settle
     from tallystick.domain.envelope import Recorded
@@ -34,10 +34,12 @@ if TYPE_CHECKING:
         MalformedPayload,
         NotAccepted,
         NotCommitted,
+        NotStepped,
         Overloaded,
         PositionConflict,
         Rejected,
         SnapshotError,
+        StepFailed,
         TallystickError,
         TimedOutWaiting,
         UnknownCommand,
@@ -49,10 +51,13 @@ if TYPE_CHECKING:
     from tallystick.domain.event import Aggregate, Event, Resident
     from tallystick.domain.execution import Execution
     from tallystick.domain.intent import Intent
-    from tallystick.domain.module import Module, Turn, folds, handles, reacts_to
+    from tallystick.domain.line import Line, Priority
+    from tallystick.domain.module import Module, Turn, each_step, folds, handles, reacts_to
     from tallystick.domain.outcome import Cancelled, Failed, Outcome, Refused, Succeeded, TimedOut
+    from tallystick.domain.rate import Rate
     from tallystick.domain.record import Record
     from tallystick.domain.retry import ExponentialBackoff, FixedDelay, LinearBackoff, RetryPolicy
+    from tallystick.domain.step import Step
     from tallystick.domain.token import Token
     from tallystick.store.log import EventLog, Query
     from tallystick.store.memory import MemoryLog
@@ -110,6 +115,7 @@ __all__ = [
     "InvalidPayload",
     "Later",
     "Limits",
+    "Line",
     "LinearBackoff",
     "LogCorrupt",
     "LogError",
@@ -124,13 +130,16 @@ __all__ = [
     "NotAccepted",
     "NotCommitted",
     "NotDone",
+    "NotStepped",
     "OpenExecution",
     "Outcome",
     "Overloaded",
     "Performer",
     "PositionConflict",
+    "Priority",
     "Probe",
     "Query",
+    "Rate",
     "Record",
     "Recorded",
     "Refused",
@@ -138,17 +147,21 @@ __all__ = [
     "Resident",
     "RestartPolicy",
     "RetryPolicy",
+    "Running",
     "SeededIdentity",
     "Settle",
     "SnapshotError",
     "SqliteLog",
     "SqliteReader",
+    "Step",
+    "StepFailed",
     "SteppedRuntime",
     "Succeeded",
     "System",
     "SystemClock",
     "TallystickError",
     "ThreadsRuntime",
+    "Ticker",
     "TimedOut",
     "TimedOutWaiting",
     "Token",
@@ -159,6 +172,7 @@ __all__ = [
     "UnknownEventVersion",
     "UnreadableEvent",
     "VersionConflict",
+    "each_step",
     "folds",
     "handles",
     "reacts_to",
@@ -172,23 +186,26 @@ _ROOMS = {
     "actors.runtimes.threads": "ThreadsRuntime",
     "actors.supervision": "Health RestartPolicy",
     "actors.system": "DeadLetter OpenExecution System",
-    "domain.action": "Action Call Done Later NotDone Performer Probe Unknown",
+    "domain.action": "Action Call Done Later NotDone Performer Probe Running Ticker Unknown",
     "domain.command": "Command",
     "domain.effect": "Begin Decision Effect Effects NeedsPerson Settle",
     "domain.envelope": "Recorded",
     "domain.errors": (
         "AlreadySettled CommitUnknown DefinitionError EffectError Fenced IdempotencyConflict InvalidPayload LogCorrupt LogError "
-        "LogLocked LogPoisoned LogVersionError MalformedPayload NotAccepted NotCommitted Overloaded PositionConflict Rejected "
-        "SnapshotError TallystickError TimedOutWaiting UnknownCommand UnknownEventType UnknownEventVersion UnreadableEvent "
+        "LogLocked LogPoisoned LogVersionError MalformedPayload NotAccepted NotCommitted NotStepped Overloaded PositionConflict Rejected "
+        "SnapshotError StepFailed TallystickError TimedOutWaiting UnknownCommand UnknownEventType UnknownEventVersion UnreadableEvent "
         "VersionConflict"
     ),
     "domain.event": "Aggregate Event Resident",
     "domain.execution": "Execution",
     "domain.intent": "Intent",
-    "domain.module": "Module Turn folds handles reacts_to",
+    "domain.line": "Line Priority",
+    "domain.module": "Module Turn each_step folds handles reacts_to",
     "domain.outcome": "Cancelled Failed Outcome Refused Succeeded TimedOut",
+    "domain.rate": "Rate",
     "domain.record": "Record",
     "domain.retry": "ExponentialBackoff FixedDelay LinearBackoff RetryPolicy",
+    "domain.step": "Step",
     "domain.token": "Token",
     "store.log": "EventLog Query",
     "store.memory": "MemoryLog",

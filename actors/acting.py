@@ -15,7 +15,7 @@ from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import EffectError, NotAccepted
 from tallystick.domain.execution import ExecutionRecord
 from tallystick.domain.parking import Source
-from tallystick.domain.protocol import EXECUTION
+from tallystick.domain.protocol import EXECUTION, IntentStarted
 from tallystick.domain.token import Token
 from tallystick.store.journal import Fate, Journal, Origin, Output
 
@@ -52,6 +52,27 @@ class Tell:
 
     def lost(self, fate: Fate) -> None:
         """Nothing was performed, so nothing is to be undone."""
+
+
+def start_queue(
+    context: Context, started: IntentStarted[Any, Any], attempt: int, deadline_us: int | None, *, index: int = 0, admitted: bool = False
+) -> StartQueue:
+    """What the queue is told of an execution: its actions, and how they stand in line, but nothing of the intent itself."""
+    intent = started.intent
+    return StartQueue(
+        context,
+        attempt,
+        intent.subject,
+        started.actions,
+        deadline_us,
+        index,
+        intent.line,
+        started.priority,
+        started.origin,
+        started.interruption,
+        started.if_it_fails,
+        admitted,
+    )
 
 
 class Acting:
@@ -130,12 +151,9 @@ class Acting:
 
     def _gated(self, turn: TurnInProgress, outputs: Sequence[Output]) -> list[Output]:
         gated = list(outputs)
-        for begun in turn.begun:
-            started = begun.started
-            if started.actions:
-                start = StartQueue(begun.context, 1, started.intent.subject, started.actions, begun.deadline_us)
-                gated.append(self.start_output(start))
-        gated.extend(self.finish_output(record.token) for record in turn.settled if record.started.actions)
+        performed = (begun for begun in turn.begun if begun.started.performs)
+        gated.extend(self.start_output(start_queue(begun.context, begun.started, 1, begun.deadline_us)) for begun in performed)
+        gated.extend(self.finish_output(record.token) for record in turn.settled if record.started.performs)
         return gated
 
     def start_output(self, start: StartQueue) -> Output:
@@ -155,10 +173,10 @@ class Acting:
         if start is not None:
             start.dropped = True
 
-    def start_of(self, record: ExecutionRecord, attempt: int, deadline_us: int | None) -> Output:
-        """An output that starts an attempt of an open execution."""
-        started = record.started
-        return self.start_output(StartQueue(Context(self.name, record.token), attempt, record.intent.subject, started.actions, deadline_us))
+    def start_of(self, record: ExecutionRecord, attempt: int, deadline_us: int | None, *, admitted: bool = False) -> Output:
+        """An output that starts an attempt of an open execution, from its first action that is not known to be done."""
+        context = Context(self.name, record.token)
+        return self.start_output(start_queue(context, record.started, attempt, deadline_us, index=record.index, admitted=admitted))
 
     def note(self, record: ExecutionRecord, event: Any, outputs: Sequence[Output] = (), causation: int | None = None) -> None:
         """Append an engine event of an open execution, and set its timer anew."""

@@ -1,16 +1,16 @@
 """The engine: one generation of actors on one journal. When something in it fails it is thrown away whole, and built anew (P14, P18)."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tallystick.actors.acting import Acting, Ports
 from tallystick.actors.actor import Crash
 from tallystick.actors.counters import Counters
-from tallystick.actors.messages import Mailbox
+from tallystick.actors.messages import Arbitrate, Mailbox, StepTaken, Tick
 from tallystick.actors.owner import OwnerActor
 from tallystick.actors.performer import PerformerPool
 from tallystick.actors.probing import Prober
-from tallystick.actors.queue import QueueActor
+from tallystick.actors.queue import QueueActor, QueuePorts
 from tallystick.actors.router import RouterActor
 from tallystick.actors.runtimes.runtime import Runtime
 from tallystick.actors.state import OwnerState
@@ -20,6 +20,8 @@ from tallystick.actors.writer import GATHERED, WriterActor
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.clock import Clock, Identity
 from tallystick.domain.errors import DefinitionError
+from tallystick.domain.line import Line
+from tallystick.domain.step import Step
 from tallystick.store.codec import Codec
 from tallystick.store.journal import Journal
 from tallystick.store.log import EventLog
@@ -35,6 +37,7 @@ class Program(NamedTuple):
     counters: Counters
     ownership: Mapping[str, frozenset[str]]
     """The aggregate types of each owner."""
+    lines: Mapping[str, Line] = {}
 
 
 def ownership(behaviours: Sequence[Behaviour]) -> Mapping[str, frozenset[str]]:
@@ -73,21 +76,27 @@ class Engine:
         self.journal = Journal(log, self.clock)
         self.owners: dict[str, OwnerActor] = {}
         self._posts: dict[str, Mailbox] = {}
+        self._residents: dict[type[Any], OwnerActor] = {}
+        self.step_errors: list[Exception] = []
+        """What methods for each step have raised in the present step."""
         self.router = RouterActor(runtime, crash, self._posts, program.counters)
         self.prober = Prober(program.pool, runtime, self.router.post)
-        self.queue = QueueActor(runtime, crash, program.pool, self.router.post, self.prober.ask)
+        ports = QueuePorts(program.pool, self.router.post, self.clock, program.lines, self.resident, self.prober.ask)
+        self.queue = QueueActor(runtime, crash, ports)
         self.timer = TimerActor(runtime, crash, self.journal, program.codec, self.clock, self.router.post)
         self.writer = WriterActor(runtime, crash, self.journal, log, self._posts.values)
         self.journal.on_pending = lambda: self.writer.post.tell(GATHERED)
-        ports = Ports(self.queue.post, self.timer.deadlines)
+        owner_ports = Ports(self.queue.post, self.timer.deadlines)
         performed = frozenset(program.pool.performers)
         for behaviour in program.behaviours:
             owned = program.ownership[behaviour.name]
             setting = Setting(behaviour, program.codec, self.clock, self.identity, owned, performed)
             state = OwnerState(behaviour, program.codec, self.journal)
-            acting = Acting(setting, state, self.journal, self.clock, ports, program.counters)
+            acting = Acting(setting, state, self.journal, self.clock, owner_ports, program.counters)
             owner = self.owners[behaviour.name] = OwnerActor(runtime, crash, acting, program.codec, log)
             self._posts[behaviour.name] = owner.post
+            owner.step_failed = self.step_errors.append
+            self._residents.update(dict.fromkeys(behaviour.residents, owner))
 
     def behaviour(self, owner: str) -> Behaviour:
         """An owner's tables."""
@@ -100,6 +109,45 @@ class Engine:
             actor.begin()
         for owner in self.owners.values():
             owner.wake()
+
+    def resident(self, kind: type[Any]) -> Any:
+        """A resident state of whatever owner has it, speculation included; immutable, so any thread may look.
+
+        Raises:
+            LookupError: no owner has it.
+        """
+        owner = self._residents.get(kind)
+        if owner is None:
+            msg = f"No module of this system folds events into {kind.__name__}."
+            raise LookupError(msg)
+        return owner.state.resident(kind)
+
+    # Steps of the host, as messages: whatever else the actors have to do may come between them.
+
+    def step_of(self, delta_us: int) -> Step:
+        """A step that ends now."""
+        return Step(delta_us=delta_us, now_us=self.clock.now_us(), look=self.resident)
+
+    def post_ticks(self, step: Step) -> None:
+        """Have all that takes ticks take one."""
+        self.queue.post.tell(Tick(step))
+
+    def post_turns(self, step: Step) -> None:
+        """Have each owner that takes a turn in a step take it."""
+        for owner in self.owners.values():
+            if owner.acting.setting.behaviour.steps:
+                owner.post.tell(StepTaken(step))
+
+    def post_arbitration(self) -> None:
+        """Have the lines decided on that are once a step."""
+        self.queue.post.tell(Arbitrate())
+
+    def post_step(self, delta_us: int) -> None:
+        """Post one whole step and run nothing: for whoever chooses the order in which actors run."""
+        step = self.step_of(delta_us)
+        self.post_ticks(step)
+        self.post_turns(step)
+        self.post_arbitration()
 
     def drain(self) -> None:
         """Start no calls and no retries from now on (P26)."""

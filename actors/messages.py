@@ -7,10 +7,12 @@ import msgspec
 
 from tallystick.domain.action import Action
 from tallystick.domain.command import Command
+from tallystick.domain.effect import IfItFails, Interruption
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.execution import ExecutionMap
 from tallystick.domain.outcome import Cancelled, Failed
 from tallystick.domain.parking import Parking, Source
+from tallystick.domain.step import Step
 from tallystick.domain.token import Token
 from tallystick.store.journal import Output
 
@@ -57,6 +59,14 @@ class QueueRejected(msgspec.Struct, frozen=True, eq=False, gc=False):
     cause: Literal["busy", "no_actions", "unknown_subject", "superseded"]
 
 
+class QueueAdvanced(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """The queue goes on with the action at `index`; those before are done."""
+
+    context: Context
+    attempt: int
+    index: int
+
+
 class TimeoutDecision(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A timeout is in the log and awaits its owner's decision."""
 
@@ -85,7 +95,7 @@ class ParkedDue(msgspec.Struct, frozen=True, eq=False, gc=False):
     source: Source
 
 
-REPORTS: tuple[type[Any], ...] = (QueueCompleted, QueueFailed, QueueRejected, TimeoutDecision, RetryDue, ParkedDue)
+REPORTS: tuple[type[Any], ...] = (QueueCompleted, QueueFailed, QueueRejected, QueueAdvanced, TimeoutDecision, RetryDue, ParkedDue)
 """What a router hands on."""
 
 
@@ -93,13 +103,23 @@ REPORTS: tuple[type[Any], ...] = (QueueCompleted, QueueFailed, QueueRejected, Ti
 
 
 class StartQueue(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """Perform these actions in order; their intent event is durable."""
+    """Perform these actions in order, from `index` on; their intent event is durable.
+
+    `line` is empty where the owner has a line of its own for the subject. `admitted`: they were let into it before a crash.
+    """
 
     context: Context
     attempt: int
     subject: str
     actions: tuple[Action[Any], ...]
     deadline_us: int | None
+    index: int = 0
+    line: str = ""
+    priority: int = 200
+    origin: str = ""
+    interruption: Interruption = "deferred"
+    if_it_fails: IfItFails = "resume_parent"
+    admitted: bool = False
 
 
 class FinishQueue(msgspec.Struct, frozen=True, eq=False, gc=False):
@@ -117,7 +137,23 @@ class AnswerLater(msgspec.Struct, frozen=True, eq=False, gc=False):
     failure: Failed | None = None
 
 
+class Tick(NamedTuple):
+    """The host lets time pass: whatever takes ticks takes one."""
+
+    step: Step
+
+
+class Arbitrate(NamedTuple):
+    """Decide, in the lines that do so once a step, who of those that have come is served."""
+
+
 # To an owner.
+
+
+class StepTaken(NamedTuple):
+    """The host lets time pass: take the turn that the module takes in each step."""
+
+    step: Step
 
 
 class Wake(NamedTuple):

@@ -13,6 +13,7 @@ from tallystick.actors.messages import (
     Inspect,
     Inspected,
     ParkedDue,
+    QueueAdvanced,
     QueueCompleted,
     QueueFailed,
     QueueRejected,
@@ -20,6 +21,7 @@ from tallystick.actors.messages import (
     RetryDue,
     SettleByHand,
     SettleFromOutside,
+    StepTaken,
     TakeSnapshot,
     TimeoutDecision,
     Wake,
@@ -27,10 +29,13 @@ from tallystick.actors.messages import (
 from tallystick.actors.parked import ParkedSources
 from tallystick.actors.settling import Settling
 from tallystick.actors.snapshots import SnapshotOutput
+from tallystick.actors.telling import warn
+from tallystick.actors.turn import TurnInProgress
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import NotAccepted
 from tallystick.domain.parking import Source
 from tallystick.domain.protocol import OWNER, CursorAdvanced, OwnerJoined
+from tallystick.domain.step import Step
 from tallystick.store.codec import Codec
 from tallystick.store.log import EventLog
 
@@ -74,6 +79,7 @@ class OwnerActor(EngineActor):
             QueueCompleted: self.settling.completed,
             QueueFailed: self.settling.failed,
             QueueRejected: self.settling.rejected,
+            QueueAdvanced: self.settling.advanced,
             TimeoutDecision: self.settling.timed_out,
             RetryDue: self.settling.retry_due,
             ParkedDue: self.parked.due,
@@ -83,7 +89,11 @@ class OwnerActor(EngineActor):
             Redrive: unless_given(self.parked.redrive),
             Discard: unless_given(self.parked.discard),
             TakeSnapshot: self._take_snapshot,
+            StepTaken: self._step_taken,
         }
+        self._steps = behaviour.steps
+        self.step_failed: Callable[[Exception], None] = lambda _error: None
+        """Told what a method for each step raised."""
 
     # The event lane.
 
@@ -166,6 +176,23 @@ class OwnerActor(EngineActor):
         turn = self.acting.turn(NO_CAUSE)
         turn.note_in((OWNER, self.name), OwnerJoined(start=start))
         self.acting.append(turn, NO_CAUSE)
+
+    # Steps of the host.
+
+    def _step_taken(self, message: StepTaken) -> None:
+        """Take the one turn of a step; if it raises, it has changed nothing."""
+        try:
+            self.acting.take(NO_CAUSE, self._take_turn, message.step)
+        except NotAccepted:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the program's handler raised
+            self.acting.counters.count("step_failures")
+            warn("step.failed", owner=self.name, error=f"{type(error).__name__}: {error}")
+            self.step_failed(error)
+
+    def _take_turn(self, turn: TurnInProgress, step: Step) -> None:
+        for handler in self._steps:
+            turn.answer(handler, step)
 
     # Looking in, snapshots and the end.
 

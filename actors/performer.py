@@ -16,6 +16,7 @@ from tallystick.domain.action import Performer
 from tallystick.domain.envelope import from_micros
 from tallystick.domain.errors import DefinitionError, Rejected
 from tallystick.domain.outcome import Failed
+from tallystick.domain.rate import Bucket
 from tallystick.domain.token import Token
 
 ERROR_LIMIT_CHARS = 500
@@ -59,12 +60,17 @@ class Answered(msgspec.Struct, frozen=True, eq=False, gc=False):
     final: bool = False
 
 
+def failure_of(error: BaseException) -> tuple[Failed, bool]:
+    """What an exception of user code means, and whether it is final."""
+    if isinstance(error, Rejected):
+        return Failed(code=error.code, message=error.message), True
+    return Failed(code=type(error).__name__, message=str(error)[:ERROR_LIMIT_CHARS]), False
+
+
 def answer_to(call: RunningCall, error: BaseException) -> Answered:
     """The answer that an exception makes."""
-    if isinstance(error, Rejected):
-        return Answered(call, failure=Failed(code=error.code, message=error.message), final=True)
-    message = str(error)[:ERROR_LIMIT_CHARS]
-    return Answered(call, failure=Failed(code=type(error).__name__, message=message))
+    failure, final = failure_of(error)
+    return Answered(call, failure=failure, final=final)
 
 
 Report = Callable[[Answered], None]
@@ -93,8 +99,12 @@ class PerformerPool:
                 raise DefinitionError(msg)
             self.performers[performer.action] = performer
         self._executors: Mapping[type[Any], Executor] = {
-            action: executor(performer, self._answered) for action, performer in self.performers.items()
+            action: executor(performer, self._answered) for action, performer in self.performers.items() if performer.ticker is None
         }
+        self.tickers = {action: performer.ticker for action, performer in self.performers.items() if performer.ticker is not None}
+        """Which actions take ticks, and by what."""
+        self.buckets = {action: Bucket(performer.rate) for action, performer in self.performers.items() if performer.rate is not None}
+        """What is left of the rates; for the queue, as long as this process lives."""
         self._lock = threading.Lock()
         self._calls: dict[tuple[Token, int, int], RunningCall] = {}
         self._answers: dict[tuple[Token, int, int], Answered] = {}
@@ -119,10 +129,15 @@ class PerformerPool:
             self._tell(answer)
         return known
 
-    def holds(self, token: Token, attempt: int) -> bool:
-        """Whether a call of that attempt was made in this process, and its end is not yet durable."""
+    def holds(self, token: Token, attempt: int, index: int) -> bool:
+        """Whether a call for that action was made in this process, and its attempt's end is not yet durable."""
         with self._lock:
-            return (token, attempt, 0) in self._calls
+            return (token, attempt, index) in self._calls
+
+    def knows(self, call: RunningCall) -> bool:
+        """Whether that call would be taken up, and not made."""
+        with self._lock:
+            return call.identity in self._calls
 
     def hold(self, answered: Answered) -> None:
         """Keep an answer that a probe found, for the queue to take up as if the call had been made in this process."""
@@ -130,17 +145,26 @@ class PerformerPool:
             self._calls[answered.call.identity] = answered.call
             self._answers[answered.call.identity] = answered
 
-    def forget(self, call: RunningCall) -> None:
-        """The owner's decision on this attempt is durable."""
+    def forget(self, start: StartQueue) -> None:
+        """The owner's decision on this attempt is durable; or all of it is to be performed anew."""
         with self._lock:
-            for index in range(call.index + 1):
-                self._calls.pop((call.token, call.attempt, index), None)
-                self._answers.pop((call.token, call.attempt, index), None)
+            for index in range(len(start.actions)):
+                self._calls.pop((start.context.token, start.attempt, index), None)
+                self._answers.pop((start.context.token, start.attempt, index), None)
+
+    def take_back(self, call: RunningCall) -> None:
+        """Cancel a call that is to be made again later; what it still answers goes to the queue all the same (P11)."""
+        call.cancel()
+        with self._lock:
+            self._calls.pop(call.identity, None)
+            self._answers.pop(call.identity, None)
 
     def _answered(self, answered: Answered) -> None:
+        identity = answered.call.identity
         with self._lock:
-            if answered.call.identity in self._calls:
-                self._answers[answered.call.identity] = answered
+            made = self._calls.get(identity)
+            if made is answered.call or (made is not None and answered.failure is None):  # a call that was taken back may succeed still
+                self._answers[identity] = answered
         self._tell(answered)
 
     def _tell(self, answered: Answered) -> None:

@@ -28,6 +28,8 @@ class Doubt(NamedTuple):
     attempt: int
     deadline_us: int | None
     actions: tuple[Action[Any], ...]
+    first: int = 0
+    """The first action that is not known to be done."""
 
     @property
     def context(self) -> Context:
@@ -86,7 +88,7 @@ def _probe(pool: PerformerPool, doubt: Doubt) -> Verdict:
     """Ask for each action in order. What is done is held as its call's answer, so that performing goes on behind it."""
     start = StartQueue(doubt.context, doubt.attempt, "", doubt.actions, doubt.deadline_us)
     result: Any = None
-    for index, action in enumerate(doubt.actions):
+    for index, action in list(enumerate(doubt.actions))[doubt.first :]:
         call = RunningCall(start, index, several=len(doubt.actions) > 1)
         performer = pool.performers.get(type(action))
         if performer is None or performer.probe is None:

@@ -1,131 +1,321 @@
-"""The queue: performs the actions of each subject in order, and reports by owner and token. It decides nothing about what follows."""
+"""The queue: performs the actions of each subject in order, and reports by owner and token. It decides nothing about what follows.
 
-from collections import deque
-from collections.abc import Callable
+Who is served in a subject's line is decided in `domain/line.py`; this actor keeps the lines, and carries out what was decided.
+"""
 
-from tallystick.actors.actor import Crash, EngineActor, Host
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from tallystick.actors.actor import Alarm, Crash, EngineActor, Host
+from tallystick.actors.entry import Entry, LineKey
 from tallystick.actors.messages import (
     AnswerLater,
+    Arbitrate,
     FinishQueue,
     Mailbox,
+    QueueAdvanced,
     QueueCompleted,
     QueueFailed,
     QueueRejected,
     StartQueue,
+    Tick,
 )
-from tallystick.actors.performer import Answered, PerformerPool, RunningCall
+from tallystick.actors.performer import Answered, PerformerPool
+from tallystick.actors.rates import Rates
+from tallystick.actors.ticking import Ticked, Ticking
 from tallystick.domain.action import Later
+from tallystick.domain.clock import Clock
+from tallystick.domain.line import NOBODY, Candidate, Decided, Line, Move, Standing, arrives, decides, leaves
+from tallystick.domain.outcome import Failed
+from tallystick.domain.step import Look
 from tallystick.domain.token import Token
 
-WAITING_LIMIT = 1000
-"""How many queues may wait for one subject; one more is rejected as busy."""
+OWN_LINE = Line("own")
+"""How an owner's own lines are run, which it shares with nobody."""
+INTERRUPTED = Failed(code="INTERRUPTED", message="What interrupted it has failed.")
 
 
-class Running:
-    """One attempt of one token's actions."""
+class QueuePorts(NamedTuple):
+    """What the queue reaches of the others."""
 
-    __slots__ = ("call", "in_doubt", "index", "lane", "start")
-
-    def __init__(self, start: StartQueue) -> None:
-        self.start = start
-        self.index = 0
-        self.call: RunningCall | None = None
-        self.in_doubt = False
-        """Whether the call has raised: it may have had its effect all the same."""
-        self.lane = (start.context.owner, start.subject or f"\0{start.context.token}")
-        """Queues of one lane run one after another; without a subject there is nobody to wait for."""
+    pool: PerformerPool
+    router: Mailbox
+    clock: Clock
+    lines: Mapping[str, Line]
+    look: Look
+    """Finds a resident state, by its kind, for lines that know their subjects."""
+    ask: Callable[[StartQueue], None]
+    """Finds out whether what ended in doubt was done after all."""
 
 
 class QueueActor(EngineActor):
     """One actor for all subjects. Starts and cancels reach it when they are durable, in log order, so it decides in log order (P11)."""
 
-    def __init__(self, host: Host, crash: Crash, pool: PerformerPool, router: Mailbox, ask: Callable[[StartQueue], None]) -> None:
+    def __init__(self, host: Host, crash: Crash, ports: QueuePorts) -> None:
         super().__init__("queue", host, crash)
-        self._ask = ask
-        """Finds out whether what ended in doubt was done after all."""
-        self._pool = pool
-        self._router = router
-        self._running: dict[Token, Running] = {}
-        self._lanes: dict[tuple[str, str], deque[Running]] = {}
+        self._ports = ports
+        self._pool = ports.pool
+        self._router = ports.router
+        self._entries: dict[Token, Entry] = {}
+        self._standings: dict[LineKey, Standing] = {}
+        self._undecided: dict[LineKey, None] = {}
+        self._arrivals = 0
+        self._ticking = Ticking(self._pool.tickers)
+        self._rates: Rates[Entry] = Rates(self._pool.buckets)
         self.draining = False
         self.handlers = {
             Answered: self._answered,
             StartQueue: self._start,
             FinishQueue: self._finish,
             AnswerLater: self._answer_later,
+            Tick: self._tick,
+            Arbitrate: self._arbitrate,
+            Alarm: self._rates_allow,
         }
+
+    # Coming and going.
 
     def _start(self, start: StartQueue) -> None:
         if self.draining:
             return
-        if start.context.token in self._running:
-            self._finish(FinishQueue(start.context.token))
-        running = Running(start)
-        lane = self._lanes.setdefault(running.lane, deque())
-        if len(lane) > WAITING_LIMIT:
-            self._router.tell(QueueRejected(start.context, "busy"))
+        token = start.context.token
+        if token in self._entries:
+            self._finish(FinishQueue(token, self._entries[token].start.attempt))
+        entry = self._entries[token] = Entry(start)
+        key = entry.key
+        if not key:
+            entry.active = True
+            self._perform(entry)
             return
-        lane.append(running)
-        self._running[start.context.token] = running
-        if len(lane) == 1:
-            self._perform(running)
+        line = OWN_LINE
+        if start.line:
+            line = self._ports.lines[start.line]
+            if not start.actions:
+                self._router.tell(QueueRejected(start.context, "no_actions"))
+                return
+            if not start.subject or (line.subjects is not None and start.subject not in self._ports.look(line.subjects)):
+                self._router.tell(QueueRejected(start.context, "unknown_subject"))
+                return
+        self._arrivals = number = self._arrivals + 1
+        rank = line.rank(start.origin or start.context.owner) if line.origins else 0
+        candidate = Candidate(token, number, start.priority, rank, start.interruption, start.if_it_fails, start.admitted)
+        self._decided(key, line, arrives(self._standings.get(key, NOBODY), candidate, line))
 
-    def _perform(self, running: Running) -> None:
-        """Call the performer of the next action; not while the system drains, which leaves it open, as a crash would (P26)."""
-        if self.draining:
+    def _finish(self, finish: FinishQueue) -> None:
+        """Nobody waits for it any more: whatever of it still runs is told so, and the next in its line is served."""
+        token = finish.token
+        entry = self._entries.get(token)
+        if entry is None or finish.attempt not in {None, entry.start.attempt}:
             return
-        start = running.start
-        several = len(start.actions) > 1
-        running.call = self._pool.call(RunningCall(start, running.index, several=several))
+        del self._entries[token]
+        if entry.in_doubt and finish.attempt is None and not self.draining:
+            self._ports.ask(entry.start)
+        if entry.call is not None:
+            entry.call.cancel()
+        self._stand_still(entry)
+        self._pool.forget(entry.start)
+        standing = self._standings.get(entry.key)
+        if standing is not None:
+            line = self._line_of(entry)
+            failed = finish.attempt is None and entry.reported == "failed"
+            self._decided(entry.key, line, leaves(standing, token, line, failed=failed))
+
+    def _line_of(self, entry: Entry) -> Line:
+        return self._ports.lines[entry.start.line] if entry.start.line else OWN_LINE
+
+    def _arbitrate(self, _message: Arbitrate) -> None:
+        """Once a step, in the lines that are decided then and in which something has changed."""
+        undecided, self._undecided = self._undecided, {}
+        for key in undecided:
+            standing = self._standings.get(key)
+            if standing is not None:
+                line = self._ports.lines[key[1]]
+                self._decided(key, line, decides(standing, line))
+
+    def _decided(self, key: LineKey, line: Line, decided: Decided) -> None:
+        """Keep how the line stands now, and do what was decided."""
+        standing, moves = decided
+        if standing.empty:
+            self._standings.pop(key, None)
+        else:
+            self._standings[key] = standing
+            if line.arbitration == "each_step" and (standing.arrived or standing.active is None):
+                self._undecided[key] = None
+        for move in moves:
+            self._do(move, self._entries[move.token])
+
+    def _do(self, move: Move, entry: Entry) -> None:
+        context, attempt = entry.start.context, entry.start.attempt
+        match move.what:
+            case "start" | "resume":
+                entry.active = True
+                self._perform(entry)
+            case "replay":
+                self._replay(entry)
+            case "interrupt":
+                self._interrupt(entry)
+            case "refuse":
+                self._router.tell(QueueRejected(context, move.cause))
+            case "fail":
+                entry.reported = "failed"
+                self._router.tell(QueueFailed(context, attempt, INTERRUPTED))
+
+    # Performing.
+
+    def _perform(self, entry: Entry) -> None:
+        """Begin the present action, or go on with it; not while the system drains, which leaves it open, as a crash would (P26)."""
+        if self.draining or entry.reported or entry.later:
+            return
+        action = entry.action
+        if self._ticking.takes(action):
+            failed = self._ticking.begin(entry)
+            if failed is not None:
+                self._ticked(failed)
+            return
+        call = entry.running_call()
+        kind = type(action)
+        limited = kind in self._pool.buckets and not self._pool.knows(call)
+        if limited and not self._rates.take(kind, call.token, entry, self._ports.clock.now_us()):
+            self._set_alarm()
+        else:
+            entry.call = self._pool.call(call)
+
+    def _stand_still(self, entry: Entry) -> None:
+        token = entry.start.context.token
+        self._ticking.rest(token)
+        if entry.start.actions:
+            self._rates.leave(type(entry.action), token)
+
+    def _interrupt(self, entry: Entry) -> None:
+        """Take its turn away. A call that is out is told so, and made again later; an answer that comes from outside is still awaited."""
+        entry.active = False
+        self._stand_still(entry)
+        if entry.call is not None and not entry.later:
+            self._pool.take_back(entry.call)
+            entry.call = None
+
+    def _replay(self, entry: Entry) -> None:
+        """Let it start again from its first action, unless its end has been reported meanwhile."""
+        entry.active = True
+        if entry.reported:
+            return
+        self._pool.forget(entry.start)
+        entry.call, entry.ticker, entry.later = None, None, False
+        if entry.index:
+            entry.index = 0
+            self._router.tell(QueueAdvanced(entry.start.context, entry.start.attempt, 0))
+        self._perform(entry)
+
+    def _advance(self, entry: Entry) -> None:
+        """The present action is done, and there is another one."""
+        if entry.call is not None:
+            entry.call.cancel()
+        self._stand_still(entry)
+        entry.call, entry.ticker, entry.later = None, None, False
+        entry.index += 1
+        self._router.tell(QueueAdvanced(entry.start.context, entry.start.attempt, entry.index))
+        if entry.active:
+            self._perform(entry)
+
+    # What performers answer.
 
     def _answered(self, answered: Answered) -> None:
-        """Go on with the next action, or report. An attempt that nobody waits for any more can still report a success (P4)."""
+        """Go on with the next action, or report. An attempt that nobody waits for any more can still report a success (P4, P11)."""
         call = answered.call
-        running = self._running.get(call.token)
-        current = running is not None and running.call is call
-        last = call.index + 1 == len(call.start.actions)
+        entry = self._entries.get(call.token)
         context, attempt = call.start.context, call.start.attempt
+        same = entry is not None and entry.start.attempt == attempt and entry.index == call.index
         if answered.failure is not None:
-            if running is None and not answered.final and not self.draining:
-                self._ask(call.start)
-            elif current and running is not None:
-                running.in_doubt = not answered.final
-            if current or running is None or running.start.attempt != attempt:  # the owner counts a stale one
-                self._router.tell(QueueFailed(context, attempt, answered.failure, answered.final))
+            self._call_failed(answered, entry)
         elif isinstance(answered.result, Later):
-            pass  # the lane is held until `complete`, `fail` or the timeout
-        elif last:
+            if same and entry is not None:
+                entry.later = True  # its turn lasts until `complete`, `fail` or the timeout
+        elif call.index + 1 == len(call.start.actions):
+            if entry is not None:
+                entry.reported, entry.in_doubt = "completed", False
             self._router.tell(QueueCompleted(context, attempt, answered.result))
-        elif current and running is not None:
-            running.index += 1
-            self._perform(running)
+        elif same and entry is not None:
+            self._advance(entry)
+
+    def _call_failed(self, answered: Answered, entry: Entry | None) -> None:
+        call, final = answered.call, answered.final
+        attempt = call.start.attempt
+        if entry is None:
+            if not final and not self.draining:
+                self._ports.ask(call.start)
+        elif entry.call is call:
+            entry.in_doubt = not final
+            entry.reported = "failed"
+        elif entry.start.attempt == attempt:  # the call was taken back: it is, or will be, made again
+            entry.in_doubt = entry.in_doubt or not final
+            return
+        if answered.failure is not None:
+            self._router.tell(QueueFailed(call.start.context, attempt, answered.failure, final))  # the owner counts a stale one
 
     def _answer_later(self, answer: AnswerLater) -> None:
         """The outcome of a performer's `Later`, or of an execution that has no actions; the owner tells stale ones apart."""
-        running = self._running.get(answer.context.token)
-        attempt = running.start.attempt if running is not None else None
+        entry = self._entries.get(answer.context.token)
+        attempt = entry.start.attempt if entry is not None else None
+        if entry is not None and answer.failure is None and entry.index + 1 < len(entry.start.actions):
+            self._advance(entry)
+            return
+        if entry is not None:
+            entry.reported = "completed" if answer.failure is None else "failed"
         if answer.failure is not None:
             self._router.tell(QueueFailed(answer.context, attempt, answer.failure, final=True))
-        elif running is not None and running.index + 1 < len(running.start.actions):
-            running.index += 1
-            self._perform(running)
         else:
             self._router.tell(QueueCompleted(answer.context, attempt, answer.result))
 
-    def _finish(self, finish: FinishQueue) -> None:
-        running = self._running.get(finish.token)
-        if running is None or finish.attempt not in {None, running.start.attempt}:
+    # Time.
+
+    def _tick(self, message: Tick) -> None:
+        """Let whatever takes ticks take one."""
+        if self.draining:
             return
-        del self._running[finish.token]
-        if running.in_doubt and finish.attempt is None and not self.draining:
-            self._ask(running.start)
-        if running.call is not None:
-            running.call.cancel()
-            self._pool.forget(running.call)
-        lane = self._lanes[running.lane]
-        first = lane[0] is running
-        lane.remove(running)
-        if not lane:
-            del self._lanes[running.lane]
-        elif first:
-            self._perform(lane[0])
+        for ticked in self._ticking.tick(message.step):
+            self._ticked(ticked)
+
+    def _ticked(self, ticked: Ticked) -> None:
+        entry = ticked.entry
+        start = entry.start
+        if ticked.failure is not None:
+            entry.reported = "failed"
+            self._router.tell(QueueFailed(start.context, start.attempt, ticked.failure, ticked.final))
+        elif entry.index + 1 < len(start.actions):
+            self._advance(entry)
+        else:
+            entry.reported = "completed"
+            self._router.tell(QueueCompleted(start.context, start.attempt, ticked.result))
+
+    def _rates_allow(self, _alarm: Any) -> None:
+        """Make the calls whose rates let them be made by now."""
+        if self.draining:
+            return
+        for entry in self._rates.due(self._ports.clock.now_us()):
+            entry.call = self._pool.call(entry.running_call())
+        self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        self._host.set_alarm(self.actor_inbox, self._rates.next_us())
+
+    # Looking in. Any thread may ask: each looks at a copy that is made in one step of the interpreter.
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for their turn in a line."""
+        return sum(len(standing.waiting) + len(standing.arrived) for standing in list(self._standings.values()))
+
+    @property
+    def parked(self) -> int:
+        """How many were interrupted, and are to go on."""
+        return sum(len(standing.parked) for standing in list(self._standings.values()))
+
+    @property
+    def ticking(self) -> int:
+        """How many take ticks now."""
+        return len(self._ticking)
+
+    @property
+    def waiting_for_rates(self) -> int:
+        """How many calls wait until their rate lets them be made."""
+        return len(self._rates)

@@ -60,6 +60,7 @@ def recover(engine: Engine) -> Recovered:
         if not owner.state.joined:
             owner.join(0 if owner.acting.setting.behaviour.module.joins_at == "beginning" else end)
     doubtful = [(owner, record) for owner in engine.owners.values() for record in _in_doubt(owner)]
+    doubtful.sort(key=lambda each: each[1].position)  # whatever stood in one line comes back in log order (P11)
     for owner in engine.owners.values():
         if owner.state.seen < end:
             _took(engine, "missed_events")
@@ -165,22 +166,27 @@ def _snapshots(engine: Engine, owner: str) -> Iterator[Snapshot]:
 def _in_doubt(owner: OwnerActor) -> Iterator[ExecutionRecord]:
     """Executions whose call may have been made: nobody knows how far it came. Not those whose outcome is parked with its handler (P13)."""
     for record in sorted(owner.state.open.values(), key=lambda record: record.position):
-        if record.status == "running" and record.started.actions and owner.settling.undecided(record.token):
+        if record.status == "running" and record.started.performs and owner.settling.undecided(record.token):
             yield record
 
 
 def _take_up(engine: Engine, doubtful: list[tuple[OwnerActor, ExecutionRecord]]) -> int:
     """Take up calls that still run in this process; ask the outside world about the others, before any timer fires (P9)."""
     pool = engine.program.pool
-    held = [(owner, record) for owner, record in doubtful if pool.holds(record.token, record.attempt)]
-    for owner, record in held:
-        _took(engine, "still_running")
-        owner.acting.journal.gate(owner.acting.start_of(record, record.attempt, record.deadline_us))
-    asked = [(owner, record) for owner, record in doubtful if not pool.holds(record.token, record.attempt)]
-    doubts = [Doubt(owner.name, record.token, record.attempt, record.deadline_us, record.started.actions) for owner, record in asked]
-    for (owner, record), verdict in zip(asked, probe_all(engine.program.pool, engine.program.runtime, doubts), strict=True):
-        _took(engine, _resume(owner, record, verdict))
+    asked = [(owner, record) for owner, record in doubtful if not pool.holds(record.token, record.attempt, record.index)]
+    doubts = [
+        Doubt(owner.name, record.token, record.attempt, record.deadline_us, record.started.actions, record.index) for owner, record in asked
+    ]
+    verdicts = dict(zip((doubt.token for doubt in doubts), probe_all(pool, engine.program.runtime, doubts), strict=True))
+    for owner, record in doubtful:
+        verdict = verdicts.get(record.token)
+        _took(engine, _take_up_again(owner, record) if verdict is None else _resume(owner, record, verdict))
     return len(doubts)
+
+
+def _take_up_again(owner: OwnerActor, record: ExecutionRecord) -> str:
+    owner.acting.journal.gate(owner.acting.start_of(record, record.attempt, record.deadline_us, admitted=True))
+    return "still_running"
 
 
 def _resume(owner: OwnerActor, record: ExecutionRecord, verdict: Verdict) -> str:
@@ -189,7 +195,7 @@ def _resume(owner: OwnerActor, record: ExecutionRecord, verdict: Verdict) -> str
         owner.settling.leave_to_person(record, "after a crash its provider cannot tell whether the call had its effect")
         return "left_to_person"
     if verdict.resume:
-        owner.acting.journal.gate(owner.acting.start_of(record, record.attempt, record.deadline_us))
+        owner.acting.journal.gate(owner.acting.start_of(record, record.attempt, record.deadline_us, admitted=True))
         return "found_done" if verdict.done else "answer_to_come"
     owner.settling.start_again(record, again=True)
     return "performed_again"

@@ -8,6 +8,7 @@ from tallystick.actors.acting import Acting, Cause
 from tallystick.actors.messages import (
     AnswerLater,
     Context,
+    QueueAdvanced,
     QueueCompleted,
     QueueFailed,
     QueueRejected,
@@ -26,7 +27,7 @@ from tallystick.domain.errors import InvalidPayload, NotAccepted, Rejected
 from tallystick.domain.execution import CALLS_LIMIT, ExecutionRecord
 from tallystick.domain.outcome import Failed, Outcome, Refused, Succeeded, TimedOut
 from tallystick.domain.parking import Source
-from tallystick.domain.protocol import EXECUTION, IntentStarted, LateSuccess, PersonNeeded
+from tallystick.domain.protocol import EXECUTION, ActionsAdvanced, IntentStarted, LateSuccess, PersonNeeded
 from tallystick.domain.token import Token
 from tallystick.store.codec import Codec
 
@@ -63,6 +64,14 @@ class Settling:
             return
         if report.final or not self._retry(record, report.reason):
             self._settle(record, report.reason)
+
+    def advanced(self, report: QueueAdvanced) -> None:
+        """Write down that actions are done, so that they are not done again; of an attempt that is current (P4)."""
+        record = self.undecided(report.context.token)
+        if record is None or not execution.counts(record, report.attempt):
+            self._count_stale("stale_advances", report.context.token, report.attempt)
+            return
+        self._acting.note(record, ActionsAdvanced(attempt=report.attempt, index=report.index))
 
     def rejected(self, report: QueueRejected) -> None:
         """The queue did not take the actions: the owner hears of it as of any other end."""
@@ -122,7 +131,7 @@ class Settling:
             return
         event = execution.next_attempt(record, self._acting.clock.now_us(), again=again)
         deadline_us = execution.deadline_us(event)
-        outputs = (self._acting.start_of(record, event.attempt, deadline_us),) if record.started.actions else ()
+        outputs = (self._acting.start_of(record, event.attempt, deadline_us, admitted=again),) if record.started.performs else ()
         self._acting.note(record, event, outputs)
 
     def leave_to_person(self, record: ExecutionRecord, reason: str) -> None:
@@ -152,7 +161,7 @@ class Settling:
         scheduled = execution.next_retry(record, cause, self._acting.clock.now_us(), self._acting.setting.identity.draw())
         if scheduled is None:
             return False
-        outputs = (self._acting.finish_output(record.token, record.attempt),) if record.started.actions else ()
+        outputs = (self._acting.finish_output(record.token, record.attempt),) if record.started.performs else ()
         self._acting.note(record, scheduled, outputs)
         self._acting.counters.count("retries")
         return True

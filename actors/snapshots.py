@@ -74,7 +74,19 @@ def _persistent(kind: Any, value: Any) -> Any:
     raise NotImplementedError(msg)
 
 
-_DYNAMIC = ("token", "position", "correlation", "started_at_us", "attempt", "call", "status", "deadline_us", "retry_at_us", "reason")
+_DYNAMIC = (
+    "token",
+    "position",
+    "correlation",
+    "started_at_us",
+    "attempt",
+    "call",
+    "index",
+    "status",
+    "deadline_us",
+    "retry_at_us",
+    "reason",
+)
 
 
 class KnownStreamsOutput:

@@ -41,6 +41,10 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     commits: int
     commands_in_flight: int
     calls_running: int
+    calls_waiting_for_rates: int
+    queues_waiting: int
+    queues_parked: int
+    queues_ticking: int
     timers: int
     slow_turns: int
     owners: dict[str, OwnerHealth]

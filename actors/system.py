@@ -4,11 +4,13 @@ import asyncio
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from datetime import timedelta
 from os import PathLike
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar, cast
 
 from tallystick.actors.admission import Admission, Limits, WhenFull
+from tallystick.actors.composition import check_stepped, lines_by_name
 from tallystick.actors.counters import Counters
 from tallystick.actors.engine import Program, ownership
 from tallystick.actors.lifecycle import Lifecycle
@@ -20,6 +22,7 @@ from tallystick.actors.replies import HostReply, Resolver
 from tallystick.actors.runtimes.dispatcher import DispatcherRuntime
 from tallystick.actors.runtimes.runtime import Runtime
 from tallystick.actors.state import folded
+from tallystick.actors.stepping import take_step
 from tallystick.actors.supervision import Health, OwnerHealth, RestartPolicy
 from tallystick.actors.telling import warn
 from tallystick.domain.action import Performer
@@ -29,6 +32,7 @@ from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import DefinitionError, NotAccepted, TimedOutWaiting, UnknownCommand
 from tallystick.domain.event import Aggregate, Resident
 from tallystick.domain.execution import ExecutionRecord
+from tallystick.domain.line import Line
 from tallystick.domain.module import Module
 from tallystick.domain.outcome import Cancelled, Failed
 from tallystick.domain.parking import Source
@@ -70,20 +74,21 @@ class System:
     from any thread (in the stepped runtime: from the one that drives it).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each has a default and is given by name
         self,
         modules: Sequence[Module] = (),
         *,
         performers: Sequence[Performer] = (),
+        lines: Sequence[Line] = (),
         log: str | PathLike[str] | EventLog | None = None,
         runtime: Runtime | None = None,
         limits: Limits | None = None,
         restarts: RestartPolicy | None = None,
     ) -> None:
-        """Compose a system; nothing is opened or started yet. `log`: a path for SQLite, None for memory.
+        """Compose a system; nothing is opened or started yet. `log`: a path for SQLite, None for memory. `lines`: those that intents name.
 
         Raises:
-            DefinitionError: modules, events or performers do not fit together; the message names them and the mend.
+            DefinitionError: modules, events, lines, performers and runtime do not fit together; the message names them and the mend.
         """
         behaviours = [Behaviour(module) for module in modules]
         self._runtime: Runtime = runtime if runtime is not None else DispatcherRuntime()
@@ -91,7 +96,9 @@ class System:
         self._behaviours = {behaviour.name: behaviour for behaviour in behaviours}
         self._codec = Codec(behaviours, self._pool.performers)
         self._counters = Counters()
-        program = Program(behaviours, self._codec, self._pool, self._runtime, self._counters, ownership(behaviours))
+        by_name = lines_by_name(lines, behaviours)
+        check_stepped(self._runtime, behaviours, lines, self._pool)
+        program = Program(behaviours, self._codec, self._pool, self._runtime, self._counters, ownership(behaviours), by_name)
         self._admission = Admission(limits or Limits())
         self._life = Lifecycle(program, _opened_log(log), self._admission, restarts or RestartPolicy())
         self._resolver = Resolver()
@@ -133,6 +140,19 @@ class System:
         """Stop; calling it again does nothing."""
         self._life.stop()
         self._resolver.stop()
+
+    def step(self, delta: timedelta) -> None:
+        """Let that much time pass, in the stepped runtime: for the loop of a game, or whatever else drives time itself.
+
+        Timers that are due on the way fire; each ticker takes one tick; each module that has a method for it takes one turn; the lines
+        that are decided on once a step are. When it returns, nothing is left to be done now, and all of it is durable.
+
+        Raises:
+            NotStepped: this system's time passes by itself.
+            StepFailed: a module's `each_step` method raised; the rest of the step was taken.
+            NotAccepted: the system does not run.
+        """
+        take_step(self._runtime, self._life.engine, delta)
 
     # Commands.
 
@@ -319,6 +339,10 @@ class System:
             commits=0 if engine is None else engine.journal.commits,
             commands_in_flight=self._admission.in_flight,
             calls_running=self._pool.running,
+            calls_waiting_for_rates=0 if engine is None else engine.queue.waiting_for_rates,
+            queues_waiting=0 if engine is None else engine.queue.waiting,
+            queues_parked=0 if engine is None else engine.queue.parked,
+            queues_ticking=0 if engine is None else engine.queue.ticking,
             timers=0 if engine is None else len(engine.timer.deadlines),
             slow_turns=getattr(self._runtime, "slow_turns", 0),
             owners=owners,

@@ -284,6 +284,7 @@ class TurnInProgress:
             priority=begin.priority,
             origin=begin.origin,
             interruption=begin.interruption,
+            if_it_fails=begin.if_it_fails,
             reason=begin.reason,
             tags=begin.tags,
         )

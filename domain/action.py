@@ -1,4 +1,4 @@
-"""Actions: work for the outside world, as data, and the performers that a host plugs in for them."""
+"""Actions: work for the outside world, as data, and what a host plugs in for them: performers, or tickers where it drives the time."""
 
 import inspect
 from collections.abc import Awaitable, Callable
@@ -8,9 +8,13 @@ from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, cast
 import msgspec
 
 from tallystick.domain.errors import DefinitionError
+from tallystick.domain.outcome import Failed
+from tallystick.domain.rate import Rate
 from tallystick.domain.record import Record
+from tallystick.domain.step import Step
 from tallystick.domain.token import Token
 
+A = TypeVar("A")
 R = TypeVar("R")
 
 
@@ -64,13 +68,41 @@ Probe = Done[R] | NotDone | Unknown | Later
 """`Later`: it is with the outside world, and the answer will come by `complete` or `fail`; nothing is asked for again."""
 
 
+class Running(Record):
+    """What a tick answers when there is more to do."""
+
+
+class Ticker(msgspec.Struct, Generic[A, R], kw_only=True):
+    """How an action goes on while a host lets time pass step by step. A subclass's fields are its progress; each needs a default.
+
+    The progress is not in the log, only in saved games: after a crash the action starts again. A tick is called in the queue, so that it
+    has to be short, and may look at residents but must not change anything but its own fields.
+    """
+
+    @classmethod
+    def begin(cls, action: A, call: Call) -> Self:
+        """The progress at the start."""
+        del action, call
+        return cls()
+
+    def tick(self, action: A, step: Step) -> Running | Done[R] | Failed:
+        """Go on by one step. What it raises fails the action, as `Failed` does; `Rejected` for good."""
+        msg = f"{type(self).__name__} has no tick(action, step) for {type(action).__name__}; define it."
+        raise NotImplementedError(msg)
+
+
 class Performer(msgspec.Struct, frozen=True, kw_only=True):
-    """A callable for one type of action. Not called when state is rebuilt; called again, with the same key, when an answer was lost."""
+    """A callable for one type of action. Not called when state is rebuilt; called again, with the same key, when an answer was lost.
+
+    `ticker`: nothing is called; the action takes ticks of the host's steps.
+    """
 
     action: "type[Action[Any]]"
     run: Callable[[Any, Call], Any]
     probe: Callable[[Any, Call], Any] | None = None
     concurrency: int = 8
+    rate: Rate | None = None
+    ticker: "type[Ticker[Any, Any]] | None" = None
 
     @property
     def is_async(self) -> bool:
@@ -81,7 +113,7 @@ class Performer(msgspec.Struct, frozen=True, kw_only=True):
 class Action(Record, Generic[R], tag=True):
     """A piece of work for the outside world; `R` is what its performer returns. Its class name is its type in the log."""
 
-    reserved_names: ClassVar[frozenset[str]] = frozenset({"performed_by", "reserved_names", "type"})
+    reserved_names: ClassVar[frozenset[str]] = frozenset({"performed_by", "ticked_by", "reserved_names", "type"})
 
     @classmethod
     def performed_by(
@@ -90,8 +122,9 @@ class Action(Record, Generic[R], tag=True):
         *,
         probe: Callable[[Self, Call], Done[R] | NotDone | Unknown | Later] | None = None,
         concurrency: int = 8,
+        rate: Rate | None = None,
     ) -> Performer:
-        """Plug in a callable for this action; at most `concurrency` calls of it run at once.
+        """Plug in a callable for this action; at most `concurrency` calls of it run at once, and no more are begun than `rate` allows.
 
         A plain function runs on a thread of its own pool, an `async def` on an event loop of its own; neither holds the engine up. It
         raises `Rejected` for the outside world's final no; any other exception is retried by the intent's policy. After a crash
@@ -100,4 +133,21 @@ class Action(Record, Generic[R], tag=True):
         if concurrency < 1:
             msg = f"{cls.__name__}.performed_by: concurrency is {concurrency}; at least one call must be able to run."
             raise DefinitionError(msg)
-        return Performer(action=cast("type[Action[Any]]", cls), run=run, probe=probe, concurrency=concurrency)
+        return Performer(action=cast("type[Action[Any]]", cls), run=run, probe=probe, concurrency=concurrency, rate=rate)
+
+    @classmethod
+    def ticked_by(cls, ticker: "type[Ticker[Self, R]]") -> Performer:
+        """Have this action take ticks: a `Ticker` for each, made when it begins and called once in each `system.step`.
+
+        Raises:
+            DefinitionError: the ticker cannot begin with nothing: a field of it has no default.
+        """
+        if any(field.required for field in msgspec.structs.fields(ticker)):
+            msg = f"{ticker.__name__}: give each field a default; they are its progress, and it begins with none."
+            raise DefinitionError(msg)
+        return Performer(action=cast("type[Action[Any]]", cls), run=_not_called, ticker=ticker)
+
+
+def _not_called(action: Any, call: Call) -> Any:
+    msg = f"{type(action).__name__} takes ticks; {call.key} is not to be performed."
+    raise NotImplementedError(msg)

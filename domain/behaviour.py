@@ -36,6 +36,7 @@ class Behaviour:
         self.commands: dict[type[Command[Any]], Handler] = {}
         self.settlements: dict[type[Intent[Any]], Handler] = {}
         self.late: dict[type[Intent[Any]], Handler] = {}
+        self.steps: tuple[Handler, ...] = ()
         self.folds: dict[type[Event], tuple[Fold, ...]] = {}
         self.aggregate_folds: dict[type[Event], tuple[Fold, ...]] = {}
         """Of `folds`, those into states that can be evicted; only for events that have some."""
@@ -62,6 +63,8 @@ class Behaviour:
                 _put(self.settlements, mark.kind, handler, where, "settles")
             case "late":
                 _put(self.late, mark.kind, handler, where, "answers late successes of")
+            case "steps":
+                self.steps = (*self.steps, handler)
             case "folds":
                 into = mark.into
                 if into is None or not issubclass(into, Aggregate):

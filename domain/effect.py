@@ -15,6 +15,10 @@ from tallystick.domain.token import Token
 R = TypeVar("R")
 
 Interruption = Literal["replayable", "not_interruptible", "deferred"]
+"""What an interruption by a higher priority means for a queue: it starts again from its first action; there is none; or it goes on later
+where it was."""
+IfItFails = Literal["resume_parent", "fail_parent", "drop_parent"]
+"""What becomes of the queue that this one interrupted, when this one fails."""
 
 
 class Begin(Record):
@@ -22,6 +26,11 @@ class Begin(Record):
 
     The actions run in order; the result is the last one's, and the first failure ends them. Without actions it is settled from
     outside: `complete`, `fail` or its timeout. `timeout` and `retry` stand in for the intent's own; `token` is one from `turn.new_token()`.
+
+    In the line of its subject the higher `priority` (`ts.Priority` has the usual ones) goes first, and interrupts what is being done, if
+    that lets itself be interrupted; `interruption` says what that means for this one. `if_it_fails` says what becomes of whoever this one
+    interrupted: it goes on, it fails too ("INTERRUPTED", so its policy may retry it), or it is refused as superseded. `origin` is the
+    owner's name where it is empty; among equal priorities a `Line` may let some origins go first.
     """
 
     intent: Intent[Any]
@@ -32,6 +41,7 @@ class Begin(Record):
     priority: int = 200
     origin: str = ""
     interruption: Interruption = "deferred"
+    if_it_fails: IfItFails = "resume_parent"
     reason: str = ""
     tags: Mapping[str, str] = {}
 

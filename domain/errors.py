@@ -51,6 +51,14 @@ class UnknownCommand(TallystickError):
     """No module of this system handles that command."""
 
 
+class NotStepped(TallystickError):
+    """This system's time passes by itself; give it `runtime=SteppedRuntime()` to drive it by `system.step`."""
+
+
+class StepFailed(TallystickError):
+    """A module's `each_step` method raised; the step was taken all the same, without that module's turn. The cause is chained."""
+
+
 class Overloaded(TallystickError):
     """The system has as much in flight as its limits allow; wait, or try again later."""
 

@@ -10,7 +10,7 @@ from pyrsistent import PMap, pmap
 from tallystick.domain.envelope import MICROSECOND, Recorded, from_micros, to_micros
 from tallystick.domain.intent import Intent
 from tallystick.domain.outcome import Failed, TimedOut
-from tallystick.domain.protocol import AttemptStarted, IntentStarted, PersonNeeded, RetryScheduled, TimeoutFired
+from tallystick.domain.protocol import ActionsAdvanced, AttemptStarted, IntentStarted, PersonNeeded, RetryScheduled, TimeoutFired
 from tallystick.domain.record import Record
 from tallystick.domain.token import Token
 
@@ -48,6 +48,8 @@ class ExecutionRecord(Record):
     started_at_us: int
     attempt: int = 1
     call: int = 1
+    index: int = 0
+    """The first action that is not known to be done; the attempts go on from there."""
     status: Literal["running", "retrying", "fired", "person"] = "running"
     deadline_us: int | None = None
     retry_at_us: int | None = None
@@ -109,6 +111,10 @@ def _restarted(record: ExecutionRecord, event: AttemptStarted) -> ExecutionRecor
     )
 
 
+def _advanced(record: ExecutionRecord, event: ActionsAdvanced) -> ExecutionRecord:
+    return structs.replace(record, index=event.index) if event.attempt == record.attempt else record
+
+
 def _fired(record: ExecutionRecord, event: TimeoutFired) -> ExecutionRecord:
     counts = record.status == "running" and record.attempt == event.attempt
     return structs.replace(record, status="fired") if counts else record
@@ -121,6 +127,7 @@ def _left_to_a_person(record: ExecutionRecord, event: PersonNeeded) -> Execution
 TRANSITIONS: dict[type[Any], Callable[[ExecutionRecord, Any], ExecutionRecord]] = {
     RetryScheduled: _retried,
     AttemptStarted: _restarted,
+    ActionsAdvanced: _advanced,
     TimeoutFired: _fired,
     PersonNeeded: _left_to_a_person,
 }

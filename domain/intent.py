@@ -26,7 +26,7 @@ class Intent(Record, Generic[R]):
     """
 
     reserved_names: ClassVar[frozenset[str]] = frozenset(
-        {"timeout", "retry", "on_timeout", "started", "ends_with", "subject", "settled", "late", "reserved_names"}
+        {"timeout", "retry", "on_timeout", "started", "ends_with", "line", "subject", "settled", "late", "reserved_names"}
     )
 
     timeout: ClassVar[timedelta | None] = None
@@ -34,10 +34,14 @@ class Intent(Record, Generic[R]):
     on_timeout: ClassVar[OnTimeout] = "retry"
     started: ClassVar[str] = ""
     ends_with: ClassVar[tuple[type[Event], ...]] = ()
+    line: ClassVar[str] = ""
 
     @property
     def subject(self) -> str:
-        """Whom it is about: actions of one owner and subject run one after another. Empty: nobody, so it waits for nothing."""
+        """Whom it is about: actions of one owner and subject run one after another. Empty: nobody, so it waits for nothing.
+
+        With a `line`, those of all owners for one subject do, as that `Line` says; it must be somebody then.
+        """
         return ""
 
     @classmethod

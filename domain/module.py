@@ -11,6 +11,7 @@ from tallystick.domain.event import Aggregate, Event, Resident
 from tallystick.domain.execution import Execution
 from tallystick.domain.intent import Intent
 from tallystick.domain.marks import Mark, marked, marks_of
+from tallystick.domain.step import Step
 from tallystick.domain.token import Token
 
 M = TypeVar("M")
@@ -82,6 +83,14 @@ def folds(kind: type[E], into: type[G]) -> Callable[[Callable[[M, G, E], G]], Ca
     return lambda fn: marked(fn, Mark("folds", kind, into=into))
 
 
+def each_step(fn: Callable[[M, Turn, Step], Effects]) -> Callable[[M, Turn, Step], Effects]:
+    """Mark the method that takes the module's turn in each `system.step`, once, for all its subjects; stepped runtime only.
+
+    A turn that yields nothing writes nothing.
+    """
+    return marked(fn, Mark("steps", Step))
+
+
 class _Namespace(dict[str, Any]):
     """A class body in which no handler can be defined over another by accident."""
 
@@ -126,7 +135,7 @@ def _check_overrides(module: type) -> None:
 
 
 class Module(metaclass=ModuleMeta):
-    """An owner: its methods are pure handlers, marked by `handles`, `reacts_to`, `folds`, `settled` and `late`; its state is folded.
+    """An owner: its methods are pure handlers, marked by `handles`, `reacts_to`, `settled`, `late`, `each_step`; `folds` makes its state.
 
     `name` identifies it in the log for ever; renaming a class does not matter, renaming `name` does. `joins_at` says which events a module
     takes that is new to a log: those to come, or all that the log holds (P3). What it begins for old events is begun now.

@@ -6,7 +6,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from tallystick.domain.effect import Interruption
+from tallystick.domain.effect import IfItFails, Interruption
 from tallystick.domain.outcome import Outcome
 from tallystick.domain.record import Record
 from tallystick.domain.retry import AnyRetry
@@ -36,8 +36,14 @@ class IntentStarted(Record, Generic[I, A], omit_defaults=True):
     priority: int = 200
     origin: str = ""
     interruption: Interruption = "deferred"
+    if_it_fails: IfItFails = "resume_parent"
     reason: str = ""
     tags: Mapping[str, str] = {}
+
+    @property
+    def performs(self) -> bool:
+        """Whether the queue has to do with it; else it is settled from outside only. A line hears of those without actions, too."""
+        return bool(self.actions or getattr(self.intent, "line", ""))
 
 
 class IntentEnded(Record, Generic[R]):
@@ -62,6 +68,13 @@ class AttemptStarted(Record):
     attempt: int
     call: int
     deadline: datetime | None = None
+
+
+class ActionsAdvanced(Record):
+    """The actions before `index` are done, so that they are not done again: not after a crash, and not by a later attempt."""
+
+    attempt: int
+    index: int
 
 
 class TimeoutFired(Record):
@@ -146,6 +159,7 @@ class OwnerJoined(Record):
 ENGINE_EVENTS: tuple[type[Record], ...] = (
     RetryScheduled,
     AttemptStarted,
+    ActionsAdvanced,
     TimeoutFired,
     PersonNeeded,
     LateSuccess,

@@ -90,6 +90,25 @@ class SteppedRuntime:
                 return steps
         raise NeverIdle
 
+    def run_before_writing(self) -> None:
+        """Let the actors run until only those are left that block on the disk: what has gathered waits, to be written with what follows."""
+        kept: list[Inbox] = []
+        ready = self._ready
+        for _ in range(STEPS_LIMIT):
+            if not ready:
+                ready.extend(kept)
+                return
+            inbox = ready.popleft()
+            if inbox.actor is not None and inbox.actor.own_thread:
+                kept.append(inbox)
+                continue
+            message = inbox.take()
+            if message is not NOTHING:
+                inbox.reschedule()
+                if not inbox.closed:
+                    hand_over(inbox, message)
+        raise NeverIdle
+
     def next_due(self) -> datetime | None:
         """When a timer is due next; None when none is."""
         return from_micros(min(self._alarms.values())) if self._alarms else None

@@ -92,7 +92,6 @@ def test_p5_with_several_actions_the_key_is_token_and_index_and_they_run_in_orde
     assert [(call.attempt, call.step, call.key) for call in stage.provider.calls] == [
         (1, 1, f"{token}/0"),
         (1, 2, f"{token}/1"),
-        (2, 1, f"{token}/0"),
         (2, 2, f"{token}/1"),
         (2, 3, f"{token}/2"),
     ]
@@ -251,7 +250,7 @@ def test_p11_jobs_of_one_place_run_one_after_another_in_log_order_and_others_bes
 
 
 def test_p11_a_full_queue_refuses_and_the_owner_hears_of_it(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue_module, "WAITING_LIMIT", 2)
+    monkeypatch.setattr(queue_module, "OWN_LINE", ts.Line("own", waiting=2))
     stage.provider.answers("a", StillRunning())
     for job_id in "abcd":
         stage.system.ask(Do(job_id=job_id, place="here"))

@@ -1,0 +1,48 @@
+"""An entry of the queue: one attempt of one token's actions, and how far it has come. What is done with it, the queue decides."""
+
+from typing import Any, Literal
+
+from tallystick.actors.messages import StartQueue
+from tallystick.actors.performer import RunningCall
+
+LineKey = tuple[str, ...]
+"""Owner and subject; or subject and a line's name, and a third part that tells the two apart. Empty: it stands in no line."""
+
+
+class Entry:
+    """The queue's own, mutable; nobody else has it."""
+
+    __slots__ = ("active", "call", "in_doubt", "index", "key", "later", "reported", "start", "ticker")
+
+    def __init__(self, start: StartQueue) -> None:
+        self.start = start
+        self.index = start.index
+        self.call: RunningCall | None = None
+        """The call that is out, or has answered `Later`."""
+        self.ticker: Any = None
+        """How far the present action has come, if it takes ticks."""
+        self.active = False
+        """Whether it is its turn; only then its actions are performed."""
+        self.later = False
+        """Whether the present action's answer comes from outside, by `complete` or `fail`."""
+        self.reported: Literal["completed", "failed"] | None = None
+        """What its owner was told: nothing more of it is performed, and its turn lasts until the owner has decided."""
+        self.in_doubt = False
+        """Whether a call has raised: it may have had its effect all the same."""
+        self.key = line_key(start)
+
+    @property
+    def action(self) -> Any:
+        """The present action."""
+        return self.start.actions[self.index]
+
+    def running_call(self) -> RunningCall:
+        """What a performer, or a ticker as it begins, may know of the present action's call."""
+        return RunningCall(self.start, self.index, several=len(self.start.actions) > 1)
+
+
+def line_key(start: StartQueue) -> LineKey:
+    """In whose line a queue stands."""
+    if start.line:
+        return (start.subject, start.line, "shared")
+    return (start.context.owner, start.subject) if start.subject else ()

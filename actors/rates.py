@@ -1,0 +1,50 @@
+"""Rates in the queue: calls that may not be made yet, in order, by type of action. It says whose turn it is; the queue makes the calls."""
+
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
+
+from tallystick.domain.rate import Bucket
+from tallystick.domain.token import Token
+
+E = TypeVar("E")
+
+
+class Rates(Generic[E]):
+    """What waits for the rates of its actions. One type of action holds up no other; only the queue's thread calls it."""
+
+    def __init__(self, buckets: Mapping[type[Any], Bucket]) -> None:
+        self._buckets = buckets
+        self._waiting: dict[type[Any], dict[Token, E]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, list(self._waiting.values())))
+
+    def take(self, action: type[Any], token: Token, entry: E, now_us: int) -> bool:
+        """Take a call out of the action's bucket; if there is none, or others wait for one, it waits behind them, and the answer is no."""
+        bucket = self._buckets.get(action)
+        if bucket is None:
+            return True
+        waiting = self._waiting.setdefault(action, {})
+        if not waiting and bucket.take(now_us):
+            return True
+        waiting[token] = entry
+        return False
+
+    def leave(self, action: type[Any], token: Token) -> None:
+        """It does not wait any more; one that did not is left alone."""
+        waiting = self._waiting.get(action)
+        if waiting is not None:
+            waiting.pop(token, None)
+
+    def due(self, now_us: int) -> list[E]:
+        """Whose turn has come by now, in order; they wait no more."""
+        found: list[E] = []
+        for action, waiting in self._waiting.items():
+            bucket = self._buckets[action]
+            while waiting and bucket.take(now_us):
+                found.append(waiting.pop(next(iter(waiting))))
+        return found
+
+    def next_us(self) -> int | None:
+        """When the next one's turn comes; None when nobody waits."""
+        return min((self._buckets[action].free_at_us() for action, waiting in self._waiting.items() if waiting), default=None)

@@ -1,0 +1,73 @@
+"""Ticking: the actions that go on step by step, while the host lets time pass. It runs their tickers; the queue reports what they say."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from tallystick.actors.entry import Entry
+from tallystick.actors.performer import failure_of
+from tallystick.domain.action import Done, Running, Ticker
+from tallystick.domain.outcome import Failed
+from tallystick.domain.step import Step
+from tallystick.domain.token import Token
+
+
+class Ticked(NamedTuple):
+    """What came of an entry's action: a result, or a failure, `final` when it raised `Rejected`."""
+
+    entry: Entry
+    result: Any = None
+    failure: Failed | None = None
+    final: bool = False
+
+
+class Ticking:
+    """Who takes ticks now, in the order in which they began to. Only the queue's thread calls it."""
+
+    def __init__(self, tickers: Mapping[type[Any], type[Ticker[Any, Any]]]) -> None:
+        self._tickers = tickers
+        self._entries: dict[Token, Entry] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def takes(self, action: Any) -> bool:
+        """Whether that action takes ticks."""
+        return type(action) in self._tickers
+
+    def begin(self, entry: Entry) -> Ticked | None:
+        """Have the entry's action take ticks from the next step on, from where it was if it was interrupted; its failure if it cannot."""
+        if entry.ticker is None:
+            try:
+                entry.ticker = self._tickers[type(entry.action)].begin(entry.action, entry.running_call())
+            except BaseException as error:  # noqa: BLE001 - user code
+                return Ticked(entry, None, *failure_of(error))
+        self._entries[entry.start.context.token] = entry
+        return None
+
+    def rest(self, token: Token) -> None:
+        """It takes no more ticks for now; one that took none is left alone."""
+        self._entries.pop(token, None)
+
+    def tick(self, step: Step) -> Iterator[Ticked]:
+        """Let each take one tick; those whose actions have come to an end, which take no more. Who begins meanwhile waits for the next."""
+        running, entries = Running, self._entries
+        for token, entry in tuple(entries.items()):
+            try:
+                answer = entry.ticker.tick(entry.action, step)
+                if type(answer) is running:
+                    continue
+                ended = _ended(entry, answer)
+            except BaseException as error:  # noqa: BLE001 - user code
+                ended = Ticked(entry, None, *failure_of(error))
+            del entries[token]
+            entry.ticker = None
+            yield ended
+
+
+def _ended(entry: Entry, answer: Any) -> Ticked:
+    if type(answer) is Done:
+        return Ticked(entry, answer.result)
+    if type(answer) is Failed:
+        return Ticked(entry, failure=answer)
+    msg = f"{type(entry.ticker).__name__}.tick answered {answer!r}; answer Running(), Done(result=…) or Failed(code=…)."
+    raise TypeError(msg)
