@@ -182,3 +182,32 @@ class MalformedPayload(UnreadableEvent):
 
 class InvalidPayload(TallystickError):
     """A record was made with values that its own types do not allow; msgspec constructors do not check, so the turn did."""
+
+
+# Saves.
+
+
+class SaveError(TallystickError):
+    """A save cannot be written or loaded; nothing was changed."""
+
+
+class SaveDamaged(SaveError):
+    """The file is cut off, or not as it was written; load an earlier save."""
+
+
+class SaveMismatch(SaveError):
+    """The save is of other modules, or of other forms of their states, than this program has; nothing was changed."""
+
+
+class SaveVersionError(SaveError):
+    """The save is of a version that this program does not read; nothing was changed.
+
+    `found` is the version of the file, `read` are those that are read.
+    """
+
+    def __init__(self, path: str, what: str, *, found: int, read: tuple[int, ...]) -> None:
+        readable = " and ".join(str(version) for version in read)
+        super().__init__(f"{path!r} {what}: version {found}; this program reads {readable}. Nothing was changed.")
+        self.path = path
+        self.found = found
+        self.read = read
