@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tallystick.actors.acting import Acting, Ports
+from tallystick.actors.acting import Acting, Ports, start_queue
 from tallystick.actors.actor import Crash
 from tallystick.actors.counters import Counters
-from tallystick.actors.messages import Arbitrate, Mailbox, StepTaken, Tick
+from tallystick.actors.messages import Arbitrate, Context, Mailbox, StartQueue, StepTaken, Tick
 from tallystick.actors.owner import OwnerActor
 from tallystick.actors.performer import PerformerPool
 from tallystick.actors.probing import Prober
@@ -25,6 +25,10 @@ from tallystick.domain.step import Step
 from tallystick.store.codec import Codec
 from tallystick.store.journal import Journal
 from tallystick.store.log import EventLog
+
+
+QUEUE = "\0queue"
+"""The name under which the queue's mailbox is found beside those of the owners; no module can have it."""
 
 
 class Program(NamedTuple):
@@ -81,7 +85,7 @@ class Engine:
         """What methods for each step have raised in the present step."""
         self.router = RouterActor(runtime, crash, self._posts, program.counters)
         self.prober = Prober(program.pool, runtime, self.router.post)
-        ports = QueuePorts(program.pool, self.router.post, self.clock, program.lines, self.resident, self.prober.ask)
+        ports = QueuePorts(program.pool, self.router.post, self.clock, program.lines, self.resident, self.prober.ask, self.start_of)
         self.queue = QueueActor(runtime, crash, ports)
         self.timer = TimerActor(runtime, crash, self.journal, program.codec, self.clock, self.router.post)
         self.writer = WriterActor(runtime, crash, self.journal, log, self._posts.values)
@@ -108,7 +112,8 @@ class Engine:
         for actor in (self.writer, self.router, self.queue, self.timer, *self.owners.values()):
             actor.begin()
         for owner in self.owners.values():
-            owner.wake()
+            if not owner.lane.attached:  # one that a save left at rest has nothing to look at
+                owner.wake()
 
     def resident(self, kind: type[Any]) -> Any:
         """A resident state of whatever owner has it, speculation included; immutable, so any thread may look.
@@ -121,6 +126,14 @@ class Engine:
             msg = f"No module of this system folds events into {kind.__name__}."
             raise LookupError(msg)
         return owner.state.resident(kind)
+
+    def start_of(self, context: Context) -> StartQueue | None:
+        """What the queue is to perform for an execution, by its owner's map; None when it is not open there, or no attempt of it is out."""
+        owner = self.owners.get(context.owner)
+        record = None if owner is None else owner.state.open.get(context.token)
+        if record is None or record.status == "retrying":
+            return None
+        return start_queue(context, record.started, record.attempt, record.deadline_us, index=record.index)
 
     # Steps of the host, as messages: whatever else the actors have to do may come between them.
 
@@ -148,6 +161,10 @@ class Engine:
         self.post_ticks(step)
         self.post_turns(step)
         self.post_arbitration()
+
+    def mailbox(self, name: str) -> Mailbox:
+        """An owner's mailbox, or the queue's by its own name."""
+        return self.queue.post if name == QUEUE else self._posts[name]
 
     def drain(self) -> None:
         """Start no calls and no retries from now on (P26)."""

@@ -22,10 +22,11 @@ from tallystick.actors.messages import (
 )
 from tallystick.actors.performer import Answered, PerformerPool
 from tallystick.actors.rates import Rates
+from tallystick.actors.saved_queues import Find, Holdings, SavedQueues, restore, save
 from tallystick.actors.ticking import Ticked, Ticking
 from tallystick.domain.action import Later
 from tallystick.domain.clock import Clock
-from tallystick.domain.line import NOBODY, Candidate, Decided, Line, Move, Standing, arrives, decides, leaves
+from tallystick.domain.line import NOBODY, Candidate, Decided, Line, Move, arrives, decides, leaves
 from tallystick.domain.outcome import Failed
 from tallystick.domain.step import Look
 from tallystick.domain.token import Token
@@ -46,6 +47,12 @@ class QueuePorts(NamedTuple):
     """Finds a resident state, by its kind, for lines that know their subjects."""
     ask: Callable[[StartQueue], None]
     """Finds out whether what ended in doubt was done after all."""
+    find: Find
+    """Finds what is to be performed for a token whose queue was saved."""
+
+
+class GoOn(NamedTuple):
+    """The queue's message to itself: whatever was restored goes on."""
 
 
 class QueueActor(EngineActor):
@@ -56,12 +63,12 @@ class QueueActor(EngineActor):
         self._ports = ports
         self._pool = ports.pool
         self._router = ports.router
-        self._entries: dict[Token, Entry] = {}
-        self._standings: dict[LineKey, Standing] = {}
-        self._undecided: dict[LineKey, None] = {}
-        self._arrivals = 0
         self._ticking = Ticking(self._pool.tickers)
         self._rates: Rates[Entry] = Rates(self._pool.buckets)
+        self._held = Holdings(self._ticking, self._rates)
+        self._entries = self._held.entries
+        self._standings = self._held.standings
+        self._undecided: dict[LineKey, None] = {}
         self.draining = False
         self.handlers = {
             Answered: self._answered,
@@ -71,6 +78,7 @@ class QueueActor(EngineActor):
             Tick: self._tick,
             Arbitrate: self._arbitrate,
             Alarm: self._rates_allow,
+            GoOn: self._go_on,
         }
 
     # Coming and going.
@@ -89,14 +97,14 @@ class QueueActor(EngineActor):
             return
         line = OWN_LINE
         if start.line:
-            line = self._ports.lines[start.line]
+            line = self._line_of(start)
             if not start.actions:
                 self._router.tell(QueueRejected(start.context, "no_actions"))
                 return
             if not start.subject or (line.subjects is not None and start.subject not in self._ports.look(line.subjects)):
                 self._router.tell(QueueRejected(start.context, "unknown_subject"))
                 return
-        self._arrivals = number = self._arrivals + 1
+        self._held.arrivals = number = self._held.arrivals + 1
         rank = line.rank(start.origin or start.context.owner) if line.origins else 0
         candidate = Candidate(token, number, start.priority, rank, start.interruption, start.if_it_fails, start.admitted)
         self._decided(key, line, arrives(self._standings.get(key, NOBODY), candidate, line))
@@ -116,17 +124,17 @@ class QueueActor(EngineActor):
         self._pool.forget(entry.start)
         standing = self._standings.get(entry.key)
         if standing is not None:
-            line = self._line_of(entry)
+            line = self._line_of(entry.start)
             failed = finish.attempt is None and entry.reported == "failed"
             self._decided(entry.key, line, leaves(standing, token, line, failed=failed))
 
-    def _line_of(self, entry: Entry) -> Line:
-        return self._ports.lines[entry.start.line] if entry.start.line else OWN_LINE
+    def _line_of(self, start: StartQueue) -> Line:
+        return self._ports.lines[start.line] if start.line else OWN_LINE
 
     def _arbitrate(self, _message: Arbitrate) -> None:
-        """Once a step, in the lines that are decided then and in which something has changed."""
+        """Once a step, in the lines that are decided then and in which something has changed; in an order that depends on nothing else."""
         undecided, self._undecided = self._undecided, {}
-        for key in undecided:
+        for key in sorted(undecided):
             standing = self._standings.get(key)
             if standing is not None:
                 line = self._ports.lines[key[1]]
@@ -297,6 +305,40 @@ class QueueActor(EngineActor):
 
     def _set_alarm(self) -> None:
         self._host.set_alarm(self.actor_inbox, self._rates.next_us())
+
+    # Saved games.
+
+    def saved(self) -> SavedQueues:
+        """Where every queue stands. To be asked for by the thread that drives, between steps.
+
+        Raises:
+            SnapshotError: a ticker's progress cannot be written.
+        """
+        return save(self._held)
+
+    def restore(self, saved: SavedQueues) -> None:
+        """Hold what was saved, and go on with it once the actors run; nothing is written. Before that, by the thread that recovers.
+
+        Raises:
+            SnapshotError: it does not fit this program.
+        """
+        restore(self._held, saved, self._line_of, self._ports.find)
+        for key, standing in self._standings.items():
+            if len(key) > len(("owner", "subject")):
+                self._decided(key, self._ports.lines[key[1]], (standing, ()))
+        self.post.tell(GoOn())
+
+    def _go_on(self, _message: GoOn) -> None:
+        """Make the calls that were out again; what takes ticks, waits for a rate or for an answer from outside does so still."""
+        for entry in list(self._entries.values()):
+            token = entry.start.context.token
+            if entry.active and entry.ticker is None and not self._rates.waits(type(entry.action), token):
+                self._perform(entry)
+        self._set_alarm()
+
+    def holds(self, token: Token) -> bool:
+        """Whether there is a queue of that token."""
+        return token in self._entries
 
     # Looking in. Any thread may ask: each looks at a copy that is made in one step of the interpreter.
 

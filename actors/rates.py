@@ -13,7 +13,7 @@ class Rates(Generic[E]):
     """What waits for the rates of its actions. One type of action holds up no other; only the queue's thread calls it."""
 
     def __init__(self, buckets: Mapping[type[Any], Bucket]) -> None:
-        self._buckets = buckets
+        self.buckets = buckets
         self._waiting: dict[type[Any], dict[Token, E]] = {}
 
     def __len__(self) -> int:
@@ -21,7 +21,7 @@ class Rates(Generic[E]):
 
     def take(self, action: type[Any], token: Token, entry: E, now_us: int) -> bool:
         """Take a call out of the action's bucket; if there is none, or others wait for one, it waits behind them, and the answer is no."""
-        bucket = self._buckets.get(action)
+        bucket = self.buckets.get(action)
         if bucket is None:
             return True
         waiting = self._waiting.setdefault(action, {})
@@ -29,6 +29,21 @@ class Rates(Generic[E]):
             return True
         waiting[token] = entry
         return False
+
+    def tokens(self, action: type[Any]) -> tuple[Token, ...]:
+        """Who waits for that action's rate, in order."""
+        return tuple(self._waiting.get(action, ()))
+
+    def waits(self, action: type[Any], token: Token) -> bool:
+        """Whether it waits for that action's rate."""
+        return token in self._waiting.get(action, ())
+
+    def restore(self, action: str, filled_at: int, waiting: dict[Token, E]) -> None:
+        """Take over a bucket and who waits for it; a rate that this program has no more holds nobody up."""
+        for kind, bucket in self.buckets.items():
+            if kind.__name__ == action:
+                bucket.filled_at = filled_at
+                self._waiting[kind] = waiting
 
     def leave(self, action: type[Any], token: Token) -> None:
         """It does not wait any more; one that did not is left alone."""
@@ -40,11 +55,11 @@ class Rates(Generic[E]):
         """Whose turn has come by now, in order; they wait no more."""
         found: list[E] = []
         for action, waiting in self._waiting.items():
-            bucket = self._buckets[action]
+            bucket = self.buckets[action]
             while waiting and bucket.take(now_us):
                 found.append(waiting.pop(next(iter(waiting))))
         return found
 
     def next_us(self) -> int | None:
         """When the next one's turn comes; None when nobody waits."""
-        return min((self._buckets[action].free_at_us() for action, waiting in self._waiting.items() if waiting), default=None)
+        return min((self.buckets[action].free_at_us() for action, waiting in self._waiting.items() if waiting), default=None)

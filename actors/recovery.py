@@ -11,6 +11,7 @@ from tallystick.actors.engine import Engine
 from tallystick.actors.messages import QueueCompleted
 from tallystick.actors.owner import LANE_BATCH, OwnerActor
 from tallystick.actors.probing import Doubt, Verdict, probe_all
+from tallystick.actors.saved_queues import SavedQueues
 from tallystick.actors.snapshots import restore
 from tallystick.actors.telling import note, warn
 from tallystick.domain.envelope import Recorded
@@ -46,8 +47,10 @@ class Recovered(NamedTuple):
     probed: int
 
 
-def recover(engine: Engine) -> Recovered:
+def recover(engine: Engine, queues: SavedQueues | None = None) -> Recovered:
     """Bring a new engine to where the log says it stands; called before its actors run, by one thread.
+
+    `queues` are those of a saved game: they go on where they were, and their executions are not in doubt.
 
     Raises:
         UnknownEventType, UnknownEventVersion, MalformedPayload: the log holds what this program cannot read.
@@ -55,11 +58,13 @@ def recover(engine: Engine) -> Recovered:
     """
     end = engine.journal.tail
     records = fold(engine)
+    if queues is not None:
+        engine.queue.restore(queues)
     for owner in engine.owners.values():
         owner.listen()
         if not owner.state.joined:
             owner.join(0 if owner.acting.setting.behaviour.module.joins_at == "beginning" else end)
-    doubtful = [(owner, record) for owner in engine.owners.values() for record in _in_doubt(owner)]
+    doubtful = [(owner, record) for owner in engine.owners.values() for record in _in_doubt(engine, owner)]
     doubtful.sort(key=lambda each: each[1].position)  # whatever stood in one line comes back in log order (P11)
     for owner in engine.owners.values():
         if owner.state.seen < end:
@@ -163,10 +168,11 @@ def _snapshots(engine: Engine, owner: str) -> Iterator[Snapshot]:
 # What was under way.
 
 
-def _in_doubt(owner: OwnerActor) -> Iterator[ExecutionRecord]:
+def _in_doubt(engine: Engine, owner: OwnerActor) -> Iterator[ExecutionRecord]:
     """Executions whose call may have been made: nobody knows how far it came. Not those whose outcome is parked with its handler (P13)."""
+    held = engine.queue.holds
     for record in sorted(owner.state.open.values(), key=lambda record: record.position):
-        if record.status == "running" and record.started.performs and owner.settling.undecided(record.token):
+        if record.status == "running" and record.started.performs and owner.settling.undecided(record.token) and not held(record.token):
             yield record
 
 

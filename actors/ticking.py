@@ -3,9 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+import msgspec
+
 from tallystick.actors.entry import Entry
 from tallystick.actors.performer import failure_of
 from tallystick.domain.action import Done, Running, Ticker
+from tallystick.domain.errors import SnapshotError
 from tallystick.domain.outcome import Failed
 from tallystick.domain.step import Step
 from tallystick.domain.token import Token
@@ -41,8 +44,34 @@ class Ticking:
                 entry.ticker = self._tickers[type(entry.action)].begin(entry.action, entry.running_call())
             except BaseException as error:  # noqa: BLE001 - user code
                 return Ticked(entry, None, *failure_of(error))
-        self._entries[entry.start.context.token] = entry
+        self.go_on(entry)
         return None
+
+    def go_on(self, entry: Entry) -> None:
+        """Have an entry that has begun before take ticks from the next step on."""
+        self._entries[entry.start.context.token] = entry
+
+    def tokens(self) -> tuple[Token, ...]:
+        """Who takes ticks, in order."""
+        return tuple(self._entries)
+
+    def read(self, action: Any, name: str, progress: bytes) -> Ticker[Any, Any]:
+        """A ticker's progress from JSON.
+
+        Raises:
+            SnapshotError: it is not one of that action's ticker.
+        """
+        kind = self._tickers.get(type(action))
+        if kind is None or kind.__name__ != name:
+            what = "takes no ticks" if kind is None else f"is ticked by {kind.__name__}"
+            msg = f"The progress of a {name} was saved, but {type(action).__name__} {what}."
+            raise SnapshotError(msg)
+        try:
+            ticker: Ticker[Any, Any] = msgspec.json.decode(progress, type=kind)
+        except msgspec.MsgspecError as error:
+            msg = f"The progress of a {name} was saved that does not fit this program: {error}"
+            raise SnapshotError(msg) from error
+        return ticker
 
     def rest(self, token: Token) -> None:
         """It takes no more ticks for now; one that took none is left alone."""

@@ -30,8 +30,8 @@ class Rate(msgspec.Struct, frozen=True):
 class Bucket(msgspec.Struct):
     """What is left of a rate. It has one owner, who changes it.
 
-    The generic cell rate algorithm in whole numbers: time is counted in units of a microsecond divided by `calls`, so that nothing is
-    rounded and the same calls at the same times always find the same.
+    The generic cell rate algorithm in whole numbers: time is counted in units of a microsecond divided by `calls`, so that the same calls
+    at the same times always find the same, and never one too many.
     """
 
     rate: Rate
