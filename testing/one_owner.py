@@ -31,6 +31,7 @@ from tallystick.domain.module import Module
 from tallystick.domain.outcome import Outcome, Succeeded
 from tallystick.domain.protocol import ENGINE_EVENTS, EXECUTION, IntentEnded, IntentStarted, PersonNeeded, TimeoutFired
 from tallystick.domain.record import Record
+from tallystick.domain.step import Step
 from tallystick.domain.token import Token
 from tallystick.store.codec import Codec, Encoded
 from tallystick.store.journal import Draft, Fate, Journal, Origin, Output
@@ -215,6 +216,16 @@ class OneOwner:
         _, _, event = self._codec.encode(event)
         self._acting.take(NO_CAUSE, TurnInProgress.answer, handler, event)
 
+    def step(self, step: Step) -> None:
+        """A step in which it takes its turn, or turns; the clock moves to the step's time, if that is later."""
+        if not self._behaviour.steps:
+            msg = f"{self.name} has no method for each step."
+            raise NotOfThisModule(msg)
+        self._prepare()
+        self._clock.advance_to_us(max(step.now_us, self._clock.now_us()))
+        for handler in self._behaviour.steps:
+            self._acting.take(NO_CAUSE, TurnInProgress.answer, handler, step)
+
     def begin(self, begin: Begin) -> None:
         """An execution that was begun."""
         self._prepare()
@@ -327,6 +338,7 @@ def _begin(started: IntentStarted[Any, Any], recorded: Recorded) -> Begin:
         priority=started.priority,
         origin=started.origin,
         interruption=started.interruption,
+        if_it_fails=started.if_it_fails,
         reason=started.reason,
         tags=started.tags,
     )

@@ -24,6 +24,7 @@ from tallystick.domain.intent import Intent
 from tallystick.domain.module import Module
 from tallystick.domain.outcome import Outcome
 from tallystick.domain.record import Record
+from tallystick.domain.step import Step as HostStep
 from tallystick.testing.differences import Step, aligned, differences, limited, shortened
 from tallystick.testing.one_owner import CountedIdentity, NotOfThisModule, OneOwner, Settled
 
@@ -70,7 +71,7 @@ def timed_out(intent: Intent[Any]) -> TimeoutPassed:
     return TimeoutPassed(intent=intent)
 
 
-Happening = Event | Command[Any] | Settled | LateSuccess | TimeoutPassed
+Happening = Event | Command[Any] | Settled | LateSuccess | TimeoutPassed | HostStep
 """What can happen to a module."""
 Before = Happening | Intent[Any] | Begin
 """What can have happened to it before: an intent, or a `Begin`, is an execution that was begun and is open."""
@@ -132,7 +133,7 @@ def _happen(owner: OneOwner, happening: Happening) -> "Happened[Any]":
     return Happened(owner, happening, after, reply, refusal)
 
 
-def _hear(owner: OneOwner, happening: Event | Settled | LateSuccess | TimeoutPassed) -> None:
+def _hear(owner: OneOwner, happening: Event | Settled | LateSuccess | TimeoutPassed | HostStep) -> None:
     match happening:
         case Settled(intent=intent, outcome=outcome):
             owner.settle(intent, outcome)
@@ -140,6 +141,8 @@ def _hear(owner: OneOwner, happening: Event | Settled | LateSuccess | TimeoutPas
             owner.succeed_late(intent, result)
         case TimeoutPassed(intent=intent):
             owner.time_out(intent)
+        case HostStep():
+            owner.step(happening)
         case _:
             if not owner.reacts_to(happening):
                 msg = f"{owner.name} does not react to {type(happening).__name__}; in given, it may be one of its own events."
@@ -158,9 +161,9 @@ class Given:
     @overload
     def when(self, happening: Command[R]) -> "Happened[R]": ...
     @overload
-    def when(self, happening: Event | Settled | LateSuccess | TimeoutPassed) -> "Happened[None]": ...
+    def when(self, happening: Event | Settled | LateSuccess | TimeoutPassed | HostStep) -> "Happened[None]": ...
     def when(self, happening: Happening) -> "Happened[Any]":
-        """Let one thing happen: a command, an event that the module reacts to, an end, a late success, a timeout.
+        """Let one thing happen: a command, an event that the module reacts to, an end, a late success, a timeout, a host's step.
 
         Raises:
             NotOfThisModule, UnknownCommand: the module does not hear of that.
