@@ -5,6 +5,10 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import tallystick as ts
 from tallystick.host.catalogue import Additions
+from tallystick.scenarios.settlers import system as settlers
+from tallystick.scenarios.settlers.audit import WoodAudit
+from tallystick.scenarios.settlers.land import Land
+from tallystick.scenarios.settlers.works import Works
 from tallystick.scenarios.tiny_store import ours
 from tallystick.scenarios.tiny_store.audit import StockAudit
 from tallystick.scenarios.tiny_store.inventory import Stock
@@ -48,6 +52,18 @@ class _StoreAudit:
         return self._stock.problems(stock if isinstance(stock, Stock) else Stock())
 
 
+class _ColonyAudit:
+    def __init__(self) -> None:
+        self._wood = WoodAudit()
+
+    def take(self, event: Any) -> None:
+        self._wood.take(event)
+
+    def problems(self, residents: Residents) -> Iterator[str]:
+        works = residents.get(Works, Works())
+        return self._wood.problems(works if isinstance(works, Works) else Works())
+
+
 TINY_STORE: Final = Program(
     name="tiny-store",
     modules=modules,
@@ -56,5 +72,17 @@ TINY_STORE: Final = Program(
     audit=_StoreAudit,
 )
 
-PROGRAMS: Final[Mapping[str, Program]] = {TINY_STORE.name: TINY_STORE, **dict.fromkeys(SCRIPTS, TINY_STORE)}
+SETTLERS: Final = Program(
+    name="settlers",
+    modules=lambda: settlers.modules(Land.generated(0, 1)),  # reading a log asks for no way: any land will do
+    actions=settlers.ACTIONS,
+    additions=Additions(),
+    audit=_ColonyAudit,
+)
+
+PROGRAMS: Final[Mapping[str, Program]] = {
+    TINY_STORE.name: TINY_STORE,
+    SETTLERS.name: SETTLERS,
+    **dict.fromkeys(SCRIPTS, TINY_STORE),
+}
 """By name; a scenario's name stands for the program that it plays on."""

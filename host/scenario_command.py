@@ -2,10 +2,12 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import click
 
 import tallystick as ts
+from tallystick.host import colony_view
 from tallystick.host.log_command import as_object
 from tallystick.host.output import Name, print_json, print_table
 from tallystick.host.parameters import LOG_TO_WRITE
@@ -17,29 +19,41 @@ from tallystick.scenarios.tiny_store.stage import Audience, PlayedWrong, Stage
 
 @click.group("scenario")
 def command() -> None:
-    """Play the store's stories."""
+    """Play the store's stories, and let a colony of settlers live."""
 
 
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 def list_(*, as_json: bool) -> None:
     """List the scenarios."""
+    listed = [*((script.name, script.summary) for script in SCRIPTS.values()), (colony_view.NAME, colony_view.SUMMARY)]
     if as_json:
-        print_json([{"name": script.name, "summary": script.summary} for script in SCRIPTS.values()])
+        print_json([{"name": name, "summary": summary} for name, summary in listed])
     else:
-        print_table(("Scenario", "What happens"), [(script.name, script.summary) for script in SCRIPTS.values()])
+        print_table(("Scenario", "What happens"), listed)
 
 
 @command.command("run")
-@click.argument("name", type=Name(list(SCRIPTS)), metavar="NAME")
+@click.argument("name", type=Name([*SCRIPTS, colony_view.NAME]), metavar="NAME")
 @click.option("--log", "log_path", type=LOG_TO_WRITE, metavar="FILE", help="Keep the log in this new file.")
 @click.option("--mermaid", is_flag=True, help="Print the sequence diagram that the log makes, instead of the story.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def run(*, name: str, log_path: Path | None, mermaid: bool, as_json: bool) -> None:
+@click.option("--settlers", type=click.IntRange(1, 20_000), help="settlers: how many; 50 unless it is said.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="settlers: how much virtual time; 30 unless it is said.")
+@click.option("--seed", type=click.IntRange(0), help="settlers: of the land and all that befalls it; 1 unless it is said.")
+@click.option("--headless", is_flag=True, default=None, help="settlers: show nothing but how it ends, as where no terminal looks on.")
+def run(*, name: str, log_path: Path | None, mermaid: bool, as_json: bool, **colony: Any) -> None:
     """Play the scenario NAME in virtual time and tell what happens, as it happens.
 
     Exit code 1 if it does not end as it should.
     """
+    given = {option: value for option, value in colony.items() if value is not None}
+    if given and name != colony_view.NAME:
+        msg = f"{', '.join(f'--{option}' for option in given)}: for the scenario {colony_view.NAME} only."
+        raise click.UsageError(msg)
+    if mermaid and name == colony_view.NAME:
+        msg = f"--mermaid is not for the scenario {colony_view.NAME}; tallystick log draws a log."
+        raise click.UsageError(msg)
     if mermaid and as_json:
         msg = "--mermaid and --json exclude each other."
         raise click.UsageError(msg)
@@ -47,6 +61,10 @@ def run(*, name: str, log_path: Path | None, mermaid: bool, as_json: bool) -> No
         msg = f"{log_path} exists already; a scenario begins a log of its own."
         raise click.UsageError(msg)
     logging.getLogger("tallystick").setLevel(logging.ERROR)  # the story tells of failures itself
+    if name == colony_view.NAME:
+        if colony_view.run(colony_view.Life(**given), log_path, as_json=as_json):
+            raise click.exceptions.Exit(1)
+        return
     audience = Drawn() if mermaid else AsJson() if as_json else Told()
     problem = play(SCRIPTS[name], ts.MemoryLog() if log_path is None else ts.SqliteLog(log_path), audience)
     audience.ends(name, problem)
