@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from tallystick.actors.acting import Acting, Cause
 from tallystick.actors.messages import (
@@ -62,8 +63,10 @@ class Settling:
         if record is None or not execution.counts(record, report.attempt):
             self._count_stale("stale_failures", report.context.token, report.attempt)
             return
-        if report.final or not self._retry(record, report.reason):
+        if report.final:
             self._settle(record, report.reason)
+        elif not self._retry(record, report.reason):
+            self._settle(record, structs.replace(report.reason, in_doubt=bool(record.started.actions)))
 
     def advanced(self, report: QueueAdvanced) -> None:
         """Write down that actions are done, so that they are not done again; of an attempt that is current (P4)."""

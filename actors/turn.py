@@ -181,8 +181,9 @@ class TurnInProgress:
         elif isinstance(effect, Settle):
             self.settle(self._own(effect.token), effect.outcome)
         elif isinstance(effect, NeedsPerson):
-            record = self._own(effect.token)
-            self.note(record.token, PersonNeeded(reason=effect.reason))
+            if all(effect.token != begun.context.token for begun in self.begun):
+                self._own(effect.token)
+            self.note(effect.token, PersonNeeded(reason=effect.reason))
         else:
             msg = f"{effect!r} is no effect; yield events, Begin, Settle or NeedsPerson."
             raise EffectError(msg)

@@ -184,6 +184,58 @@ class InvalidPayload(TallystickError):
     """A record was made with values that its own types do not allow; msgspec constructors do not check, so the turn did."""
 
 
+# Sagas.
+
+
+class SagaCompensated(TallystickError):
+    """The saga was not carried out; all that it had done is undone.
+
+    `step` is the one that failed, empty where it was cancelled; `code` and `message` say why.
+    """
+
+    def __init__(self, saga: str, saga_id: str, *, step: str, code: str, message: str) -> None:
+        why = f"its step {step} failed" if step else "it was cancelled"
+        super().__init__(f"{saga} {saga_id!r} was not carried out, and is undone: {why} ({code}{message and f': {message}'}).")
+        self.saga = saga
+        self.saga_id = saga_id
+        self.step = step
+        self.code = code
+        self.message = message
+
+
+class SagaNeedsPerson(TallystickError):
+    """The saga goes on only when somebody has looked: redrive it when the cause is mended, or say that it was put right by hand.
+
+    `steps` are those that are stuck.
+    """
+
+    def __init__(self, saga: str, saga_id: str, *, steps: tuple[str, ...], reason: str) -> None:
+        super().__init__(
+            f"{saga} {saga_id!r} waits for a person: {', '.join(steps)} ({reason}). Redrive it when the cause is mended, "
+            "or with by_hand=True when somebody has undone the step."
+        )
+        self.saga = saga
+        self.saga_id = saga_id
+        self.steps = steps
+
+
+class UnknownSaga(TallystickError):
+    """This system has no such saga, or no instance of it with that id."""
+
+
+class SagaVersionMissing(LogError):
+    """The log has open instances of saga versions that this system was not given: give it those versions until they have ended.
+
+    `instances` are the saga's name, the version and the id of each.
+    """
+
+    def __init__(self, instances: tuple[tuple[str, int, str], ...]) -> None:
+        shown = "".join(f"\n  {saga} version {version}: {saga_id!r}" for saga, version, saga_id in instances[:20])
+        more = f"\n  and {len(instances) - 20} more" if len(instances) > 20 else ""  # noqa: PLR2004 - enough to see which
+        super().__init__(f"The log has open instances of saga versions that this system lacks; give it those, too:{shown}{more}")
+        self.instances = instances
+
+
 # Saves.
 
 

@@ -15,10 +15,14 @@ class Succeeded(Record, Generic[R], tag=True):
 
 
 class Failed(Record, tag=True):
-    """The outside world said no for good, or the retries are used up. `code` is for programs, `message` for people."""
+    """The outside world said no for good, or the retries are used up. `code` is for programs, `message` for people.
+
+    `in_doubt`: its last word was no no, but an error; so it may have done it all the same.
+    """
 
     code: str
     message: str = ""
+    in_doubt: bool = False
 
 
 class Refused(Record, tag=True):
