@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tallystick.actors.counters import Counters
-from tallystick.actors.messages import Context, FinishQueue, Mailbox, ParkedDue, RetryDue, StartQueue, TimeoutDue
+from tallystick.actors.messages import Context, FinishQueue, FinishTogether, Mailbox, ParkedDue, RetryDue, StartQueue, TimeoutDue
 from tallystick.actors.state import OwnerState
 from tallystick.actors.timer import Deadlines
 from tallystick.actors.turn import NO_TAGS, Setting, TurnInProgress
@@ -153,7 +153,13 @@ class Acting:
         gated = list(outputs)
         performed = (begun for begun in turn.begun if begun.started.performs)
         gated.extend(self.start_output(start_queue(begun.context, begun.started, 1, begun.deadline_us)) for begun in performed)
-        gated.extend(self.finish_output(record.token) for record in turn.settled if record.started.performs)
+        finished = [record.token for record in turn.settled if record.started.performs]
+        if len(finished) == 1:
+            gated.append(self.finish_output(finished[0]))
+        elif finished:
+            for token in finished:
+                self._drop_start(token)
+            gated.append(Tell(self.ports.queue, FinishTogether(tuple(finished))))
         return gated
 
     def start_output(self, start: StartQueue) -> Output:

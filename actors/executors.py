@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any
 
@@ -65,7 +66,7 @@ class InlineExecutor:
         try:
             result = self._performer.run(call.action, call)
             if self._is_async:
-                result = asyncio.run(_awaited(result))
+                result = _run(result)
             answer = Answered(call, result)
         except BaseException as error:  # noqa: BLE001 - user code
             answer = answer_to(call, error)
@@ -77,6 +78,16 @@ class InlineExecutor:
 
 async def _awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:
     return await coroutine
+
+
+def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine to its end; where this thread's event loop is the one that drives the system, on a loop in another thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(_awaited(coroutine))
+    with ThreadPoolExecutor(1, "tallystick-inline") as elsewhere:
+        return elsewhere.submit(asyncio.run, _awaited(coroutine)).result()
 
 
 class LoopExecutor:

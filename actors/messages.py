@@ -129,6 +129,12 @@ class FinishQueue(msgspec.Struct, frozen=True, eq=False, gc=False):
     attempt: int | None = None
 
 
+class FinishTogether(NamedTuple):
+    """Nobody waits for any of these tokens any more: none of them is to be served because another one has left."""
+
+    tokens: tuple[Token, ...]
+
+
 class AnswerLater(msgspec.Struct, frozen=True, eq=False, gc=False):
     """The outcome of an action whose performer had said `Later`."""
 

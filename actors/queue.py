@@ -12,6 +12,7 @@ from tallystick.actors.messages import (
     AnswerLater,
     Arbitrate,
     FinishQueue,
+    FinishTogether,
     Mailbox,
     QueueAdvanced,
     QueueCompleted,
@@ -74,6 +75,7 @@ class QueueActor(EngineActor):
             Answered: self._answered,
             StartQueue: self._start,
             FinishQueue: self._finish,
+            FinishTogether: self._finish_together,
             AnswerLater: self._answer_later,
             Tick: self._tick,
             Arbitrate: self._arbitrate,
@@ -127,6 +129,11 @@ class QueueActor(EngineActor):
             line = self._line_of(entry.start)
             failed = finish.attempt is None and entry.reported == "failed"
             self._decided(entry.key, line, leaves(standing, token, line, failed=failed))
+
+    def _finish_together(self, finish: FinishTogether) -> None:
+        """Those whose turn it is not go first, so that it does not become theirs."""
+        for token in sorted(finish.tokens, key=lambda token: token in self._entries and self._entries[token].active):
+            self._finish(FinishQueue(token))
 
     def _line_of(self, start: StartQueue) -> Line:
         return self._ports.lines[start.line] if start.line else OWN_LINE

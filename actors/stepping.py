@@ -30,6 +30,7 @@ def take_step(runtime: Runtime, engine: Engine, delta: timedelta) -> None:
     engine.post_ticks(step)
     runtime.run_before_writing()
     engine.post_turns(step)
+    runtime.run_before_writing()
     runtime.run_until_idle()
     engine.post_arbitration()
     runtime.run_until_idle()

@@ -282,7 +282,7 @@ class TurnInProgress:
             deadline=None if deadline_us is None else from_micros(deadline_us),
             timeout_us=None if begin.timeout is None else timeout_us,
             retry=begin.retry,
-            priority=begin.priority,
+            priority=int(begin.priority),
             origin=begin.origin,
             interruption=begin.interruption,
             if_it_fails=begin.if_it_fails,
