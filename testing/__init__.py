@@ -9,13 +9,16 @@ if TYPE_CHECKING:
     from tallystick.testing.faults import Hit, NeverHit, UnknownFault, check_all_hit, probabilities
     from tallystick.testing.invariants import Invariant, check_invariants
     from tallystick.testing.machine import HypothesisMissing, SystemMachine
+    from tallystick.testing.options import Options, Script
     from tallystick.testing.plugin import OpenSystem
     from tallystick.testing.program import SimulatedProgram, Wish
     from tallystick.testing.providers import FakeProvider
+    from tallystick.testing.recording_disk import RecordingDisk
     from tallystick.testing.shrinking import shrink
     from tallystick.testing.simulated import SimulatedRuntime
-    from tallystick.testing.simulation import Script, Simulation, SimulationResult
+    from tallystick.testing.simulation import Simulation, SimulationResult
     from tallystick.testing.specification import Before, Expected, Happening, given, late_success, settled, timed_out
+    from tallystick.testing.storage import Storage
     from tallystick.testing.story import diagram, told
     from tallystick.testing.violations import InvariantViolation
 else:
@@ -52,11 +55,14 @@ __all__ = [
     "InvariantViolation",
     "NeverHit",
     "OpenSystem",
+    "Options",
+    "RecordingDisk",
     "Script",
     "SimulatedProgram",
     "SimulatedRuntime",
     "Simulation",
     "SimulationResult",
+    "Storage",
     "SystemMachine",
     "UnknownFault",
     "Wish",
@@ -77,13 +83,16 @@ _ROOMS = {
     "faults": "Hit NeverHit UnknownFault check_all_hit probabilities",
     "invariants": "Invariant check_invariants",
     "machine": "HypothesisMissing SystemMachine",
+    "options": "Options Script",
     "plugin": "OpenSystem",
     "program": "SimulatedProgram Wish",
     "providers": "FakeProvider",
+    "recording_disk": "RecordingDisk",
     "shrinking": "shrink",
     "simulated": "SimulatedRuntime",
-    "simulation": "Script Simulation SimulationResult",
+    "simulation": "Simulation SimulationResult",
     "specification": "Before Expected Happening given late_success settled timed_out",
+    "storage": "Storage",
     "story": "diagram told",
     "violations": "InvariantViolation",
 }

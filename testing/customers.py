@@ -55,6 +55,15 @@ class Customers:
         """The keys of the commands that were answered."""
         return [key for number in self.answers if (key := self._wishes[number].key) is not None]
 
+    def check_all_told(self) -> None:
+        """A system that has given up has told everybody what became of their command.
+
+        Raises:
+            InvariantViolation: P18.
+        """
+        if self._asked:
+            raise InvariantViolation("P18", f"nobody was told what became of {self._wishes[min(self._asked)]}")
+
     # Processes come and go.
 
     def meet(self, system: System, runtime: SimulatedRuntime) -> None:

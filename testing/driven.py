@@ -12,9 +12,11 @@ from tallystick.domain.command import Command
 from tallystick.domain.envelope import MICROSECOND
 from tallystick.testing.chance import Chance
 from tallystick.testing.customers import Customers
-from tallystick.testing.faults import Hit, Injector
+from tallystick.testing.faults import TAKE_MEMORY, Hit, Injector, LogKind, possible, probabilities
+from tallystick.testing.options import Faults, Script, log_for
+from tallystick.testing.processes import Process
 from tallystick.testing.program import SimulatedProgram, Wish
-from tallystick.testing.simulation import Script, Simulation
+from tallystick.testing.simulation import Simulation
 from tallystick.testing.world import ProcessDied, World
 
 NOTHING_DRAWN: Final = Script(frozenset(), ())
@@ -81,17 +83,21 @@ class Asking(Customers):
 
 
 class DrivenSimulation(Simulation):
-    """Runs a program as it is told to. The program's own wishes are left out.
+    """Runs a program as it is told to. The program's own wishes are left out. `faults` are those that may be armed.
 
     Raises, from whatever method:
         InvariantViolation: something does not hold.
     """
 
-    def __init__(self, program: Callable[[Chance], SimulatedProgram]) -> None:
-        super().__init__(program, faults="none", minutes=0, script=NOTHING_DRAWN, tells=True)
-        self._faults = self._world.faults = ArmedFaults(self._world.chance)
-        self._asking = self._customers = Asking(self._world)
+    def __init__(self, program: Callable[[Chance], SimulatedProgram], faults: Faults = "none") -> None:
         self._turns = ChosenTurns()
+        enabled = probabilities(faults)
+        log: LogKind = "sqlite" if log_for(enabled, Chance(0)) == "sqlite" and not TAKE_MEMORY & enabled.keys() else "memory"
+        self.kinds: Sequence[str] = tuple(possible(enabled, log))
+        """The faults that may be armed: on the log that it runs on not all can happen."""
+        super().__init__(program, faults="none", minutes=0, script=NOTHING_DRAWN, tells=True, strategy=self._turns, log=log)
+        self._faults = self._world.faults = ArmedFaults(self._world.chance)
+        self._asking = self._customers = self._processes.customers = Asking(self._world)
         self._draw = lambda: 1.0  # nothing happens by the way
 
     @property
@@ -102,7 +108,8 @@ class DrivenSimulation(Simulation):
     @property
     def system(self) -> System | None:
         """The running system; None while no process runs."""
-        return self._system
+        present = self._processes.present
+        return None if present is None else present.system
 
     @property
     def answers(self) -> dict[int, tuple[str, Any]]:
@@ -122,7 +129,7 @@ class DrivenSimulation(Simulation):
         """Let a fault happen at its next opportunity, if it is one; what can happen between two turns happens now."""
         if kind is not None:
             self._faults.arm(kind)
-            self._alive(lambda: self._runtime is None or self._faults_between_turns(self._runtime))
+            self._alive(lambda process: self._faults_between_turns(process.runtime))
 
     def take_turns(self, choices: Iterable[int]) -> None:
         """Let as many of those who can go on take one turn each, chosen by number; no time passes."""
@@ -146,34 +153,35 @@ class DrivenSimulation(Simulation):
 
     def look(self) -> None:
         """Raise what was found amiss: after each turn what it touched is checked, and everything when a log is opened or has ended."""
-        violation = self._asking.violation if self._watcher is None else self._watcher.violation or self._asking.violation
+        present = self._processes.present
+        violation = self._asking.violation if present is None else present.watcher.violation or self._asking.violation
         if violation is not None:
             raise violation
 
-    def _alive(self, deed: Callable[[], bool]) -> bool:
+    def end(self) -> None:
+        """Leave nothing behind; it cannot go on after that."""
+        self._processes.end()
+
+    def _alive(self, deed: Callable[[Process], bool]) -> bool:
         """Do it in a process that runs; whether there is more to do. A process that dies of it is followed by another one."""
+        processes = self._processes
         try:
-            if self._system is None:
-                self._open()
-            return self._system is None or deed()
+            if processes.present is None:
+                processes.open()
+            return processes.present is None or deed(processes.present)
         except ProcessDied:
-            self._forget_process()
+            processes.forget()
             return True
 
     def _jump(self, limit_us: int) -> bool:
-        return self._runtime is not None and self._runtime.jump(limit_us)
+        present = self._processes.present
+        return present is not None and present.runtime.jump(limit_us)
 
-    def _take_turn(self) -> bool:
-        system, runtime, _ = self._present()
-        if not self._faults_between_turns(runtime):
+    def _take_turn(self, process: Process) -> bool:
+        if not self._faults_between_turns(process.runtime):
             return True
-        more = runtime.step()
+        more = process.runtime.step()
         self.look()
         if self._customers.turned_away:
-            self._has_failed(system)
+            self._processes.has_given_up()
         return more
-
-    def _open(self) -> None:
-        super()._open()
-        if self._runtime is not None:
-            self._runtime._strategy = self._turns  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - its own strategies are drawn

@@ -7,7 +7,7 @@ from which other faults were left out.
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from tallystick.actors.recovery import PATHS
 from tallystick.actors.system import System
@@ -29,6 +29,20 @@ KINDS: Final[Mapping[str, float]] = {
     "failed_commit.written": 0.01,  # it is there, and was reported as failed
     "disk_full": 0.004,  # and stays so for a while
     "slow_commit": 0.03,
+    "io_error.write": 0.0012,  # of SQLite's files; once, or for a while
+    "io_error.sync": 0.003,  # what it should have made durable is lost
+    # The machine: what was not synced is gone, or not, in pieces of a sector.
+    "power_loss.step": 0.0025,  # between two turns
+    "power_loss.commit": 0.012,  # in the middle of writing a batch
+    "power_loss.recovery": 0.02,  # while a log is opened, or written for the first time since
+    "torn_tail": 0.012,  # of all that was written the last piece is torn
+    # Snapshots, once they are kept.
+    "damaged_snapshot.flipped": 0.06,
+    "damaged_snapshot.vanished": 0.06,
+    "damaged_snapshot.older": 0.2,  # than it says
+    # Other processes on the same log.
+    "rival": 0.0012,  # one more tries to open it
+    "paused_writer": 0.004,  # this one stands still while another one takes it over, and then writes
     # Time: the wall clock is elsewhere when the log is opened again.
     "clock_jump.forward": 0.0004,
     "clock_jump.back": 0.0004,
@@ -42,6 +56,7 @@ KINDS: Final[Mapping[str, float]] = {
     "hung": 0.04,
     "failing": 0.1,
     "failing_after_effect": 0.06,
+    "probe_unknown": 0.0015,  # the process dies, and then nobody can tell whether its calls had their effects
     # Handlers.
     "raising": 0.01,
     "poison": 0.004,  # for ever, until it is mended
@@ -49,6 +64,15 @@ KINDS: Final[Mapping[str, float]] = {
     "flood": 0.005,  # whenever nothing is left to do at the moment
 }
 """Every kind, and how likely it is at each opportunity unless said otherwise. A group is what stands before the dot."""
+
+TAKE_SQLITE: Final = frozenset(
+    kind for kind in KINDS if kind.partition(".")[0] in ("io_error", "power_loss", "torn_tail", "rival") or kind == "damaged_snapshot.older"
+)
+"""What can only happen to a log in files, on a disk, with a lock."""
+TAKE_MEMORY: Final = frozenset(kind for kind in KINDS if kind.startswith("failed_commit."))
+"""What stands for the errors of a disk where there is none."""
+
+LogKind = Literal["memory", "sqlite"]
 
 FAR: Final = 1_000_000
 """How many opportunities are passed over at once where none of them ever brings a fault."""
@@ -91,6 +115,12 @@ def probabilities(faults: str | Iterable[str] | Mapping[str, float]) -> dict[str
         for kind in kinds:
             enabled[kind] = KINDS[kind] if probability is None else probability
     return enabled
+
+
+def possible(enabled: Mapping[str, float], log: LogKind) -> dict[str, float]:
+    """Those that can happen to such a log."""
+    others = TAKE_SQLITE if log == "memory" else TAKE_MEMORY
+    return {kind: probability for kind, probability in enabled.items() if kind not in others}
 
 
 class Injector:
@@ -168,11 +198,8 @@ class Injector:
         self._next[kind] = asked + 1 + int(math.log(1.0 - draw) / math.log(1.0 - probability))
 
 
-RECOVERY_PATHS: Final = tuple(path for path in PATHS if path != "left_to_person")
-"""The ways that a recovery may take, but for the one that needs a person, whom no simulation has.
-
-Runs over some hundreds of seeds with all faults must have taken each.
-"""
+RECOVERY_PATHS: Final = PATHS
+"""The ways that a recovery may take. Runs over some hundreds of seeds with all faults must have taken each."""
 
 
 def check_all_hit(enabled: Iterable[str], counts: Mapping[str, int]) -> None:

@@ -21,6 +21,7 @@ from tallystick.testing.violations import InvariantViolation
 
 EVERYTHING_EVERY_TURNS = 1000
 EXPECTED_FAILURES = ("LogPoisoned", "ProcessDied")
+FENCED = "Fenced"
 
 
 class Invariant(Protocol):
@@ -139,15 +140,8 @@ class Watcher:
         if journal is None or system.health().status != "running":
             return
         durable = list(system.events())
-        survived = self._disk.survived(known.openings)
-        for before, after in zip(known.records[:survived], durable, strict=False):
-            if (before.payload, before.event_type, before.token) != (after.payload, after.event_type, after.token):
-                raise InvariantViolation("S5", "after a crash another record stands there than was appended", position=before.position)
-        if survived < len(known.records) and survived not in known.ends:
-            raise InvariantViolation("S5", f"only a part of the append around position {survived} has survived", position=survived)
-        if len(durable) < survived:
-            raise InvariantViolation("S4", f"the log ends at {len(durable)}, but was durable up to {survived}", position=survived)
-        self._openings = len(self._disk.opened_at)
+        self._check_survival(known, durable)
+        self._openings = len(self._disk.openings)
         self._journal, self.model, self._own = journal, LogModel(rules_of(system)), self._invariants()
         for recorded in durable:
             self._take(self.model, recorded, None)
@@ -155,9 +149,26 @@ class Watcher:
         self._catch_up(self.model, journal)
         self._live(self.model)
 
+    def _check_survival(self, known: Known, durable: Sequence[Recorded]) -> None:
+        """All that was acknowledged is there (S4); it is what was appended, and no append is there in part (S5)."""
+        openings = self._disk.openings[known.openings :]
+        survived = openings[0].position if openings else self._disk.position
+        for opening in openings:
+            if opening.position < opening.acknowledged:
+                text = f"the log ends at {opening.position}, but was acknowledged up to {opening.acknowledged}"
+                raise InvariantViolation("S4", text, position=opening.position + 1)
+        for before, after in zip(known.records[:survived], durable, strict=False):
+            if (before.payload, before.event_type, before.token) != (after.payload, after.event_type, after.token):
+                raise InvariantViolation("S5", "after a crash another record stands there than was appended", position=before.position)
+        if survived < len(known.records) and survived not in known.ends:
+            raise InvariantViolation("S5", f"only a part of the append around position {survived} has survived", position=survived)
+        if len(durable) < survived:
+            raise InvariantViolation("S4", f"the log ends at {len(durable)}, but was durable up to {survived}", position=survived)
+
     def _check_failure(self, system: System) -> None:
         health = system.health()
-        if health.last_failure and not any(name in health.last_failure for name in EXPECTED_FAILURES):
+        expected = (*EXPECTED_FAILURES, FENCED) if self._disk.fenced else EXPECTED_FAILURES
+        if health.last_failure and not any(name in health.last_failure for name in expected):
             raise InvariantViolation("P14", f"the engine failed by itself: {health.last_failure}")
 
     # Turns.

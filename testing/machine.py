@@ -10,7 +10,6 @@ from tallystick.actors.system import System
 from tallystick.domain.command import Command
 from tallystick.domain.errors import TallystickError
 from tallystick.testing.driven import DrivenSimulation
-from tallystick.testing.faults import probabilities
 from tallystick.testing.program import SimulatedProgram
 from tallystick.testing.story import told
 from tallystick.testing.violations import InvariantViolation
@@ -51,8 +50,8 @@ class SystemMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._handled_around = sys.exc_info()[1]
-        self.fault_kinds: Sequence[str] = tuple(probabilities(self.faults))
-        self._simulation = DrivenSimulation(type(self).simulates)
+        self._simulation = DrivenSimulation(type(self).simulates, self.faults)
+        self.fault_kinds: Sequence[str] = self._simulation.kinds
         self._logger = logging.getLogger("tallystick")
         self._level = self._logger.level
         self._logger.setLevel(logging.CRITICAL + 1)  # it would warn of what is done to it on purpose
@@ -114,6 +113,7 @@ class SystemMachine(RuleBasedStateMachine):
             if sys.exc_info()[1] is self._handled_around:  # no step has raised
                 self._told(self._simulation.check)
         finally:
+            self._simulation.end()
             self._logger.setLevel(self._level)
 
     def _told(self, deed: Callable[[], R]) -> R:

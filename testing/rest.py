@@ -52,13 +52,17 @@ def _waiting(system: System, runtime: SimulatedRuntime, customers: Customers) ->
 
 
 def check_the_end(system: System, customers: Customers, model: LogModel | None) -> None:
-    """After mending and redriving nothing is left, and whatever was answered is in the log.
+    """After mending, redriving and settling by hand nothing is left, and whatever was answered is in the log.
 
     Raises:
-        InvariantViolation: S4, S5 or S13.
+        InvariantViolation: L1, S4, S5 or S13.
     """
     if model is None:
         return
+    for owner, executions in model.open.items():
+        for token, execution in executions.items():
+            if execution["status"] == "person":
+                raise InvariantViolation("L1", f"{owner}'s {execution['type']} waits for a person, who has settled all", token=token)
     for owner, parked in model.parked.items():
         if parked:
             raise InvariantViolation("S13", f"{owner} still has {sorted(parked)}, though mended and redriven")

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from tallystick.testing.faults import Hit
-from tallystick.testing.simulation import Script, SimulationResult
+from tallystick.testing.options import Script
+from tallystick.testing.simulation import SimulationResult
 
 TRIES_LIMIT: Final = 300
 

@@ -18,7 +18,7 @@ from tallystick.domain.envelope import from_micros
 from tallystick.testing.chance import Chance
 from tallystick.testing.faults import Injector
 from tallystick.testing.outside import Outside, Performed, Process
-from tallystick.testing.strategies import Name, strategy_named
+from tallystick.testing.strategies import Name, Strategy, strategy_named
 from tallystick.testing.world import MINUTE, NEVER, SECOND, ProcessDied, World, WorldClock
 
 R = TypeVar("R")
@@ -32,7 +32,8 @@ class SimulatedRuntime(SteppedRuntime):
 
     The seed chooses who takes its next message, so also when the writer commits, and how long performers take. Waiting for a reply lets
     virtual time pass, from one thing that is to happen to the next; running (`step`, `run_until_idle`) lets none pass. With `strategy`
-    "priorities" actors are starved for as long as it takes, but for `change_points` moments (PCT); with "uniform" each is as likely.
+    "priorities" actors are starved for as long as it takes, but for `change_points` moments (PCT); with "uniform" each is as likely; with
+    a strategy of your own it is as that one says.
     Not thread-safe.
     """
 
@@ -40,7 +41,7 @@ class SimulatedRuntime(SteppedRuntime):
         self,
         seed: int = 0,
         *,
-        strategy: Name = "uniform",
+        strategy: Name | Strategy = "uniform",
         change_points: int = 3,
         world: World | None = None,
         outside: Outside | None = None,
@@ -51,7 +52,8 @@ class SimulatedRuntime(SteppedRuntime):
         self.world_clock = WorldClock(self.world)
         super().__init__(self.world_clock, seed=seed)
         self._outside = outside or Outside(self.world)
-        self._strategy = strategy_named(strategy, Chance(f"{seed}/{self.world.process}"), change_points)
+        drawn = Chance(f"{seed}/{self.world.process}")
+        self._strategy = strategy_named(strategy, drawn, change_points) if isinstance(strategy, str) else strategy
         self._waiting: list[Inbox] = []
         self._inside: EngineActor | None = None
         self._process = self.world.process

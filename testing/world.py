@@ -101,7 +101,8 @@ class World:
             ProcessDied: always, so that it does nothing further.
         """
         self.alive = False
-        self.tell("fault", "Fault", "Fault", f"crash ({kind.partition('.')[2]})")
+        what, _, where = kind.replace("_", " ").partition(".")
+        self.tell("fault", "Fault", "Fault", f"{what} ({where})" if where else what)
         raise ProcessDied(kind)
 
     def may_die(self, kind: str) -> None:

@@ -20,6 +20,7 @@ import uuid_utils
 from tallystick.actors import clock
 from tallystick.scenarios.tiny_store.simulated import SimulatedStore
 from tallystick.testing import Simulation
+from tallystick.testing.faults import LogKind
 from tests.testing.shops import SimulatedWorkshop
 
 TIME = ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep")
@@ -74,9 +75,10 @@ def tripwires() -> Generator[list[str]]:
 
 @pytest.mark.parametrize("program", [SimulatedStore, SimulatedWorkshop])
 @pytest.mark.parametrize("faults", ["none", "all"])
-def test_a_simulated_run_touches_no_real_time_chance_id_or_thread(program: type[Any], faults: str) -> None:
+@pytest.mark.parametrize("log", ["memory", "sqlite"])
+def test_a_simulated_run_touches_no_real_time_chance_id_or_thread(program: type[Any], faults: str, log: LogKind) -> None:
     with tripwires() as touched:
-        results = [Simulation(program, seed, faults=faults).run() for seed in range(1, 9)]
+        results = [Simulation(program, seed, faults=faults, log=log).run() for seed in range(1, 9)]
     assert touched == []
     assert [result.violation for result in results] == [None] * 8
 
