@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tallystick.actors.runtimes.dispatcher import DispatcherRuntime
     from tallystick.actors.runtimes.stepped import SteppedRuntime
     from tallystick.actors.runtimes.threads import ThreadsRuntime
+    from tallystick.actors.sagas import SagaHandle, SagaStatus
     from tallystick.actors.supervision import Health, RestartPolicy
     from tallystick.actors.system import DeadLetter, OpenExecution, System
     from tallystick.domain.action import Action, Call, Done, Later, NotDone, Performer, Probe, Running, Ticker, Unknown
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
         Overloaded,
         PositionConflict,
         Rejected,
+        SagaCompensated,
+        SagaNeedsPerson,
+        SagaVersionMissing,
         SnapshotError,
         StepFailed,
         TallystickError,
@@ -45,6 +49,7 @@ if TYPE_CHECKING:
         UnknownCommand,
         UnknownEventType,
         UnknownEventVersion,
+        UnknownSaga,
         UnreadableEvent,
         VersionConflict,
     )
@@ -57,6 +62,8 @@ if TYPE_CHECKING:
     from tallystick.domain.rate import Rate
     from tallystick.domain.record import Record
     from tallystick.domain.retry import ExponentialBackoff, FixedDelay, LinearBackoff, RetryPolicy
+    from tallystick.domain.saga import Results, Saga, SagaStep, step, sub_saga
+    from tallystick.domain.saga_composition import saga_modules
     from tallystick.domain.step import Step
     from tallystick.domain.token import Token
     from tallystick.store.log import EventLog, Query
@@ -146,8 +153,16 @@ __all__ = [
     "Rejected",
     "Resident",
     "RestartPolicy",
+    "Results",
     "RetryPolicy",
     "Running",
+    "Saga",
+    "SagaCompensated",
+    "SagaHandle",
+    "SagaNeedsPerson",
+    "SagaStatus",
+    "SagaStep",
+    "SagaVersionMissing",
     "SeededIdentity",
     "Settle",
     "SnapshotError",
@@ -170,12 +185,16 @@ __all__ = [
     "UnknownCommand",
     "UnknownEventType",
     "UnknownEventVersion",
+    "UnknownSaga",
     "UnreadableEvent",
     "VersionConflict",
     "each_step",
     "folds",
     "handles",
     "reacts_to",
+    "saga_modules",
+    "step",
+    "sub_saga",
 ]
 
 _ROOMS = {
@@ -184,6 +203,7 @@ _ROOMS = {
     "actors.runtimes.dispatcher": "DispatcherRuntime",
     "actors.runtimes.stepped": "SteppedRuntime",
     "actors.runtimes.threads": "ThreadsRuntime",
+    "actors.sagas": "SagaHandle SagaStatus",
     "actors.supervision": "Health RestartPolicy",
     "actors.system": "DeadLetter OpenExecution System",
     "domain.action": "Action Call Done Later NotDone Performer Probe Running Ticker Unknown",
@@ -192,9 +212,9 @@ _ROOMS = {
     "domain.envelope": "Recorded",
     "domain.errors": (
         "AlreadySettled CommitUnknown DefinitionError EffectError Fenced IdempotencyConflict InvalidPayload LogCorrupt LogError "
-        "LogLocked LogPoisoned LogVersionError MalformedPayload NotAccepted NotCommitted NotStepped Overloaded PositionConflict Rejected "
-        "SnapshotError StepFailed TallystickError TimedOutWaiting UnknownCommand UnknownEventType UnknownEventVersion UnreadableEvent "
-        "VersionConflict"
+        "LogLocked LogPoisoned LogVersionError MalformedPayload NotAccepted NotCommitted NotStepped Overloaded PositionConflict "
+        "Rejected SagaCompensated SagaNeedsPerson SagaVersionMissing SnapshotError StepFailed TallystickError TimedOutWaiting "
+        "UnknownCommand UnknownEventType UnknownEventVersion UnknownSaga UnreadableEvent VersionConflict"
     ),
     "domain.event": "Aggregate Event Resident",
     "domain.execution": "Execution",
@@ -205,6 +225,8 @@ _ROOMS = {
     "domain.rate": "Rate",
     "domain.record": "Record",
     "domain.retry": "ExponentialBackoff FixedDelay LinearBackoff RetryPolicy",
+    "domain.saga": "Results Saga SagaStep step sub_saga",
+    "domain.saga_composition": "saga_modules",
     "domain.step": "Step",
     "domain.token": "Token",
     "store.log": "EventLog Query",

@@ -68,6 +68,22 @@ def ownership(behaviours: Sequence[Behaviour]) -> Mapping[str, frozenset[str]]:
     return {name: frozenset(types) for name, types in owned.items()}
 
 
+def command_owners(behaviours: Sequence[Behaviour]) -> dict[type[Any], str]:
+    """Which module handles each command.
+
+    Raises:
+        DefinitionError: two do.
+    """
+    owners: dict[type[Any], str] = {}
+    for behaviour in behaviours:
+        for command in behaviour.commands:
+            other = owners.setdefault(command, behaviour.name)
+            if other != behaviour.name:
+                msg = f"{command.__name__} is handled by {other} and by {behaviour.name}; one module handles a command."
+                raise DefinitionError(msg)
+    return owners
+
+
 class Engine:
     """The actors of one generation, made but not yet running."""
 

@@ -11,6 +11,7 @@ from tallystick.actors.engine import Engine
 from tallystick.actors.messages import QueueCompleted
 from tallystick.actors.owner import LANE_BATCH, OwnerActor
 from tallystick.actors.probing import Doubt, Verdict, probe_all
+from tallystick.actors.sagas import check_versions
 from tallystick.actors.saved_queues import SavedQueues
 from tallystick.actors.snapshots import restore
 from tallystick.actors.telling import note, warn
@@ -54,10 +55,13 @@ def recover(engine: Engine, queues: SavedQueues | None = None) -> Recovered:
 
     Raises:
         UnknownEventType, UnknownEventVersion, MalformedPayload: the log holds what this program cannot read.
+        SagaVersionMissing: it has open sagas of versions that this program lacks.
         LogError: the log failed, or belongs to modules that this system does not have.
     """
     end = engine.journal.tail
     records = fold(engine)
+    for owner in engine.owners.values():
+        check_versions(engine.behaviour(owner.name).module, owner.state.open.values())
     if queues is not None:
         engine.queue.restore(queues)
     for owner in engine.owners.values():

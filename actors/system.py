@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar, cast
 
 from tallystick.actors.admission import Admission, Limits, WhenFull
+from tallystick.actors.asking import with_sagas
 from tallystick.actors.composition import check_stepped, lines_by_name
 from tallystick.actors.counters import Counters
-from tallystick.actors.engine import Program, ownership
+from tallystick.actors.engine import Program, command_owners, ownership
 from tallystick.actors.lifecycle import Lifecycle
 from tallystick.actors.messages import Ask, Discard, Inspect, Inspected, Redrive, SettleByHand, SettleFromOutside
 from tallystick.actors.owner import OwnerActor
@@ -21,6 +22,7 @@ from tallystick.actors.reading import following, last_of, matching
 from tallystick.actors.replies import HostReply, Resolver
 from tallystick.actors.runtimes.dispatcher import DispatcherRuntime
 from tallystick.actors.runtimes.runtime import Runtime
+from tallystick.actors.sagas import Sagas, StartsSagas
 from tallystick.actors.state import folded
 from tallystick.actors.stepping import take_step
 from tallystick.actors.supervision import Health, OwnerHealth, RestartPolicy
@@ -37,6 +39,7 @@ from tallystick.domain.module import Module
 from tallystick.domain.outcome import Cancelled, Failed
 from tallystick.domain.parking import Source
 from tallystick.domain.protocol import EXECUTION
+from tallystick.domain.saga import Saga
 from tallystick.domain.token import Token
 from tallystick.store.codec import Codec
 from tallystick.store.log import EventLog, Query
@@ -67,8 +70,8 @@ class DeadLetter(NamedTuple):
     role: str
 
 
-class System:
-    """Modules, performers and a log, running.
+class System(StartsSagas):
+    """Modules, sagas, performers and a log, running.
 
     A context manager, for `with` and `async with`: entering opens the log and recovers, leaving stops cleanly. All methods may be called
     from any thread (in the stepped runtime: from the one that drives it).
@@ -78,6 +81,7 @@ class System:
         self,
         modules: Sequence[Module] = (),
         *,
+        sagas: Sequence[Saga[Any, Any]] = (),
         performers: Sequence[Performer] = (),
         lines: Sequence[Line] = (),
         log: str | PathLike[str] | EventLog | None = None,
@@ -90,6 +94,7 @@ class System:
         Raises:
             DefinitionError: modules, events, lines, performers and runtime do not fit together; the message names them and the mend.
         """
+        modules, performers = with_sagas(modules, sagas, performers)
         behaviours = [Behaviour(module) for module in modules]
         self._runtime: Runtime = runtime if runtime is not None else DispatcherRuntime()
         self._pool = PerformerPool(performers, self._runtime.executor)
@@ -102,13 +107,8 @@ class System:
         self._admission = Admission(limits or Limits())
         self._life = Lifecycle(program, _opened_log(log), self._admission, restarts or RestartPolicy())
         self._resolver = Resolver()
-        self._handler_of: dict[type[Any], str] = {}
-        for behaviour in behaviours:
-            for command in behaviour.commands:
-                other = self._handler_of.setdefault(command, behaviour.name)
-                if other != behaviour.name:
-                    msg = f"{command.__name__} is handled by {other} and by {behaviour.name}; one module handles a command."
-                    raise DefinitionError(msg)
+        self._sagas = Sagas(self, modules, self._runtime)
+        self._handler_of = command_owners(behaviours)
 
     # Life.
 

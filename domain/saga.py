@@ -30,7 +30,7 @@ class Results:
     def __init__(self, by_step: dict[str, Any]) -> None:
         self._by_step = by_step
 
-    def __getitem__(self, step: "Step[Any, T]") -> T:
+    def __getitem__(self, step: "SagaStep[Any, T]") -> T:
         """A step's result.
 
         Raises:
@@ -43,7 +43,7 @@ class Results:
         return result
 
 
-class Step(Generic[In, R]):
+class SagaStep(Generic[In, R]):
     """One step of a saga: what `@ts.step` makes of a method. `R` is the result of its action."""
 
     name = ""
@@ -54,7 +54,7 @@ class Step(Generic[In, R]):
         act: Callable[..., Any],
         *,
         patience: Patience,
-        after: "Sequence[Step[Any, Any]] | None",
+        after: "Sequence[SagaStep[Any, Any]] | None",
         pivot: bool,
         in_doubt: InDoubt,
     ) -> None:
@@ -115,7 +115,7 @@ class Step(Generic[In, R]):
 class UndoMaker(Generic[In, R]):
     """`@hotel.undone_by(…)`: gives a step its compensation."""
 
-    def __init__(self, step: Step[In, R]) -> None:
+    def __init__(self, step: SagaStep[In, R]) -> None:
         self._step = step
 
     def __call__(self, fn: Callable[[M, In, R], Action[Any]], /) -> Callable[[M, In, R], Action[Any]]:
@@ -130,19 +130,19 @@ class UndoMaker(Generic[In, R]):
 class StepMaker:
     """`@ts.step(…)`: makes a step of a method."""
 
-    def __init__(self, patience: Patience, after: Sequence[Step[Any, Any]] | None, *, pivot: bool, in_doubt: InDoubt) -> None:
+    def __init__(self, patience: Patience, after: Sequence[SagaStep[Any, Any]] | None, *, pivot: bool, in_doubt: InDoubt) -> None:
         self._patience = patience
         self._after = after
         self._pivot = pivot
         self._in_doubt: InDoubt = in_doubt
 
-    def __call__(self, fn: Callable[[M, In, Results], Action[R]], /) -> Step[In, R]:
+    def __call__(self, fn: Callable[[M, In, Results], Action[R]], /) -> SagaStep[In, R]:
         """The step."""
-        return Step(fn, patience=self._patience, after=self._after, pivot=self._pivot, in_doubt=self._in_doubt)
+        return SagaStep(fn, patience=self._patience, after=self._after, pivot=self._pivot, in_doubt=self._in_doubt)
 
 
 @overload
-def step(fn: Callable[[M, In, Results], Action[R]], /) -> Step[In, R]: ...
+def step(fn: Callable[[M, In, Results], Action[R]], /) -> SagaStep[In, R]: ...
 
 
 @overload
@@ -150,7 +150,7 @@ def step(
     *,
     timeout: timedelta | None = STEP_TIMEOUT,
     retry: AnyRetry | None = STEP_RETRY,
-    after: Sequence[Step[Any, Any]] | None = None,
+    after: Sequence[SagaStep[Any, Any]] | None = None,
     pivot: bool = False,
     in_doubt: InDoubt = "undo",
 ) -> StepMaker: ...
@@ -162,7 +162,7 @@ def step(
     *,
     timeout: timedelta | None = STEP_TIMEOUT,
     retry: AnyRetry | None = STEP_RETRY,
-    after: Sequence[Step[Any, Any]] | None = None,
+    after: Sequence[SagaStep[Any, Any]] | None = None,
     pivot: bool = False,
     in_doubt: InDoubt = "undo",
 ) -> Any:
@@ -182,20 +182,20 @@ def step(
 class SubSagaMaker(Generic[ChildIn, R]):
     """`@ts.sub_saga(…)`: makes a step of a method that says what another saga is given."""
 
-    def __init__(self, child: "type[Saga[ChildIn, R]]", after: Sequence[Step[Any, Any]] | None, *, pivot: bool) -> None:
+    def __init__(self, child: "type[Saga[ChildIn, R]]", after: Sequence[SagaStep[Any, Any]] | None, *, pivot: bool) -> None:
         self._child = child
         self._after = after
         self._pivot = pivot
 
-    def __call__(self, fn: Callable[[M, In, Results], ChildIn], /) -> Step[In, R]:
+    def __call__(self, fn: Callable[[M, In, Results], ChildIn], /) -> SagaStep[In, R]:
         """The step."""
-        made: Step[In, R] = Step(fn, patience=Patience(None, None), after=self._after, pivot=self._pivot, in_doubt="undo")
+        made: SagaStep[In, R] = SagaStep(fn, patience=Patience(None, None), after=self._after, pivot=self._pivot, in_doubt="undo")
         made.child = self._child
         return made
 
 
 def sub_saga(
-    child: "type[Saga[ChildIn, R]]", /, *, after: Sequence[Step[Any, Any]] | None = None, pivot: bool = False
+    child: "type[Saga[ChildIn, R]]", /, *, after: Sequence[SagaStep[Any, Any]] | None = None, pivot: bool = False
 ) -> SubSagaMaker[ChildIn, R]:
     """Mark the method `(self, given, done) -> input` of a step that is another saga; its result is that saga's.
 

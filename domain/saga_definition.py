@@ -7,7 +7,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from tallystick.domain.action import Action
 from tallystick.domain.errors import DefinitionError
 from tallystick.domain.record import type_argument
-from tallystick.domain.saga import Saga, Step
+from tallystick.domain.saga import Saga, SagaStep
 from tallystick.domain.saga_plan import SagaPlan, StepPlan
 from tallystick.domain.saga_types import camel, type_arguments
 
@@ -49,8 +49,8 @@ def _step_plans(saga: type[Saga[Any, Any]]) -> Iterator[StepPlan]:
     """In order of definition, those of base classes first; a subclass's step takes its base's place."""
     names: dict[str, None] = {}
     for ancestor in reversed(saga.__mro__):
-        names.update(dict.fromkeys(name for name, value in vars(ancestor).items() if isinstance(value, Step)))
-    found = [step for name in names if isinstance(step := getattr(saga, name), Step)]
+        names.update(dict.fromkeys(name for name, value in vars(ancestor).items() if isinstance(value, SagaStep)))
+    found = [step for name in names if isinstance(step := getattr(saga, name), SagaStep)]
     places = {step.name: place for place, step in enumerate(found)}
     for place, step in enumerate(found):
         after = tuple(range(place))[-1:] if step.after is None else tuple(_place(saga, step, each, places) for each in step.after)
@@ -72,7 +72,7 @@ def _step_plans(saga: type[Saga[Any, Any]]) -> Iterator[StepPlan]:
         )
 
 
-def _place(saga: type[Any], step: Step[Any, Any], after: Step[Any, Any], places: dict[str, int]) -> int:
+def _place(saga: type[Any], step: SagaStep[Any, Any], after: SagaStep[Any, Any], places: dict[str, int]) -> int:
     place = places.get(after.name)
     if place is None or place >= places[step.name]:
         msg = f"{saga.__name__}.{step.name} is after {after.name or after!r}, which is no step that is defined before it."
@@ -80,7 +80,7 @@ def _place(saga: type[Any], step: Step[Any, Any], after: Step[Any, Any], places:
     return place
 
 
-def _result_of(saga: type[Any], step: Step[Any, Any]) -> tuple[Any, tuple[type[Any], ...]]:
+def _result_of(saga: type[Any], step: SagaStep[Any, Any]) -> tuple[Any, tuple[type[Any], ...]]:
     """What a step's action, or other saga, results in, and which actions these are; read off the method's annotation."""
     if step.child is not None:
         return type_arguments(step.child)[1], ()
