@@ -337,10 +337,10 @@ class QueueActor(EngineActor):
 
     def _go_on(self, _message: GoOn) -> None:
         """Make the calls that were out again; what takes ticks, waits for a rate or for an answer from outside does so still."""
-        for entry in list(self._entries.values()):
-            token = entry.start.context.token
-            if entry.active and entry.ticker is None and not self._rates.waits(type(entry.action), token):
-                self._perform(entry)
+        for token, entry in list(self._entries.items()):
+            idle = not entry.active or entry.reported or entry.later or self._ticking.takes(entry.action)
+            if not idle and not self.draining and not self._rates.waits(type(entry.action), token):
+                entry.call = self._pool.call(entry.running_call())  # its rate has let it through before
         self._set_alarm()
 
     def holds(self, token: Token) -> bool:
