@@ -118,9 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.json:
         print(msgspec.json.encode(figures).decode())
     else:
-        print(
-            f"{options.settlers:,} settlers, {options.minutes:g} minutes at {STEPS_A_SECOND} steps a second, durability {options.durability}"
-        )
+        print(f"{options.settlers:,} settlers, {options.minutes:g} minutes, durability {options.durability}")
         print("\n".join(f"{name:>24} {value}" for name, value in figures.items()))
 
 
