@@ -9,12 +9,14 @@ TYPE_CHECKING = False  # what type checkers take for true; importing typing for 
 if TYPE_CHECKING:
     from tallystick.actors.admission import Limits
     from tallystick.actors.clock import ManualClock, SeededIdentity, SystemClock
+    from tallystick.actors.dead_letters import DeadLetter, DeadLetterQuery
+    from tallystick.actors.operating import OpenExecution
     from tallystick.actors.runtimes.dispatcher import DispatcherRuntime
     from tallystick.actors.runtimes.stepped import SteppedRuntime
     from tallystick.actors.runtimes.threads import ThreadsRuntime
     from tallystick.actors.sagas import SagaHandle, SagaStatus
     from tallystick.actors.supervision import Health, RestartPolicy
-    from tallystick.actors.system import DeadLetter, OpenExecution, System
+    from tallystick.actors.system import System
     from tallystick.domain.action import Action, Call, Done, Later, NotDone, Performer, Probe, Running, Ticker, Unknown
     from tallystick.domain.command import Command
     from tallystick.domain.effect import Begin, Decision, Effect, Effects, NeedsPerson, Settle
@@ -102,6 +104,7 @@ __all__ = [
     "Command",
     "CommitUnknown",
     "DeadLetter",
+    "DeadLetterQuery",
     "Decision",
     "DefinitionError",
     "DispatcherRuntime",
@@ -200,12 +203,14 @@ __all__ = [
 _ROOMS = {
     "actors.admission": "Limits",
     "actors.clock": "ManualClock SeededIdentity SystemClock",
+    "actors.dead_letters": "DeadLetter DeadLetterQuery",
+    "actors.operating": "OpenExecution",
     "actors.runtimes.dispatcher": "DispatcherRuntime",
     "actors.runtimes.stepped": "SteppedRuntime",
     "actors.runtimes.threads": "ThreadsRuntime",
     "actors.sagas": "SagaHandle SagaStatus",
     "actors.supervision": "Health RestartPolicy",
-    "actors.system": "DeadLetter OpenExecution System",
+    "actors.system": "System",
     "domain.action": "Action Call Done Later NotDone Performer Probe Running Ticker Unknown",
     "domain.command": "Command",
     "domain.effect": "Begin Decision Effect Effects NeedsPerson Settle",

@@ -26,7 +26,6 @@ from tallystick.store.codec import Codec
 from tallystick.store.journal import Journal
 from tallystick.store.log import EventLog
 
-
 QUEUE = "\0queue"
 """The name under which the queue's mailbox is found beside those of the owners; no module can have it."""
 

@@ -174,12 +174,20 @@ class Ask(msgspec.Struct, frozen=True, eq=False, gc=False):
     reply: "Reply"
 
 
+class By(NamedTuple):
+    """Who asks for something, and why, in their own words; empty where a program does so."""
+
+    who: str = ""
+    why: str = ""
+
+
 class SettleByHand(NamedTuple):
     """A person ends an open execution."""
 
     token: Token
     outcome: Cancelled | Failed
     reply: "Reply"
+    by: By = By()
 
 
 class SettleFromOutside(NamedTuple):
@@ -189,6 +197,25 @@ class SettleFromOutside(NamedTuple):
     result: Any
     failure: Failed | None
     reply: "Reply"
+    by: By = By()
+
+
+class RedriveExecution(NamedTuple):
+    """A person has an open execution tried again, with other actions if they are given; `dead`: only if it waits for a person."""
+
+    token: Token
+    actions: tuple[Action[Any], ...] | None
+    dead: bool
+    reply: "Reply"
+    by: By = By()
+
+
+class DiscardExecution(NamedTuple):
+    """A person gives up an execution that waits for one: it ends with its last failure, or is cancelled where there was none."""
+
+    token: Token
+    reply: "Reply"
+    by: By = By()
 
 
 class Inspect(NamedTuple):

@@ -10,6 +10,7 @@ from tallystick.actors.messages import (
     WAKE,
     Ask,
     Discard,
+    DiscardExecution,
     Inspect,
     Inspected,
     ParkedDue,
@@ -18,6 +19,7 @@ from tallystick.actors.messages import (
     QueueFailed,
     QueueRejected,
     Redrive,
+    RedriveExecution,
     RetryDue,
     SettleByHand,
     SettleFromOutside,
@@ -27,8 +29,10 @@ from tallystick.actors.messages import (
     Wake,
 )
 from tallystick.actors.parked import ParkedSources
+from tallystick.actors.people import People
 from tallystick.actors.settling import Settling
 from tallystick.actors.snapshots import SnapshotOutput
+from tallystick.actors.supervision import OwnerHealth
 from tallystick.actors.telling import warn
 from tallystick.actors.turn import TurnInProgress
 from tallystick.domain.envelope import Recorded
@@ -72,6 +76,7 @@ class OwnerActor(EngineActor):
         self.parked = ParkedSources(acting, codec, self._reactions)
         self.settling = Settling(acting, codec, self.parked)
         self._commands = Commands(acting, codec)
+        people = People(acting, self.settling)
         self._silent_reaction = False
         self.handlers = {
             Wake: self._wake,
@@ -88,6 +93,8 @@ class OwnerActor(EngineActor):
             Inspect: self._inspect,
             Redrive: unless_given(self.parked.redrive),
             Discard: unless_given(self.parked.discard),
+            RedriveExecution: unless_given(people.redrive),
+            DiscardExecution: unless_given(people.discard),
             TakeSnapshot: self._take_snapshot,
             StepTaken: self._step_taken,
         }
@@ -195,6 +202,19 @@ class OwnerActor(EngineActor):
             turn.answer(handler, step)
 
     # Looking in, snapshots and the end.
+
+    def health(self) -> OwnerHealth:
+        """How it stands; any thread may ask."""
+        state = self.state
+        executions = list(state.open.values())  # one step of the interpreter, so no owner can be in the middle of a change
+        return OwnerHealth(
+            lag=self.lag,
+            open_executions=len(executions),
+            waiting_for_person=sum(1 for record in executions if record.status == "person"),
+            parked=len(state.parking),
+            dead_letters=sum(1 for parked in state.parking.values() if parked.dead),
+            aggregates_in_memory=state.aggregates_in_memory,
+        )
 
     def _inspect(self, message: Inspect) -> None:
         state = self.state

@@ -19,6 +19,7 @@ from tallystick.domain.protocol import (
     EXECUTION,
     OWNER,
     LateSuccess,
+    PersonActed,
     ReactionFailed,
     ReactionRedriven,
     ReactionResumed,
@@ -39,6 +40,8 @@ class Letter(NamedTuple):
     token: str | None = None
     role: Literal["reaction", "settlement", "late"] = "reaction"
     outcome: msgspec.Raw = msgspec.Raw(b"null")
+    acted: PersonActed | None = None
+    """Who gave the outcome, and has not been written down yet."""
 
 
 class ParkedSources:
@@ -58,11 +61,19 @@ class ParkedSources:
         letter = Letter(Source(recorded.aggregate_type, recorded.aggregate_id), recorded.position, recorded.correlation)
         self._fail(letter, error)
 
-    def settlement_failed(self, record: ExecutionRecord, outcome: Outcome[Any], error: Exception, outputs: Sequence[Output] = ()) -> None:
-        """Keep the outcome; the token's timer is suspended while it waits (P13)."""
+    def settlement_failed(
+        self,
+        record: ExecutionRecord,
+        outcome: Outcome[Any],
+        error: Exception,
+        *,
+        acted: PersonActed | None = None,
+        outputs: Sequence[Output] = (),
+    ) -> None:
+        """Keep the outcome, and who gave it; the token's timer is suspended while it waits (P13)."""
         content = msgspec.Raw(self._codec.value_bytes(outcome))
         source = Source(EXECUTION, record.token)
-        letter = Letter(source, record.position, record.correlation, record.token, "settlement", content)
+        letter = Letter(source, record.position, record.correlation, record.token, "settlement", content, acted)
         self._fail(letter, error, outputs)
         self._acting.arm(record.token)
 
@@ -118,8 +129,13 @@ class ParkedSources:
             correlation=letter.correlation,
         )
         cause = Cause(letter.correlation, letter.position)
-        self._acting.take(cause, TurnInProgress.note_in, self._stream, event, outputs=outputs)
+        self._acting.take(cause, self._note_failure, event, letter, outputs=outputs)
         self._acting.arm_parked(letter.source)
+
+    def _note_failure(self, turn: TurnInProgress, event: ReactionFailed, letter: Letter) -> None:
+        if letter.acted is not None:
+            turn.note(Token(letter.token or ""), letter.acted)
+        turn.note_in(self._stream, event)
 
     # Trying again.
 

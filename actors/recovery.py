@@ -7,6 +7,8 @@ calls come last, when the system opens.
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from msgspec import structs
+
 from tallystick.actors.engine import Engine
 from tallystick.actors.messages import QueueCompleted
 from tallystick.actors.owner import LANE_BATCH, OwnerActor
@@ -15,10 +17,9 @@ from tallystick.actors.sagas import check_versions
 from tallystick.actors.saved_queues import SavedQueues
 from tallystick.actors.snapshots import restore
 from tallystick.actors.telling import note, warn
-from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import LogError, SnapshotError, UnknownEventType
 from tallystick.domain.execution import ExecutionRecord
-from tallystick.domain.protocol import ENGINE_EVENTS, EXECUTION, IntentStarted
+from tallystick.domain.protocol import ENGINE_EVENTS, EXECUTION, ExecutionRedriven, IntentStarted
 from tallystick.domain.token import Token
 from tallystick.store import known_streams
 from tallystick.store.log import Query, Snapshot
@@ -231,9 +232,15 @@ def _find_late_successes(engine: Engine) -> int:
 
 
 def _started(engine: Engine, token: Token) -> IntentStarted[Any, Any] | None:
-    first: Recorded | None = next(iter(engine.journal.of_token(token)), None)
-    event = None if first is None else engine.program.codec.decode(first)
-    return event if isinstance(event, IntentStarted) else None
+    """What an execution began with; its actions as they were last edited."""
+    started: IntentStarted[Any, Any] | None = None
+    for recorded in engine.journal.of_token(token):
+        event = engine.program.codec.decode(recorded) if recorded.aggregate_type == EXECUTION else None
+        if isinstance(event, IntentStarted):
+            started = event
+        elif isinstance(event, ExecutionRedriven) and event.actions is not None and started is not None:
+            started = structs.replace(started, actions=event.actions)
+    return started
 
 
 def _set_timers(engine: Engine) -> None:

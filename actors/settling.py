@@ -1,6 +1,6 @@
 """Settling: what an owner does with the reports, timeouts and retries of its executions. The first settlement wins, the rest is counted."""
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import structs
@@ -8,6 +8,7 @@ from msgspec import structs
 from tallystick.actors.acting import Acting, Cause
 from tallystick.actors.messages import (
     AnswerLater,
+    By,
     Context,
     QueueAdvanced,
     QueueCompleted,
@@ -28,7 +29,7 @@ from tallystick.domain.errors import InvalidPayload, NotAccepted, Rejected
 from tallystick.domain.execution import CALLS_LIMIT, ExecutionRecord
 from tallystick.domain.outcome import Failed, Outcome, Refused, Succeeded, TimedOut
 from tallystick.domain.parking import Source
-from tallystick.domain.protocol import EXECUTION, ActionsAdvanced, IntentStarted, LateSuccess, PersonNeeded
+from tallystick.domain.protocol import EXECUTION, ActionsAdvanced, IntentStarted, LateSuccess, PersonActed, PersonNeeded
 from tallystick.domain.token import Token
 from tallystick.store.codec import Codec
 
@@ -44,7 +45,7 @@ class Settling:
 
     # Reports.
 
-    def completed(self, report: QueueCompleted) -> None:
+    def completed(self, report: QueueCompleted, acted: PersonActed | None = None) -> None:
         """A success of any attempt completes; a stale one may be late evidence (P4, P10)."""
         record = self.undecided(report.context.token)
         if record is None:
@@ -55,18 +56,20 @@ class Settling:
         except InvalidPayload as error:
             self.leave_to_person(record, f"its performer returned what {type(record.intent).__name__} does not promise: {error}")
             return
-        self._settle(record, Succeeded(result=result))
+        self.settle(record, Succeeded(result=result), acted=acted)
 
-    def failed(self, report: QueueFailed) -> None:
+    def failed(self, report: QueueFailed, acted: PersonActed | None = None) -> None:
         """A failure counts only if its attempt is current; then the policy decides between a retry and the end (P4, P6)."""
         record = self.undecided(report.context.token)
         if record is None or not execution.counts(record, report.attempt):
             self._count_stale("stale_failures", report.context.token, report.attempt)
             return
         if report.final:
-            self._settle(record, report.reason)
+            self.settle(record, report.reason, acted=acted)
+        elif record.dead:
+            self._count_stale("stale_failures", report.context.token, report.attempt)
         elif not self._retry(record, report.reason):
-            self._settle(record, structs.replace(report.reason, in_doubt=bool(record.started.actions)))
+            self._exhausted(record, structs.replace(report.reason, in_doubt=bool(record.started.actions)))
 
     def advanced(self, report: QueueAdvanced) -> None:
         """Write down that actions are done, so that they are not done again; of an attempt that is current (P4)."""
@@ -82,7 +85,7 @@ class Settling:
         if record is None:
             self._count_stale("stale_rejections", report.context.token, 0)
             return
-        self._settle(record, Refused(cause=report.cause))
+        self.settle(record, Refused(cause=report.cause))
 
     def from_outside(self, message: SettleFromOutside) -> None:
         """What `complete` and `fail` say; with more actions to come it is the queue's to go on."""
@@ -90,12 +93,15 @@ class Settling:
         record = self.undecided(token)
         context = Context(self._acting.name, token)
         reply.answer(record is not None)
+        acted = acted_by(message.by, "completed" if message.failure is None else "failed")
         if record is not None and len(record.started.actions) > 1:
+            if acted is not None:
+                self._acting.note(record, acted)
             self._acting.ports.queue.tell(AnswerLater(context, message.result, message.failure))
         elif message.failure is not None:
-            self.failed(QueueFailed(context, None, message.failure, final=True))
+            self.failed(QueueFailed(context, None, message.failure, final=True), acted)
         else:
-            self.completed(QueueCompleted(context, None, message.result))
+            self.completed(QueueCompleted(context, None, message.result), acted)
         self._acting.journal.gate(reply)
 
     # Time.
@@ -111,10 +117,10 @@ class Settling:
         self.decide_timeout(record)
 
     def decide_timeout(self, record: ExecutionRecord) -> None:
-        """Retry while the policy grants it, else the execution ends timed out."""
+        """Retry while the policy grants it, else the execution ends timed out, or is a dead letter."""
         cause = TimedOut(attempts=record.attempt)
         if not self._retry(record, cause):
-            self._settle(record, cause)
+            self._exhausted(record, cause)
 
     def retry_due(self, due: RetryDue) -> None:
         """Start the next attempt; the start is gated on its event (P6)."""
@@ -150,9 +156,23 @@ class Settling:
             self._acting.journal.gate(message.reply)
             return
         message.reply.answer(None)
-        self._settle(record, message.outcome, message.reply)
+        self.settle(record, message.outcome, message.reply, acted_by(message.by, "abandoned"))
 
     # Parts.
+
+    def settle(self, record: ExecutionRecord, outcome: Outcome[Any], reply: Reply | None = None, acted: PersonActed | None = None) -> None:
+        """One append: the settling turn's events, the completion event among them; a failing handler is parked with its outcome (P13)."""
+        cause = Cause(record.correlation, record.position, record.started.tags)
+        outputs = (reply,) if reply is not None else ()
+        try:
+            if acted is None:
+                self._acting.take(cause, TurnInProgress.settle, record, outcome, outputs=outputs)
+            else:
+                self._acting.take(cause, _settle_by_hand, record, outcome, acted, outputs=outputs)
+        except NotAccepted:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the program's handler raised
+            self._parked.settlement_failed(record, outcome, error, acted=acted, outputs=outputs)
 
     def undecided(self, token: Token) -> ExecutionRecord | None:
         """The open execution, unless its outcome is decided and only its settlement handler is being retried (P13)."""
@@ -169,16 +189,23 @@ class Settling:
         self._acting.counters.count("retries")
         return True
 
-    def _settle(self, record: ExecutionRecord, outcome: Outcome[Any], reply: Reply | None = None) -> None:
-        """One append: the settling turn's events, the completion event among them; a failing handler is parked with its outcome (P13)."""
-        cause = Cause(record.correlation, record.position, record.started.tags)
-        outputs = (reply,) if reply is not None else ()
-        try:
-            self._acting.take(cause, TurnInProgress.settle, record, outcome, outputs=outputs)
-        except NotAccepted:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever the program's handler raised
-            self._parked.settlement_failed(record, outcome, error, outputs)
+    def _exhausted(self, record: ExecutionRecord, cause: Failed | TimedOut) -> None:
+        """End it, or leave it open as a dead letter, out of the way of others of its subject."""
+        needed = execution.dead_letter(record, cause)
+        if needed is None:
+            self.settle(record, cause)
+            return
+        outputs = (self._acting.finish_output(record.token, record.attempt),) if record.started.performs else ()
+        self._acting.counters.count("dead_letters")
+        warn(
+            "execution.dead_letter",
+            owner=self._acting.name,
+            token=record.token,
+            attempt=record.attempt,
+            code=execution.code_of(cause),
+            correlation=record.correlation,
+        )
+        self._acting.note(record, needed, outputs)
 
     def _late(self, token: Token, result: Any) -> None:
         """Look a stale token up once: a late success becomes evidence, at most one per token; an unknown token is a warning (P10)."""
@@ -210,3 +237,13 @@ class Settling:
         last = self._acting.journal.last(EXECUTION, token)
         correlation = None if last is None else last.correlation
         warn("report.stale", what=what, owner=self._acting.name, token=token, attempt=attempt, correlation=correlation)
+
+
+def acted_by(by: By, did: Literal["completed", "failed", "abandoned", "discarded"]) -> PersonActed | None:
+    """What is recorded of a person's decision; nothing where nobody is named."""
+    return PersonActed(did=did, who=by.who, why=by.why) if by.who or by.why else None
+
+
+def _settle_by_hand(turn: TurnInProgress, record: ExecutionRecord, outcome: Outcome[Any], acted: PersonActed) -> None:
+    turn.note(record.token, acted)
+    turn.settle(record, outcome)

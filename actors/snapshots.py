@@ -75,17 +75,8 @@ def _persistent(kind: Any, value: Any) -> Any:
 
 
 _DYNAMIC = (
-    "token",
-    "position",
-    "correlation",
-    "started_at_us",
-    "attempt",
-    "call",
-    "index",
-    "status",
-    "deadline_us",
-    "retry_at_us",
-    "reason",
+    *("token", "position", "correlation", "started_at_us", "attempt", "call", "index", "status", "deadline_us", "retry_at_us", "reason"),
+    *("first_attempt", "asked_us", "code"),
 )
 
 

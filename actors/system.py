@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from datetime import timedelta
 from os import PathLike
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from tallystick.actors.admission import Admission, Limits, WhenFull
 from tallystick.actors.asking import with_sagas
@@ -15,32 +15,26 @@ from tallystick.actors.composition import check_stepped, lines_by_name
 from tallystick.actors.counters import Counters
 from tallystick.actors.engine import Program, command_owners, ownership
 from tallystick.actors.lifecycle import Lifecycle
-from tallystick.actors.messages import Ask, Discard, Inspect, Inspected, Redrive, SettleByHand, SettleFromOutside
-from tallystick.actors.owner import OwnerActor
+from tallystick.actors.messages import Ask
+from tallystick.actors.operating import Operating
 from tallystick.actors.performer import PerformerPool
-from tallystick.actors.reading import following, last_of, matching
+from tallystick.actors.reading import following, matching
 from tallystick.actors.replies import HostReply, Resolver
 from tallystick.actors.runtimes.dispatcher import DispatcherRuntime
 from tallystick.actors.runtimes.runtime import Runtime
 from tallystick.actors.sagas import Sagas, StartsSagas
 from tallystick.actors.state import folded
 from tallystick.actors.stepping import take_step
-from tallystick.actors.supervision import Health, OwnerHealth, RestartPolicy
-from tallystick.actors.telling import warn
+from tallystick.actors.supervision import RestartPolicy
 from tallystick.domain.action import Performer
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.command import Command
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import DefinitionError, NotAccepted, TimedOutWaiting, UnknownCommand
 from tallystick.domain.event import Aggregate, Resident
-from tallystick.domain.execution import ExecutionRecord
 from tallystick.domain.line import Line
 from tallystick.domain.module import Module
-from tallystick.domain.outcome import Cancelled, Failed
-from tallystick.domain.parking import Source
-from tallystick.domain.protocol import EXECUTION
 from tallystick.domain.saga import Saga
-from tallystick.domain.token import Token
 from tallystick.store.codec import Codec
 from tallystick.store.log import EventLog, Query
 
@@ -52,25 +46,7 @@ Deliver = Callable[[HostReply], None]
 """How a reply resolves its future: in the thread that releases it, or elsewhere."""
 
 
-class OpenExecution(NamedTuple):
-    """An execution that was begun and has not ended."""
-
-    owner: str
-    execution: ExecutionRecord
-
-
-class DeadLetter(NamedTuple):
-    """An event that a handler could not take, or an outcome that it could not settle; its aggregate waits in that owner."""
-
-    owner: str
-    source: Source
-    position: int
-    attempts: int
-    error: str
-    role: str
-
-
-class System(StartsSagas):
+class System(Operating, StartsSagas):
     """Modules, sagas, performers and a log, running.
 
     A context manager, for `with` and `async with`: entering opens the log and recovers, leaving stops cleanly. All methods may be called
@@ -214,6 +190,10 @@ class System(StartsSagas):
             reply.withdraw(error)
         return reply
 
+    def _request(self, owner: str, message: Callable[[HostReply], Any]) -> Any:
+        """Send an owner a message, and wait for its reply."""
+        return self._wait(self._send(owner, message))
+
     def _wait(self, reply: HostReply, timeout_s: float | None = None) -> Any:
         try:
             return self._runtime.result(reply.future, timeout_s)
@@ -221,27 +201,6 @@ class System(StartsSagas):
             if reply.future.done():
                 raise
             raise TimedOutWaiting from error
-
-    # What the outside world answers.
-
-    def complete(self, token: Token, result: object) -> bool:
-        """Give the result that a performer had promised with `Later`, or that an execution without actions waits for.
-
-        Durable when it returns. False when the token is not open (any more); a success is then kept as evidence and given to `late`.
-        """
-        return self._settle_from_outside(token, result, None)
-
-    def fail(self, token: Token, reason: Failed) -> bool:
-        """As `complete`, for the outside world's final no."""
-        return self._settle_from_outside(token, None, reason)
-
-    def _settle_from_outside(self, token: Token, result: object, failure: Failed | None) -> bool:
-        begun = last_of(self._life, EXECUTION, token)
-        if begun is None or begun.owner not in self._behaviours:
-            self._counters.count("unknown_tokens")
-            warn("report.unknown_token", token=token)
-            return False
-        return bool(self._wait(self._send(begun.owner, lambda reply: SettleFromOutside(token, result, failure, reply))))
 
     # Reading.
 
@@ -276,91 +235,6 @@ class System(StartsSagas):
         Goes on when the engine was rebuilt. Ends when the system stops; in the stepped runtime, when there is nothing further by now.
         """
         return following(self._life, after, event_types, waits=not self._runtime.inline)
-
-    # Operating.
-
-    def _inspect(self, owner: str) -> Inspected:
-        return cast("Inspected", self._wait(self._send(owner, Inspect)))
-
-    def open_executions(self) -> tuple[OpenExecution, ...]:
-        """All that was begun and has not ended, oldest first within an owner."""
-        views = [self._inspect(owner) for owner in self._behaviours]
-        return tuple(
-            OpenExecution(view.owner, record)
-            for view in views
-            for record in sorted(view.executions.values(), key=lambda record: record.position)
-        )
-
-    def dead_letters(self) -> tuple[DeadLetter, ...]:
-        """What waits for a person because its handler kept failing."""
-        return tuple(
-            DeadLetter(view.owner, source, parked.position, parked.attempt, parked.error, parked.role)
-            for view in [self._inspect(owner) for owner in self._behaviours]
-            for source, parked in sorted(view.parking.items())
-            if parked.dead
-        )
-
-    def redrive(self, letter: DeadLetter, *, who: str = "", why: str = "") -> None:
-        """Let a dead letter be tried again, with its attempts reset; recorded.
-
-        Raises:
-            Rejected: it is no dead letter any more.
-        """
-        self._wait(self._send(letter.owner, lambda reply: Redrive(letter.source, who, why, reply)))
-
-    def discard(self, letter: DeadLetter, *, who: str = "", why: str = "") -> None:
-        """Give a dead letter up; the events of its aggregate that wait behind it go on; recorded.
-
-        Raises:
-            Rejected: it is no dead letter any more.
-        """
-        self._wait(self._send(letter.owner, lambda reply: Discard(letter.source, who, why, reply)))
-
-    def abandon(self, execution: OpenExecution, reason: str) -> None:
-        """End an open execution by hand: its owner hears `Cancelled(reason)`.
-
-        Raises:
-            Rejected: it is not open any more.
-        """
-        outcome = Cancelled(reason=reason)
-        self._wait(self._send(execution.owner, lambda reply: SettleByHand(execution.execution.token, outcome, reply)))
-
-    def health(self) -> Health:
-        """How the system stands; never waits for an actor."""
-        engine = self._life.running_engine
-        owners = {} if engine is None else {name: _owner_health(owner) for name, owner in engine.owners.items()}
-        return Health(
-            status=self._life.status,
-            epoch=self._life.log.epoch,
-            restarts=self._life.restarts.total,
-            last_failure=self._life.restarts.last_failure,
-            tail=0 if engine is None else engine.journal.tail,
-            watermark=0 if engine is None else engine.journal.watermark,
-            commits=0 if engine is None else engine.journal.commits,
-            commands_in_flight=self._admission.in_flight,
-            calls_running=self._pool.running,
-            calls_waiting_for_rates=0 if engine is None else engine.queue.waiting_for_rates,
-            queues_waiting=0 if engine is None else engine.queue.waiting,
-            queues_parked=0 if engine is None else engine.queue.parked,
-            queues_ticking=0 if engine is None else engine.queue.ticking,
-            timers=0 if engine is None else len(engine.timer.deadlines),
-            slow_turns=getattr(self._runtime, "slow_turns", 0),
-            owners=owners,
-            counters=self._counters.snapshot(),
-        )
-
-
-def _owner_health(owner: OwnerActor) -> OwnerHealth:
-    state = owner.state
-    executions = list(state.open.values())  # one step of the interpreter, so no owner can be in the middle of a change
-    return OwnerHealth(
-        lag=owner.lag,
-        open_executions=len(executions),
-        waiting_for_person=sum(1 for record in executions if record.status == "person"),
-        parked=len(state.parking),
-        dead_letters=sum(1 for parked in state.parking.values() if parked.dead),
-        aggregates_in_memory=state.aggregates_in_memory,
-    )
 
 
 def _opened_log(log: str | PathLike[str] | EventLog | None) -> EventLog:

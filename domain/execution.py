@@ -10,7 +10,15 @@ from pyrsistent import PMap, pmap
 from tallystick.domain.envelope import MICROSECOND, Recorded, from_micros, to_micros
 from tallystick.domain.intent import Intent
 from tallystick.domain.outcome import Failed, TimedOut
-from tallystick.domain.protocol import ActionsAdvanced, AttemptStarted, IntentStarted, PersonNeeded, RetryScheduled, TimeoutFired
+from tallystick.domain.protocol import (
+    ActionsAdvanced,
+    AttemptStarted,
+    ExecutionRedriven,
+    IntentStarted,
+    PersonNeeded,
+    RetryScheduled,
+    TimeoutFired,
+)
 from tallystick.domain.record import Record
 from tallystick.domain.token import Token
 
@@ -54,6 +62,17 @@ class ExecutionRecord(Record):
     deadline_us: int | None = None
     retry_at_us: int | None = None
     reason: str = ""
+    first_attempt: int = 1
+    """The attempt from which retries count: a later one after a person has redriven it."""
+    asked_us: int = 0
+    """Since when it has waited for somebody, last."""
+    code: str = ""
+    """Of a dead letter, what its last attempt failed with; `reason` is that failure's message."""
+
+    @property
+    def dead(self) -> bool:
+        """Whether it is a dead letter: its retries are used up, and it waits for a person."""
+        return self.status == "person" and bool(self.code)
 
     @property
     def intent(self) -> Intent[Any]:
@@ -120,8 +139,20 @@ def _fired(record: ExecutionRecord, event: TimeoutFired) -> ExecutionRecord:
     return structs.replace(record, status="fired") if counts else record
 
 
-def _left_to_a_person(record: ExecutionRecord, event: PersonNeeded) -> ExecutionRecord:
-    return structs.replace(record, status="person", reason=event.reason, retry_at_us=None)
+def _left_to_a_person(record: ExecutionRecord, event: PersonNeeded, asked_us: int) -> ExecutionRecord:
+    code, reason = "" if event.cause is None else code_of(event.cause), event.reason
+    if isinstance(event.cause, Failed):
+        reason = event.cause.message
+    return structs.replace(record, status="person", reason=reason, code=code, asked_us=asked_us, retry_at_us=None)
+
+
+def redriven(record: ExecutionRecord, event: ExecutionRedriven[Any]) -> ExecutionRecord:
+    """An execution that a person has had tried again: its actions are the edited ones, its retries and calls count anew."""
+    started = record.started if event.actions is None else structs.replace(record.started, actions=event.actions)
+    attempt = event.attempt
+    return structs.replace(
+        record, started=started, status="running", attempt=attempt, first_attempt=attempt, call=0, deadline_us=None, retry_at_us=None
+    )
 
 
 TRANSITIONS: dict[type[Any], Callable[[ExecutionRecord, Any], ExecutionRecord]] = {
@@ -129,7 +160,7 @@ TRANSITIONS: dict[type[Any], Callable[[ExecutionRecord, Any], ExecutionRecord]] 
     AttemptStarted: _restarted,
     ActionsAdvanced: _advanced,
     TimeoutFired: _fired,
-    PersonNeeded: _left_to_a_person,
+    ExecutionRedriven: redriven,
 }
 
 
@@ -139,6 +170,8 @@ def after(record: ExecutionRecord | None, recorded: Recorded, payload: Any) -> E
         return None
     if type(payload) is IntentStarted:
         return begun(recorded, payload)
+    if type(payload) is PersonNeeded and record is not None:
+        return _left_to_a_person(record, payload, recorded.occurred_at_us)
     transition = TRANSITIONS.get(type(payload))
     return record if record is None or transition is None else transition(record, payload)
 
@@ -160,12 +193,44 @@ def next_retry(record: ExecutionRecord, cause: Failed | TimedOut, now_us: int, d
     """The retry that the policy grants after this failure or timeout, None when it grants none (S13)."""
     kind = type(record.intent)
     policy = record.started.retry or kind.retry
-    retries_done = record.attempt - 1
+    retries_done = record.attempt - record.first_attempt
     if policy is None or retries_done >= policy.max_retries or (isinstance(cause, TimedOut) and kind.on_timeout == "abandon"):
         return None
-    code, message = (cause.code, cause.message) if isinstance(cause, Failed) else ("TIMED_OUT", "")
+    message = cause.message if isinstance(cause, Failed) else ""
     retry_at_us = now_us + policy.delay(retries_done, draw) // MICROSECOND
-    return RetryScheduled(attempt=record.attempt + 1, retry_at=from_micros(retry_at_us), code=code, message=message)
+    return RetryScheduled(attempt=record.attempt + 1, retry_at=from_micros(retry_at_us), code=code_of(cause), message=message)
+
+
+TIMED_OUT = "TIMED_OUT"
+
+
+def code_of(cause: Failed | TimedOut) -> str:
+    """A failure's code; a timeout's is TIMED_OUT."""
+    return cause.code if isinstance(cause, Failed) else TIMED_OUT
+
+
+def last_failure(record: ExecutionRecord) -> Failed | TimedOut:
+    """What the last attempt of a dead letter came to."""
+    if record.code == TIMED_OUT:
+        return TimedOut(attempts=record.attempt)
+    return Failed(code=record.code, message=record.reason, in_doubt=bool(record.started.actions))
+
+
+def dead_letter(record: ExecutionRecord, cause: Failed | TimedOut) -> PersonNeeded | None:
+    """What an execution without a retry left waits for, None where that ends it."""
+    kind = type(record.intent)
+    if kind.on_exhausted == "settle" or (isinstance(cause, TimedOut) and kind.on_timeout == "abandon"):
+        return None
+    message = f": {cause.message}" if isinstance(cause, Failed) and cause.message else ""
+    attempts = record.attempt - record.first_attempt + 1
+    return PersonNeeded(reason=f"attempt {attempts} failed, and none is left: {code_of(cause)}{message}", cause=cause)
+
+
+def attempt_by_hand(record: ExecutionRecord, now_us: int) -> AttemptStarted:
+    """The attempt that follows when a person has it tried again, at once."""
+    timeout_us = record.timeout_us
+    deadline = None if timeout_us is None else from_micros(now_us + timeout_us)
+    return AttemptStarted(attempt=record.attempt + 1, call=1, deadline=deadline)
 
 
 def next_attempt(record: ExecutionRecord, now_us: int, *, again: bool = False) -> AttemptStarted:

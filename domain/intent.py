@@ -15,23 +15,27 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 OnTimeout = Literal["retry", "abandon"]
 """Whether an unanswered attempt is made again while retries are left, or ends the execution at once."""
+OnExhausted = Literal["settle", "dead_letter"]
+"""Whether the last failure that no retry follows ends the execution, or leaves it open as a dead letter for a person to decide on."""
 
 
 class Intent(Record, Generic[R]):
     """An operation to be begun; its fields are the record that only the owner sees, its class name is the operation's name.
 
-    `timeout` bounds one attempt, `retry` repeats failed ones, and timed-out ones too unless `on_timeout` is "abandon". `started` names
-    the intent event where `{Operation}Started` will not do. A settling turn yields exactly one of `ends_with`, which the library marks;
-    if it yields none, `{Operation}Succeeded`, `…Failed` or `…Abandoned` is written.
+    `timeout` bounds one attempt, `retry` repeats failed ones, and timed-out ones too unless `on_timeout` is "abandon"; `on_exhausted`
+    says what follows when no retry is left (the outside world's final no always settles). `started` names the intent event where
+    `{Operation}Started` will not do. A settling turn yields exactly one of `ends_with`, which the library marks; if it yields none,
+    `{Operation}Succeeded`, `…Failed` or `…Abandoned` is written.
     """
 
     reserved_names: ClassVar[frozenset[str]] = frozenset(
-        {"timeout", "retry", "on_timeout", "started", "ends_with", "line", "subject", "settled", "late", "reserved_names"}
+        {"timeout", "retry", "on_timeout", "on_exhausted", "started", "ends_with", "line", "subject", "settled", "late", "reserved_names"}
     )
 
     timeout: ClassVar[timedelta | None] = None
     retry: ClassVar[AnyRetry | None] = None
     on_timeout: ClassVar[OnTimeout] = "retry"
+    on_exhausted: ClassVar[OnExhausted] = "settle"
     started: ClassVar[str] = ""
     ends_with: ClassVar[tuple[type[Event], ...]] = ()
     line: ClassVar[str] = ""

@@ -31,6 +31,8 @@ class Parked(Record):
     retry_at_us: int | None = None
     role: Literal["reaction", "settlement", "late"] = "reaction"
     outcome: msgspec.Raw = msgspec.Raw(b"null")
+    since_us: int = 0
+    """When its last attempt failed; microseconds since 1970 UTC."""
 
     @property
     def dead(self) -> bool:
@@ -57,6 +59,7 @@ def folded(parking: Parking, recorded: Recorded, payload: Any) -> Parking:
                 retry_at_us=None if payload.retry_at is None else to_micros(payload.retry_at),
                 role=payload.role,
                 outcome=payload.outcome,
+                since_us=recorded.occurred_at_us,
             )
             return parking.set(Source(payload.aggregate_type, payload.aggregate_id), after)
         case ReactionResumed(next_position=None):

@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from tallystick.domain.effect import IfItFails, Interruption
-from tallystick.domain.outcome import Outcome
+from tallystick.domain.outcome import Failed, Outcome, TimedOut
 from tallystick.domain.record import Record
 from tallystick.domain.retry import AnyRetry
 
@@ -83,10 +83,28 @@ class TimeoutFired(Record):
     attempt: int
 
 
-class PersonNeeded(Record):
-    """The execution goes on only when somebody completes or fails it."""
+class PersonNeeded(Record, omit_defaults=True):
+    """The execution goes on only when somebody redrives it, or ends it. With a `cause` it is a dead letter: its retries are used up."""
 
     reason: str
+    cause: Failed | TimedOut | None = None
+
+
+class ExecutionRedriven(Record, Generic[A], omit_defaults=True):
+    """A person has an execution tried again as a new attempt, from which retries count anew; `actions` where they were edited."""
+
+    attempt: int
+    who: str = ""
+    why: str = ""
+    actions: tuple[A, ...] | None = None
+
+
+class PersonActed(Record, omit_defaults=True):
+    """A person gives an execution the outcome that follows."""
+
+    did: Literal["completed", "failed", "abandoned", "discarded"]
+    who: str = ""
+    why: str = ""
 
 
 class LateSuccess(Record):
@@ -162,6 +180,8 @@ ENGINE_EVENTS: tuple[type[Record], ...] = (
     ActionsAdvanced,
     TimeoutFired,
     PersonNeeded,
+    ExecutionRedriven,
+    PersonActed,
     LateSuccess,
     CommandSettled,
     ReactionFailed,
@@ -170,7 +190,7 @@ ENGINE_EVENTS: tuple[type[Record], ...] = (
     CursorAdvanced,
     OwnerJoined,
 )
-"""Those whose form does not depend on a program's types."""
+"""Those that are the same in every program, but for the actions that `ExecutionRedriven` may carry."""
 
 Payload = Any
 """An event of the program, or one of the above."""

@@ -9,6 +9,7 @@ from typing import Any, Union
 
 import msgspec
 
+from tallystick.domain.action import Action
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.command import Command
 from tallystick.domain.envelope import Recorded, Settles
@@ -16,7 +17,7 @@ from tallystick.domain.errors import DefinitionError, InvalidPayload, MalformedP
 from tallystick.domain.event import Event, Upcaster
 from tallystick.domain.intent import Intent
 from tallystick.domain.outcome import Outcome
-from tallystick.domain.protocol import ENGINE_EVENTS, ENGINE_STREAMS, IntentEnded, IntentStarted
+from tallystick.domain.protocol import ENGINE_EVENTS, ENGINE_STREAMS, ExecutionRedriven, IntentEnded, IntentStarted
 from tallystick.domain.record import type_argument
 
 PAYLOAD_LIMIT_BYTES = 1 << 20
@@ -69,14 +70,19 @@ class Codec:
         self._results: dict[Any, msgspec.json.Decoder[Any]] = {}
         self.result_types: dict[type[Intent[Any]], Any] = {}
         self.intents: dict[str, type[Intent[Any]]] = {}
-        for engine_event in ENGINE_EVENTS:
-            self._add(engine_event.__name__, 1, engine_event)
         action_types = tuple(actions)
+        action: Any = Union[action_types] if action_types else None  # noqa: UP007 - made of values
+        self._action_tuple: Any = tuple.__class_getitem__((action, ...))
+        for engine_event in ENGINE_EVENTS:
+            if engine_event is not ExecutionRedriven:
+                self._add(engine_event.__name__, 1, engine_event)
         for behaviour in behaviours:
             for event in (*behaviour.published, *behaviour.reactions):
                 self._add_event(event)
             for intent in (*behaviour.settlements, *behaviour.late):
-                self._add_intent(intent, action_types)
+                self._add_intent(intent, action)
+        redriven: Any = ExecutionRedriven[action]
+        self._by_kind[ExecutionRedriven] = self._add(ExecutionRedriven.__name__, 1, redriven)
 
     def _add(self, name: str, version: int, kind: Any, upcasters: Mapping[int, Upcaster] | None = None) -> Form:
         known = self._by_name.get(name)
@@ -105,7 +111,7 @@ class Codec:
             raise DefinitionError(msg)
         self._add(event.__name__, event.schema_version, event, event.upcasters)
 
-    def _add_intent(self, intent: type[Intent[Any]], actions: tuple[type[Any], ...]) -> None:
+    def _add_intent(self, intent: type[Intent[Any]], action: Any) -> None:
         if intent in self._started:
             return
         operation = intent.operation()
@@ -113,7 +119,6 @@ class Codec:
             msg = f"Two intents are named {operation!r}; rename one of them."
             raise DefinitionError(msg)
         result: Any = type_argument(intent, Intent)
-        action: Any = Union[actions] if actions else None  # noqa: UP007 - made of values
         started: Any = IntentStarted[intent, action]  # type: ignore[valid-type]
         ended: Any = IntentEnded[result]
         outcome: Any = Outcome[result]  # type: ignore[misc]
@@ -244,6 +249,19 @@ class Codec:
         except msgspec.MsgspecError as error:
             msg = f"not a {getattr(kind, '__name__', kind)}: {error}"
             raise InvalidPayload(msg) from error
+
+    def actions(self, content: bytes) -> tuple[Action[Any], ...]:
+        """Actions from a JSON array.
+
+        Raises:
+            InvalidPayload: they are none that this system performs, or have other fields than those.
+        """
+        try:
+            actions: tuple[Action[Any], ...] = self.result_decoder(self._action_tuple).decode(content)
+        except msgspec.MsgspecError as error:
+            msg = f"not actions of this system: {error}"
+            raise InvalidPayload(msg) from error
+        return actions
 
     def started(self, intent: type[Intent[Any]], content: bytes) -> IntentStarted[Any, Any]:
         """An intent event's content from JSON."""

@@ -183,6 +183,7 @@ class LogModel:
             "due_us": None if started.deadline is None else to_micros(started.deadline),
             "timed": started.deadline is not None,
             "retries": allowed,
+            "granted": allowed,
             "settled": None,
             "settled_at": None,
             "late": False,
@@ -209,6 +210,8 @@ class LogModel:
             execution["starts"][payload.attempt] = position
         elif event == "PersonNeeded":
             execution |= {"status": "person", "due_us": None}
+        elif event == "ExecutionRedriven":
+            self._redrive(execution, payload, violated)
 
     def _fire(self, execution: dict[str, Any], payload: _Payload, now_us: int | None, violated: Violated) -> None:
         if execution["settled"] is not None or execution["status"] != "running" or payload.attempt != execution["attempt"]:
@@ -223,6 +226,13 @@ class LogModel:
             raise violated("S13", text)
         due_us = None if payload.retry_at is None else to_micros(payload.retry_at)
         execution |= {"status": "retrying", "attempt": payload.attempt, "due_us": due_us}
+
+    def _redrive(self, execution: dict[str, Any], payload: _Payload, violated: Violated) -> None:
+        """A person starts it anew: as many retries and calls as at the beginning, and a number that no attempt had before (P4)."""
+        if payload.attempt != execution["attempt"] + 1:
+            raise violated("S13", f"attempt {payload.attempt} follows {execution['attempt']}")
+        retries = execution["granted"] + payload.attempt - 1
+        execution |= {"status": "running", "attempt": payload.attempt, "call": 0, "due_us": None, "retries": retries}
 
     def _start_attempt(self, execution: dict[str, Any], payload: _Payload, now_us: int | None, violated: Violated) -> None:
         if payload.attempt != execution["attempt"] or payload.call != execution["call"] + 1 or payload.call > CALLS_LIMIT:

@@ -4,8 +4,9 @@ from functools import partial
 from typing import Any, Final
 
 from tallystick.actors.messages import Context, StartQueue
+from tallystick.actors.operating import OpenExecution
 from tallystick.actors.performer import RunningCall
-from tallystick.actors.system import OpenExecution, System
+from tallystick.actors.system import System
 from tallystick.domain.action import Done, Later
 from tallystick.domain.errors import Rejected
 from tallystick.domain.outcome import Failed

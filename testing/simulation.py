@@ -246,7 +246,7 @@ class Simulation:
     def _put_right(self) -> None:
         """What waits for a person is redriven or settled by one."""
         system, _, watcher = self._processes.running
-        for letter in system.dead_letters():
+        for letter in (each for each in system.dead_letters() if each.kind != "person"):
             self._world.tell("note", letter.owner, letter.owner, f"redrive {letter.source.aggregate_type}")
             system.redrive(letter, who="simulation", why="mended")
         self._processes.person.look(system)

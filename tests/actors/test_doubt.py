@@ -316,7 +316,7 @@ def test_p10_when_the_late_handler_raises_the_evidence_stands_and_the_handler_is
     assert stage.types(of="workshop")[-2:] == ["LateSuccess", "ReactionFailed"]
     stage.advance(60)
     (letter,) = stage.system.dead_letters()
-    assert (letter.owner, letter.role, letter.attempts) == ("workshop", "late", 4)
+    assert (letter.owner, letter.kind, letter.attempts) == ("workshop", "late", 4)
     stage.crash()
     stage.idle()
     stage.system.redrive(stage.system.dead_letters()[0])

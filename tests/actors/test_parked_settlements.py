@@ -43,7 +43,7 @@ def test_p13_the_timer_is_suspended_while_the_outcome_waits(stage: Stage) -> Non
     assert "TimeoutFired" not in stage.types()
     assert len(stage.provider.calls) == 1
     (letter,) = stage.system.dead_letters()
-    assert (letter.role, letter.attempts, letter.source.aggregate_id) == ("settlement", 4, stage.token("a"))
+    assert (letter.kind, letter.attempts, letter.source.aggregate_id) == ("settlement", 4, stage.token("a"))
 
 
 def test_p13_no_other_report_settles_what_has_its_outcome(stage: Stage) -> None:

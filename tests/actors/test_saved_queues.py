@@ -14,7 +14,6 @@ from tallystick.actors.recovery import recover
 from tallystick.actors.saved_queues import SavedQueue, SavedQueues
 from tests.actors.village import Village, ticked
 
-
 LINE = ts.Line("villagers", arbitration="each_step", origins=("needs", "works"))
 
 

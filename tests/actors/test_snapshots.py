@@ -86,7 +86,7 @@ def test_p21_the_story_goes_on_alike_with_and_without_snapshots(stage: Stage, *,
     stage.ledger.hook = no_hook
     stage.crash()
     stage.advance(600)
-    stage.system.redrive(stage.system.dead_letters()[0])
+    stage.system.redrive(stage.system.dead_letters(ts.DeadLetterQuery(kind="reaction"))[0])
     stage.provider.found["abandoned"] = ts.Done(result="late")
     stage.crash()
     stage.advance(600)

@@ -15,6 +15,7 @@ from tallystick.domain.execution import ExecutionMap, ExecutionRecord
 from tallystick.domain.protocol import (
     AttemptStarted,
     CursorAdvanced,
+    ExecutionRedriven,
     IntentEnded,
     IntentStarted,
     LateSuccess,
@@ -94,7 +95,8 @@ payloads: st.SearchStrategy[Any] = st.one_of(
     st.builds(RetryScheduled, attempt=attempts, retry_at=moments, code=st.just("X")),
     st.builds(AttemptStarted, attempt=attempts, call=st.integers(1, 9), deadline=st.none() | moments),
     st.builds(TimeoutFired, attempt=attempts),
-    st.builds(PersonNeeded, reason=st.just("odd")),
+    st.builds(PersonNeeded, reason=st.just("odd"), cause=st.none() | st.just(ts.Failed(code="X"))),
+    st.builds(ExecutionRedriven, attempt=attempts, who=st.just("Ann")),
     st.builds(LateSuccess, operation=st.just("Doing"), result=st.just(b'"late"')),
 )
 ENDED: IntentEnded[Any] = IntentEnded(operation="Doing", outcome=ts.Failed(code="X"))
@@ -130,6 +132,9 @@ class Plain:
                 self.status = "fired"
             case "PersonNeeded":
                 self.status, self.retry_at = "person", None
+            case "ExecutionRedriven":
+                self.status, self.attempt, self.call = "running", fields["attempt"], 0
+                self.deadline, self.retry_at = None, None
             case _:
                 pass
 
