@@ -151,9 +151,11 @@ class Acting:
 
     def _gated(self, turn: TurnInProgress, outputs: Sequence[Output]) -> list[Output]:
         gated = list(outputs)
-        performed = (begun for begun in turn.begun if begun.started.performs)
-        gated.extend(self.start_output(start_queue(begun.context, begun.started, 1, begun.deadline_us)) for begun in performed)
-        finished = [record.token for record in turn.settled if record.started.performs]
+        for begun in turn.begun:
+            started = begun.started
+            if started.actions or started.intent.line:
+                gated.append(self.start_output(start_queue(begun.context, started, 1, begun.deadline_us)))
+        finished = [record.token for record in turn.settled if record.started.actions or record.started.intent.line]
         if len(finished) == 1:
             gated.append(self.finish_output(finished[0]))
         elif finished:

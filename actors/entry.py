@@ -12,7 +12,7 @@ LineKey = tuple[str, ...]
 class Entry:
     """The queue's own, mutable; nobody else has it."""
 
-    __slots__ = ("active", "call", "in_doubt", "index", "key", "later", "reported", "start", "ticker")
+    __slots__ = ("active", "call", "in_doubt", "index", "key", "later", "number", "reported", "start", "ticker")
 
     def __init__(self, start: StartQueue) -> None:
         self.start = start
@@ -21,6 +21,8 @@ class Entry:
         """The call that is out, or has answered `Later`."""
         self.ticker: Any = None
         """How far the present action has come, if it takes ticks."""
+        self.number = 0
+        """Which arrival in the queue it was."""
         self.active = False
         """Whether it is its turn; only then its actions are performed."""
         self.later = False
@@ -29,20 +31,22 @@ class Entry:
         """What its owner was told: nothing more of it is performed, and its turn lasts until the owner has decided."""
         self.in_doubt = False
         """Whether a call has raised: it may have had its effect all the same."""
-        self.key = line_key(start)
+        self.key: LineKey = ()
+        """In whose line it stands."""
+        if start.line:
+            self.key = (start.subject, start.line, "shared")
+        elif start.subject:
+            self.key = (start.context.owner, start.subject)
 
     @property
     def action(self) -> Any:
         """The present action."""
         return self.start.actions[self.index]
 
+    def awaits(self, call: RunningCall) -> bool:
+        """Whether that call is, or was, one for the present action of this attempt."""
+        return self.start.attempt == call.attempt and self.index == call.index
+
     def running_call(self) -> RunningCall:
         """What a performer, or a ticker as it begins, may know of the present action's call."""
         return RunningCall(self.start, self.index, several=len(self.start.actions) > 1)
-
-
-def line_key(start: StartQueue) -> LineKey:
-    """In whose line a queue stands."""
-    if start.line:
-        return (start.subject, start.line, "shared")
-    return (start.context.owner, start.subject) if start.subject else ()

@@ -56,6 +56,13 @@ class GoOn(NamedTuple):
     """The queue's message to itself: whatever was restored goes on."""
 
 
+def candidate_of(entry: Entry, line: Line) -> Candidate:
+    """An entry as the line sees it."""
+    start = entry.start
+    rank = line.rank(start.origin or start.context.owner) if line.origins else 0
+    return Candidate(start.context.token, entry.number, start.priority, rank, start.interruption, start.if_it_fails, start.admitted)
+
+
 class QueueActor(EngineActor):
     """One actor for all subjects. Starts and cancels reach it when they are durable, in log order, so it decides in log order (P11)."""
 
@@ -69,6 +76,8 @@ class QueueActor(EngineActor):
         self._held = Holdings(self._ticking, self._rates)
         self._entries = self._held.entries
         self._standings = self._held.standings
+        self._alone = self._held.alone
+        self._special = frozenset((*self._pool.tickers, *self._pool.buckets))
         self._undecided: dict[LineKey, None] = {}
         self.draining = False
         self.handlers = {
@@ -92,13 +101,15 @@ class QueueActor(EngineActor):
         if token in self._entries:
             self._finish(FinishQueue(token, self._entries[token].start.attempt))
         entry = self._entries[token] = Entry(start)
-        key = entry.key
-        if not key:
-            entry.active = True
-            self._perform(entry)
-            return
-        line = OWN_LINE
-        if start.line:
+        self._held.arrivals = entry.number = self._held.arrivals + 1
+        key, line = entry.key, OWN_LINE
+        if not start.line:
+            if not key or (key not in self._standings and self._alone.setdefault(key, entry) is entry):
+                entry.active = True
+                self._perform(entry)
+                return
+            self._stands_with_others(key)
+        else:
             line = self._line_of(start)
             if not start.actions:
                 self._router.tell(QueueRejected(start.context, "no_actions"))
@@ -106,10 +117,13 @@ class QueueActor(EngineActor):
             if not start.subject or (line.subjects is not None and start.subject not in self._ports.look(line.subjects)):
                 self._router.tell(QueueRejected(start.context, "unknown_subject"))
                 return
-        self._held.arrivals = number = self._held.arrivals + 1
-        rank = line.rank(start.origin or start.context.owner) if line.origins else 0
-        candidate = Candidate(token, number, start.priority, rank, start.interruption, start.if_it_fails, start.admitted)
-        self._decided(key, line, arrives(self._standings.get(key, NOBODY), candidate, line))
+        self._decided(key, line, arrives(self._standings.get(key, NOBODY), candidate_of(entry, line), line))
+
+    def _stands_with_others(self, key: LineKey) -> None:
+        """Whoever was alone in its line is so no more."""
+        entry = self._alone.pop(key, None)
+        if entry is not None:
+            self._standings[key], _ = arrives(NOBODY, candidate_of(entry, OWN_LINE), OWN_LINE)
 
     def _finish(self, finish: FinishQueue) -> None:
         """Nobody waits for it any more: whatever of it still runs is told so, and the next in its line is served."""
@@ -124,6 +138,9 @@ class QueueActor(EngineActor):
             entry.call.cancel()
         self._stand_still(entry)
         self._pool.forget(entry.start)
+        if self._alone.get(entry.key) is entry:
+            del self._alone[entry.key]
+            return
         standing = self._standings.get(entry.key)
         if standing is not None:
             line = self._line_of(entry.start)
@@ -181,24 +198,23 @@ class QueueActor(EngineActor):
         """Begin the present action, or go on with it; not while the system drains, which leaves it open, as a crash would (P26)."""
         if self.draining or entry.reported or entry.later:
             return
-        action = entry.action
-        if self._ticking.takes(action):
+        kind = type(entry.action)
+        if kind in self._pool.tickers:
             failed = self._ticking.begin(entry)
             if failed is not None:
                 self._ticked(failed)
             return
         call = entry.running_call()
-        kind = type(action)
-        limited = kind in self._pool.buckets and not self._pool.knows(call)
+        limited = kind in self._special and not self._pool.knows(call)
         if limited and not self._rates.take(kind, call.token, entry, self._ports.clock.now_us()):
             self._set_alarm()
         else:
             entry.call = self._pool.call(call)
 
     def _stand_still(self, entry: Entry) -> None:
-        token = entry.start.context.token
-        self._ticking.rest(token)
-        if entry.start.actions:
+        if self._special and entry.start.actions:
+            token = entry.start.context.token
+            self._ticking.rest(token)
             self._rates.leave(type(entry.action), token)
 
     def _interrupt(self, entry: Entry) -> None:
@@ -239,17 +255,16 @@ class QueueActor(EngineActor):
         call = answered.call
         entry = self._entries.get(call.token)
         context, attempt = call.start.context, call.start.attempt
-        same = entry is not None and entry.start.attempt == attempt and entry.index == call.index
         if answered.failure is not None:
             self._call_failed(answered, entry)
         elif isinstance(answered.result, Later):
-            if same and entry is not None:
+            if entry is not None and entry.awaits(call):
                 entry.later = True  # its turn lasts until `complete`, `fail` or the timeout
         elif call.index + 1 == len(call.start.actions):
             if entry is not None:
                 entry.reported, entry.in_doubt = "completed", False
             self._router.tell(QueueCompleted(context, attempt, answered.result))
-        elif same and entry is not None:
+        elif entry is not None and entry.awaits(call):
             self._advance(entry)
 
     def _call_failed(self, answered: Answered, entry: Entry | None) -> None:
@@ -321,6 +336,8 @@ class QueueActor(EngineActor):
         Raises:
             SnapshotError: a ticker's progress cannot be written.
         """
+        for key in list(self._alone):
+            self._stands_with_others(key)
         return save(self._held)
 
     def restore(self, saved: SavedQueues) -> None:
@@ -338,7 +355,7 @@ class QueueActor(EngineActor):
     def _go_on(self, _message: GoOn) -> None:
         """Make the calls that were out again; what takes ticks, waits for a rate or for an answer from outside does so still."""
         for token, entry in list(self._entries.items()):
-            idle = not entry.active or entry.reported or entry.later or self._ticking.takes(entry.action)
+            idle = not entry.active or entry.reported or entry.later or type(entry.action) in self._pool.tickers
             if not idle and not self.draining and not self._rates.waits(type(entry.action), token):
                 entry.call = self._pool.call(entry.running_call())  # its rate has let it through before
         self._set_alarm()

@@ -88,6 +88,8 @@ class Holdings:
     def __init__(self, ticking: Ticking, rates: Rates[Entry]) -> None:
         self.entries: dict[Token, Entry] = {}
         self.standings: dict[LineKey, Standing] = {}
+        self.alone: dict[LineKey, Entry] = {}
+        """Who is served in an owner's own line without anybody else in it: so most are, and nothing is to be decided about them."""
         self.arrivals = 0
         self.ticking = ticking
         self.rates = rates
@@ -204,7 +206,7 @@ def _restore_entry(held: Holdings, saved: SavedQueue, find: Find, *, active: boo
         warn("queue.not_restored", owner=saved.context.owner, token=saved.context.token, attempt=saved.attempt)
         return None
     entry = Entry(start)
-    entry.index, entry.active, entry.reported = saved.index, active, saved.reported
+    entry.number, entry.index, entry.active, entry.reported = saved.number, saved.index, active, saved.reported
     entry.later, entry.in_doubt = saved.later, saved.in_doubt
     if saved.ticker:
         entry.ticker = held.ticking.read(entry.action, saved.ticker, bytes(saved.progress))

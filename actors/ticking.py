@@ -33,10 +33,6 @@ class Ticking:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def takes(self, action: Any) -> bool:
-        """Whether that action takes ticks."""
-        return type(action) in self._tickers
-
     def begin(self, entry: Entry) -> Ticked | None:
         """Have the entry's action take ticks from the next step on, from where it was if it was interrupted; its failure if it cannot."""
         if entry.ticker is None:

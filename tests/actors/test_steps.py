@@ -123,7 +123,7 @@ def test_a_turn_that_raises_writes_nothing_and_the_step_raises_it_when_all_is_do
         assert [each.event_type for each in system.events()].count("Counted") == 1
 
 
-def run(steps: list[tuple[str, int]]) -> tuple[list[bytes | None], list[tuple[str, int]]]:
+def run(steps: list[tuple[str, int]]) -> tuple[list[bytes], list[tuple[str, int]]]:
     """Steps and errands as drawn; the hashes of the log, and the ticks."""
     ticked.clear()
     with stepped(Counting(300_000), BusyWorks(), Needs(), Elders(), line=ts.Line("villagers", arbitration="each_step")) as system:

@@ -1,7 +1,7 @@
 """Who is served next in a subject's line: the order, what an interruption does, and that nobody is lost or starves."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -46,7 +46,7 @@ def names(moves: Iterable[Move]) -> list[str]:
     return [f"{move.what} {move.token}" for move in moves]
 
 
-def tokens(standing: Standing) -> list[str]:
+def tokens(standing: Standing) -> Sequence[str]:
     active = [standing.active] if standing.active is not None else []
     places = [*active, *standing.parked, *standing.waiting]
     return [place.candidate.token for place in places] + [each.token for each in standing.arrived]
@@ -216,7 +216,7 @@ def test_a_line_that_cannot_be_is_refused() -> None:
         {"name": "a", "subjects": NoContainer},
     ):
         with pytest.raises(ts.DefinitionError):
-            Line(**wrong)  # type: ignore[arg-type]
+            Line(**wrong)
 
 
 # Properties.
