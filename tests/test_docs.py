@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGES = ("docs/testing.md", "docs/queues.md")
 PLUGIN = "tallystick.testing.plugin"
 INSTALLED = any(each.value == PLUGIN for each in entry_points(group="pytest11"))
 PYTEST = ["pytest", "-p", "no:cacheprovider", "-p", "no:randomly", *([] if INSTALLED else ["-p", PLUGIN])]
@@ -53,7 +54,7 @@ def missing(expected: list[str], output: str) -> list[str]:
     return lost
 
 
-@pytest.mark.parametrize("page", ["docs/testing.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_what_a_page_tells_its_reader_to_do_ends_as_it_says(page: str, tmp_path: Path) -> None:
     for kind, text in blocks(page):
         head, _, body = text.partition("\n")
@@ -65,8 +66,9 @@ def test_what_a_page_tells_its_reader_to_do_ends_as_it_says(page: str, tmp_path:
             assert missing(body.splitlines(), output) == [], f"{head}\n{output}"
 
 
-def test_every_block_of_the_page_says_where_it_belongs() -> None:
-    heads = [(kind, text.partition("\n")[0]) for kind, text in blocks("docs/testing.md")]
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_of_the_page_says_where_it_belongs(page: str) -> None:
+    heads = [(kind, text.partition("\n")[0]) for kind, text in blocks(page)]
     assert {kind for kind, _ in heads} == {"python", "console"}
     assert [head for kind, head in heads if kind == "python" and not re.fullmatch(r"# \w+\.py", head)] == []
     assert [head for kind, head in heads if kind == "console" and head.split()[1] not in MODULES] == []
