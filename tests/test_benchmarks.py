@@ -20,6 +20,7 @@ FLOOR = {f"floor_{name}" for name in SIDES}
             SIDES | FLOOR | {"ratio", "p50_ratio"},
         ),
         (["timers", "--timers", "100"], {"timers", "add_us", "cancel_us", "fire_us"}),
+        (["ticks", "--tickers", "10", "--steps", "20"], {"tickers", "by_hand_us_per_step", "us_per_step", "overhead_us_per_tick"}),
         (
             ["chain", "--orders", "30", "--in-flight", "4", "--runs", "1"],
             {"chain_us_per_record", "records_per_order", "chain_us_per_order", "cpu_us_per_order", "share_percent", "budget_percent"},
