@@ -1,6 +1,6 @@
 """Those who send commands to a simulated system: they wait for replies, and send again what may not have been carried out."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, Final
@@ -14,7 +14,7 @@ from tallystick.testing.handlers import PlantedFailure
 from tallystick.testing.program import Wish
 from tallystick.testing.simulated import SimulatedRuntime
 from tallystick.testing.violations import InvariantViolation
-from tallystick.testing.world import DAY, SECOND, World
+from tallystick.testing.world import DAY, NEVER, SECOND, World
 
 FLOODED_WITH: Final = 60
 KEYS_KEPT_US: Final = 29 * DAY
@@ -25,10 +25,14 @@ NOT_DONE: Final = (NotAccepted, NotCommitted, PlantedFailure)
 class Customers:
     """Send each wish at its time, and again until it is answered. They outlive every process."""
 
-    def __init__(self, world: World, wishes: Iterable[tuple[int, Wish]], limit: int | None = None) -> None:
+    def __init__(
+        self, world: World, wishes: Iterable[tuple[int, Wish]], limit: int | None = None, durable: Callable[[], int] = lambda: 0
+    ) -> None:
         self._world = world
         self.limit = limit
         """How many commands the system lets in at once, if that is to be checked."""
+        self._durable = durable
+        """Up to where the log is durable by now."""
         self._wishes = dict(wishes)
         self._asked: dict[int, int] = {}
         self._sent: dict[int, int] = {}
@@ -38,6 +42,8 @@ class Customers:
         self.violation: InvariantViolation | None = None
         self.turned_away = False
         """Whether somebody was told that the system does not run."""
+        self.denied: dict[str, int] = {}
+        """The keys of commands that were said not to have been carried out, and up to where the log was durable then."""
         self.overloads = 0
         self._system: System | None = None
         self._runtime: SimulatedRuntime | None = None
@@ -56,13 +62,13 @@ class Customers:
         return [key for number in self.answers if (key := self._wishes[number].key) is not None]
 
     def check_all_told(self) -> None:
-        """A system that has given up has told everybody what became of their command.
+        """A system that has stopped, or has given up, has told everybody what became of their command.
 
         Raises:
-            InvariantViolation: P18.
+            InvariantViolation: P26.
         """
         if self._asked:
-            raise InvariantViolation("P18", f"nobody was told what became of {self._wishes[min(self._asked)]}")
+            raise InvariantViolation("P26", f"nobody was told what became of {self._wishes[min(self._asked)]}")
 
     # Processes come and go.
 
@@ -127,6 +133,11 @@ class Customers:
         self._no_longer_asked(number)
         error = future.exception()
         self.turned_away |= isinstance(error, NotAccepted)
+        key = self._wishes[number].key
+        if isinstance(error, CommitUnknown) and key is not None:
+            self.denied[key] = NEVER  # of two that were sent with one key this one may have been carried out
+        elif isinstance(error, NotCommitted) and key is not None:
+            self.denied.setdefault(key, self._durable())
         if isinstance(error, NOT_DONE) or (isinstance(error, CommitUnknown) and self._wishes[number].key is not None):
             if number not in self.answers:
                 self._again(number)

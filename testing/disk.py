@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, Protocol, Self
 import msgspec
 
 from tallystick.domain.envelope import Recorded
-from tallystick.domain.errors import Fenced, LogPoisoned
+from tallystick.domain.errors import Fenced, LogError, LogPoisoned
 from tallystick.store.log import EventLog, Head, Query, Snapshot
 from tallystick.store.memory import MemoryLog
 from tallystick.testing.violations import InvariantViolation
@@ -59,6 +59,11 @@ class Disk:
     def log(self) -> LogOnDisk:
         """The log on this disk."""
         return SimulatedLog(self)
+
+    @property
+    def position_opened(self) -> int:
+        """Where the log ended when it was opened last."""
+        return self.openings[-1].position if self.openings else 0
 
     def opened(self, head: Head) -> None:
         """The log was opened, and ends there."""
@@ -128,6 +133,12 @@ class Disk:
             head = write(records)
         except Fenced:
             self.world.tell("note", "System", "System", "goes on, and may not write any more")
+            raise
+        except LogPoisoned:
+            raise
+        except LogError as error:
+            text = f"a writer whose log another process had taken over was not fenced, but refused with {type(error).__name__}: {error}"
+            self.found(InvariantViolation("S15", text))
             raise
         self.found(InvariantViolation("S15", "a writer whose log another process had taken over has written", position=head.position))
         return head

@@ -91,13 +91,16 @@ class Watcher:
     It raises nothing, for it is called from within the library, which handles errors; whoever drives looks at `violation`.
     """
 
-    def __init__(self, runtime: SimulatedRuntime, disk: Disk, invariants: Callable[[], Sequence[Invariant]]) -> None:
+    def __init__(
+        self, runtime: SimulatedRuntime, disk: Disk, invariants: Callable[[], Sequence[Invariant]], denied: dict[str, int] | None = None
+    ) -> None:
         self.violation: InvariantViolation | None = None
         self.model: LogModel | None = None
         self.told: Callable[[Recorded], None] | None = None
         """Told of each record as it is numbered."""
         self._runtime = runtime
         self._disk = disk
+        self._denied: dict[str, int] = {} if denied is None else denied
         self._openings = 0
         self._ends: set[int] = set()
         self._invariants = invariants
@@ -148,6 +151,10 @@ class Watcher:
         self._ends = set(range(len(durable) + 1))  # of what has survived nothing else is known; it may have been cut off anywhere
         self._catch_up(self.model, journal)
         self._live(self.model)
+        for owner in runtime.actors.values():
+            if isinstance(owner, OwnerActor) and owner.state.seen < self._disk.position_opened:
+                text = f"{owner.name} has seen {owner.state.seen} when all is said to be recovered up to {self._disk.position_opened}"
+                raise InvariantViolation("P2", text, position=self._disk.position_opened)
 
     def _check_survival(self, known: Known, durable: Sequence[Recorded]) -> None:
         """All that was acknowledged is there (S4); it is what was appended, and no append is there in part (S5)."""
@@ -164,6 +171,11 @@ class Watcher:
             raise InvariantViolation("S5", f"only a part of the append around position {survived} has survived", position=survived)
         if len(durable) < survived:
             raise InvariantViolation("S4", f"the log ends at {len(durable)}, but was durable up to {survived}", position=survived)
+        for recorded in durable[:survived]:
+            if recorded.aggregate_type == "Command" and self._denied.get(recorded.aggregate_id, survived) < recorded.position:
+                text = f"the command with key {recorded.aggregate_id!r} was said not to have been carried out"
+                raise InvariantViolation("P18", text, position=recorded.position)
+        self._denied.clear()
 
     def _check_failure(self, system: System) -> None:
         health = system.health()
@@ -248,6 +260,8 @@ class Watcher:
             raise InvariantViolation("S8", f"recovering called the performer of {type(call.action).__name__}", token=call.token)
         execution = self.model.executions.get(call.token)
         started = None if execution is None else execution["starts"].get(call.attempt)
+        if call.key not in (call.token, f"{call.token}/{call.index}"):
+            raise InvariantViolation("P5", f"the outside world is given the key {call.key!r}", token=call.token)
         if started is None:
             raise InvariantViolation("S14", f"attempt {call.attempt} is performed, which never began", token=call.token)
         if started > self._disk.position:

@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 
 from tallystick.domain.behaviour import Behaviour
-from tallystick.domain.envelope import Recorded, to_micros
+from tallystick.domain.envelope import MICROSECOND, Recorded, to_micros
 from tallystick.testing.violations import InvariantViolation
 
 CALLS_LIMIT = 20
+REACTION_ATTEMPTS = 4
 
 Stream = tuple[str, str]
 Violated = Callable[[str, str], InvariantViolation]
@@ -46,7 +47,9 @@ class Rules:
         self.decoders: dict[str, msgspec.json.Decoder[Any]] = {}
         self.folds: dict[str, list[tuple[str, type[Any], bool, Any]]] = {}
         self.reactions = {owner: {kind.__name__ for kind in behaviour.reactions} for owner, behaviour in behaviours.items()}
+        self.owners = {event.__name__: owner for owner, behaviour in behaviours.items() for event in behaviour.published}
         self.retries: dict[str, int] = {}
+        self.timeouts: dict[str, int | None] = {}
         for owner, behaviour in behaviours.items():
             for event in (*behaviour.published, *behaviour.reactions):
                 self.decoders[event.__name__] = msgspec.json.Decoder(event, strict=True)
@@ -54,6 +57,7 @@ class Rules:
                 rows = self.folds.setdefault(event.__name__, [])
                 rows += [(owner, fold.into, fold.resident, fold.apply) for fold in folds]
             for intent in (*behaviour.settlements, *behaviour.late):
+                self.timeouts[intent.started_name()] = None if intent.timeout is None else intent.timeout // MICROSECOND
                 self.retries[intent.started_name()] = intent.retry.max_retries if intent.retry is not None else 0
 
 
@@ -116,6 +120,9 @@ class LogModel:
             text = f"{stream[0]} {stream[1]!r} has version {recorded.aggregate_version} after {version - 1}"
             raise InvariantViolation("S6", text, position=position)
         self.versions[stream] = version
+        if self.rules.owners.get(recorded.event_type, recorded.owner) != recorded.owner:
+            text = f"{recorded.owner} writes {recorded.event_type}, which is {self.rules.owners[recorded.event_type]}'s"
+            raise InvariantViolation("P20", text, position=position)
         if self.records and recorded.occurred_at_us < self.records[-1].occurred_at_us:
             raise InvariantViolation("P23", "it occurred before the record that stands before it", position=position)
 
@@ -135,16 +142,20 @@ class LogModel:
         answered = self.records[cause - 1]
         if answered.event_type not in self.rules.reactions.get(owner, ()):
             return
+        source = (answered.aggregate_type, answered.aggregate_id)
+        waits = self.parked[owner].get(source)
+        if waits is not None and cause > waits["position"]:
+            text = f"{owner} answers position {cause}, while {waits['position']} of the same aggregate is parked"
+            raise InvariantViolation("P12", text, position=position)
         key = (owner, cause)
         last = self._answered.get(key)
         if last is not None and last != position - 1:
             raise InvariantViolation("P1", f"{owner} answers position {cause} again, after it did so at {last}", position=position)
         self._answered[key] = position
-        source = (owner, (answered.aggregate_type, answered.aggregate_id))
-        if cause < self._last_answered.get(source, 0):
-            text = f"{owner} answers position {cause} after {self._last_answered[source]} of the same aggregate"
+        if cause < self._last_answered.get((owner, source), 0):
+            text = f"{owner} answers position {cause} after {self._last_answered[owner, source]} of the same aggregate"
             raise InvariantViolation("S6", text, position=position)
-        self._last_answered[source] = cause
+        self._last_answered[owner, source] = cause
 
     # Executions.
 
@@ -182,6 +193,7 @@ class LogModel:
             "status": "running",
             "due_us": None if started.deadline is None else to_micros(started.deadline),
             "timed": started.deadline is not None,
+            "timeout_us": self.rules.timeouts.get(recorded.event_type) if started.timeout_us is None else started.timeout_us,
             "retries": allowed,
             "granted": allowed,
             "settled": None,
@@ -240,6 +252,10 @@ class LogModel:
         if execution["status"] == "retrying" and now_us is not None and now_us < execution["due_us"]:
             raise violated("S12", f"it starts {execution['due_us'] - now_us} µs before its time")
         due_us = None if payload.deadline is None else to_micros(payload.deadline)
+        if execution["status"] == "retrying" and execution["timeout_us"] is not None:
+            should_us = execution["due_us"] + execution["timeout_us"]
+            if due_us != should_us:
+                raise violated("P24", f"its deadline is {due_us}, not {should_us}: the moment of the retry and the timeout")
         execution |= {"status": "running", "call": payload.call, "due_us": due_us}
 
     def _take_parking(self, recorded: Recorded) -> None:
@@ -248,6 +264,12 @@ class LogModel:
         if event == "ReactionFailed":
             if not payload.error or not 0 < payload.position < recorded.position:
                 raise InvariantViolation("S13", "a failed handler's record lacks its cause", position=recorded.position)
+            before = parked.get(source, {"attempt": 0})
+            if payload.attempt != before["attempt"] + 1 or (payload.retry_at is None) != (payload.attempt == REACTION_ATTEMPTS):
+                text = (
+                    f"attempt {payload.attempt} of a handler follows {before['attempt']}, {'dead' if payload.retry_at is None else 'again'}"
+                )
+                raise InvariantViolation("P12", text, position=recorded.position)
             parked[source] = {"position": payload.position, "attempt": payload.attempt, "dead": payload.retry_at is None}
         elif event == "ReactionResumed" and payload.next_position is None:
             parked.pop(source, None)

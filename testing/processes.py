@@ -105,7 +105,7 @@ class Processes:
             world.tell("note", "System", "System", "cannot open the log")
             world.pass_time(world.now_us + 5 * SECOND)
             return
-        watcher = Watcher(runtime, self._disk, self._invariants)
+        watcher = Watcher(runtime, self._disk, self._invariants, {} if self.customers is None else self.customers.denied)
         self.present = Process(system, runtime, watcher)
         if world.story is not None:
             watcher.told = self._told
@@ -124,6 +124,9 @@ class Processes:
             system.stop()
         except ProcessDied:
             self._world.tell("note", "System", "System", "has died before it was stopped")
+        else:
+            if self.customers is not None:
+                self.customers.check_all_told()
         if watcher.violation is not None:
             raise watcher.violation
         self.forget()
@@ -280,3 +283,5 @@ class Processes:
 
     def _found(self, violation: InvariantViolation) -> None:
         self._violation = self._violation or violation
+        if self.present is not None:
+            self.present.watcher.violation = self.present.watcher.violation or violation

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from tallystick.actors.system import System
+from tallystick.domain.errors import LogError
 from tallystick.testing.customers import Customers
 from tallystick.testing.model import LogModel
 from tallystick.testing.simulated import SimulatedRuntime
@@ -55,14 +56,12 @@ def check_the_end(system: System, customers: Customers, model: LogModel | None) 
     """After mending, redriving and settling by hand nothing is left, and whatever was answered is in the log.
 
     Raises:
-        InvariantViolation: L1, S4, S5 or S13.
+        InvariantViolation: L1, P23, S4, S5 or S13.
     """
     if model is None:
         return
-    for owner, executions in model.open.items():
-        for token, execution in executions.items():
-            if execution["status"] == "person":
-                raise InvariantViolation("L1", f"{owner}'s {execution['type']} waits for a person, who has settled all", token=token)
+    _check_nobody_is_waited_for(model)
+    _check_chain(system, model)
     for owner, parked in model.parked.items():
         if parked:
             raise InvariantViolation("S13", f"{owner} still has {sorted(parked)}, though mended and redriven")
@@ -72,3 +71,21 @@ def check_the_end(system: System, customers: Customers, model: LogModel | None) 
     watermark = system.health().watermark
     if model.tail != watermark:
         raise InvariantViolation("S5", f"at rest the log is durable up to {watermark} of {model.tail}")
+
+
+def _check_nobody_is_waited_for(model: LogModel) -> None:
+    for owner, executions in model.open.items():
+        for token, execution in executions.items():
+            if execution["status"] == "person":
+                raise InvariantViolation("L1", f"{owner}'s {execution['type']} waits for a person, who has settled all", token=token)
+
+
+def _check_chain(system: System, model: LogModel) -> None:
+    """Each record's hash is linked to the one before, and they are as many as were taken (P23)."""
+    log = system._life.log  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the very one
+    try:
+        verified = sum(1 for _ in log.verify())
+    except LogError as error:
+        raise InvariantViolation("P23", str(error)) from error
+    if verified != model.tail:
+        raise InvariantViolation("P23", f"{verified} records are chained, {model.tail} were appended")

@@ -15,6 +15,7 @@ from tallystick.testing.faults import Injector, possible, probabilities
 from tallystick.testing.options import MINUTES, Options, Script, log_for, strategy_for
 from tallystick.testing.processes import Processes
 from tallystick.testing.program import SimulatedProgram
+from tallystick.testing.reader import Reader
 from tallystick.testing.rest import check_at_rest, check_the_end
 from tallystick.testing.simulated import SimulatedRuntime
 from tallystick.testing.sqlite_disk import SqliteDisk
@@ -25,8 +26,12 @@ HASTE: Final = 0.02
 """How likely it is, before each step, that time passes although somebody has something to do."""
 SNAPSHOT: Final = 0.002
 """How likely it is, before each step, that the owners are told to take snapshots."""
+READ: Final = 0.01
+"""How likely it is, before each step, that somebody outside reads on in the log."""
 BETWEEN_TURNS: Final = ("crash.step", "power_loss.step", "clock_jump.forward", "clock_jump.back", "restart", "rival", "probe_unknown")
 """The faults whose opportunities are the steps."""
+PUT_RIGHT_LIMIT: Final = 20
+"""So often somebody looks at what needs a person before it is said to need one for ever."""
 STEPS_LIMIT: Final = 500_000
 HEALS_WITHIN: Final = 30 * DAY
 """Within so much time everything must come to rest; twice what the wall clock has jumped comes on top, for deadlines go by it (S12)."""
@@ -65,7 +70,9 @@ class Simulation:
         self._processes = Processes(world, self._program, self._disk, options.get("strategy") or strategy_for(chance))
         wishes = [(number, wish) for number, wish in enumerate(self._program.wishes()) if script is None or number in script.wishes]
         self._wishes = frozenset(number for number, _ in wishes)
-        self._customers = self._processes.customers = Customers(world, wishes, self._program.limits.commands)
+        limit = self._program.limits.commands
+        self._customers = self._processes.customers = Customers(world, wishes, limit, lambda: self._disk.acknowledged)
+        self._reader = Reader(self._disk)
         self._draw = chance.stream("driver")
         self._quiet_steps = 0
         self._heals_within = HEALS_WITHIN
@@ -119,11 +126,14 @@ class Simulation:
         self._until_rest(world.now_us + self._heals_within, healing=True)
         self._check_at_rest()
         processes.handlers.mend()
-        self._put_right()
-        self._until_rest(world.now_us + self._heals_within, healing=True)
+        for _ in range(PUT_RIGHT_LIMIT):  # what goes on may need a person again: a saga one for each compensation
+            if not self._put_right():
+                break
+            self._until_rest(world.now_us + self._heals_within, healing=True)
         processes.restart()
         self._until_rest(world.now_us + self._heals_within, healing=True)
         self._check_at_rest()
+        self._reader.read(processes.running)
         system, _, watcher = processes.running
         check_the_end(system, self._customers, watcher.model)
         watcher.end(system)
@@ -150,7 +160,8 @@ class Simulation:
 
     def _go_on(self, end_us: int) -> bool:
         """Step by step; True when nothing is left to do, False when there is another process to be opened."""
-        _, runtime, watcher = self._processes.running
+        process = self._processes.running
+        _, runtime, watcher = process
         world, draw, customers, faults = self._world, self._draw, self._customers, self._world.faults
         while world.now_us < end_us:
             if faults.active and not self._survives_step(runtime):
@@ -160,6 +171,8 @@ class Simulation:
                 runtime.jump()
             elif chance < HASTE + SNAPSHOT:
                 self._take_snapshots(runtime)
+            elif chance < HASTE + SNAPSHOT + READ:
+                self._reader.read(process)
             elif not runtime.step():
                 self._may_flood()
                 if not runtime.jump() and self._is_done():
@@ -243,15 +256,17 @@ class Simulation:
         watcher.check_everything()
         check_at_rest(system, runtime, watcher.model, self._customers)
 
-    def _put_right(self) -> None:
-        """What waits for a person is redriven or settled by one."""
+    def _put_right(self) -> bool:
+        """What waits for a person is redriven or settled by one; whether anything did."""
         system, _, watcher = self._processes.running
+        waiting = sum(owner.dead_letters + owner.waiting_for_person for owner in system.health().owners.values())
         for letter in (each for each in system.dead_letters() if each.kind != "person"):
             self._world.tell("note", letter.owner, letter.owner, f"redrive {letter.source.aggregate_type}")
             system.redrive(letter, who="simulation", why="mended")
         self._processes.person.look(system)
         if watcher.violation is not None:
             raise watcher.violation
+        return waiting > 0
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The invariants of simulations find what they are for: each bug that is planted here is caught, by its id."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import msgspec
 import pytest
 
 import tallystick as ts
-from tallystick.actors import recovery
+from tallystick.actors import parked, recovery
 from tallystick.actors.acting import Acting
+from tallystick.actors.performer import RunningCall
 from tallystick.actors.settling import Settling
 from tallystick.actors.state import OwnerState
 from tallystick.actors.timer import Deadlines
@@ -43,7 +45,7 @@ from tests.testing.shops import SimulatedWorkshop
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 
-def found(program: Any, seeds: int = 40, faults: str = "all") -> SimulationResult | None:
+def found(program: Any, seeds: int = 120, faults: str = "all") -> SimulationResult | None:
     """The first failing run."""
     for seed in range(1, seeds + 1):
         result = Simulation(program, seed, faults=faults).run()
@@ -142,6 +144,47 @@ def parked_for_ever(patched: pytest.MonkeyPatch) -> None:
 
 def parking_not_rebuilt(patched: pytest.MonkeyPatch) -> None:
     patched.setattr(parking, "folded", lambda before, _recorded, _payload: before)
+
+
+def key_of_each_attempt(patched: pytest.MonkeyPatch) -> None:
+    """The outside world cannot tell a repetition."""
+    init = RunningCall.__init__
+
+    def keyed(self: RunningCall, *arguments: Any, **named: Any) -> None:
+        init(self, *arguments, **named)
+        self.key = f"{self.key}#{self.attempt}"
+
+    patched.setattr(RunningCall, "__init__", keyed)
+
+
+def handlers_tried_too_often(patched: pytest.MonkeyPatch) -> None:
+    patched.setattr(parked, "REACTION_RETRY", ts.ExponentialBackoff(initial=timedelta(seconds=1), max_retries=5))
+
+
+def deadline_from_now(patched: pytest.MonkeyPatch) -> None:
+    """A retry that starts late has more time than it should."""
+    attempt = execution.next_attempt
+
+    def late(record: Any, now_us: int, **again: Any) -> Any:
+        return attempt(msgspec.structs.replace(record, retry_at_us=None), now_us, **again)
+
+    patched.setattr(execution, "next_attempt", late)
+
+
+def speculation_read_outside(patched: pytest.MonkeyPatch) -> None:
+    patched.setattr(Journal, "durable_after", Journal.after)
+
+
+def doubtful_is_said_not_to_be_done(patched: pytest.MonkeyPatch) -> None:
+    """A batch that failed may have been written."""
+    end = Journal._end
+
+    def lied(self: Journal, error: BaseException, in_doubt: Any) -> None:
+        for output in in_doubt or ():
+            output.lost("never")
+        end(self, error, [])
+
+    patched.setattr(Journal, "_end", lied)
 
 
 def batch_torn(patched: pytest.MonkeyPatch) -> None:
@@ -275,6 +318,11 @@ STORE = SimulatedStore
         (parked_for_ever, STORE, "L4"),
         (parking_not_rebuilt, STORE, "S7 P14 S6"),
         (batch_torn, STORE, "S5"),
+        (key_of_each_attempt, STORE, "P5"),
+        (handlers_tried_too_often, STORE, "P12"),
+        (deadline_from_now, STORE, "P24"),
+        (speculation_read_outside, STORE, "S14"),
+        (doubtful_is_said_not_to_be_done, STORE, "P18"),
         (stock_released_twice, STORE, "S9 P12"),
         (provider_without_a_memory, STORE, "S10"),
     ],
