@@ -23,6 +23,8 @@ def problems(executions: Iterable[ts.OpenExecution], roster: Roster, works: Work
     """
     open_by_owner: dict[str, Counter[str]] = {NEEDS: Counter(), NAVIGATION: Counter(), WORK: Counter()}
     for execution in executions:
+        if execution.owner not in open_by_owner:
+            continue  # somebody else's, who stands in the line too
         open_by_owner[execution.owner][execution.execution.intent.subject] += 1
     for settler in roster.at:
         condition = wellbeing.settlers.get(settler)

@@ -41,7 +41,7 @@ INTERRUPTION: Final[dict[Task, Literal["replayable", "not_interruptible", "defer
 
 TILE_US: Final = SECOND_US // 2
 FELL_US: Final = 20 * SECOND_US
-BUILD_US: Final = 15 * SECOND_US
+BUILD_US: Final = 20 * SECOND_US
 TREE_WOOD: Final = 40
 GROWS_AGAIN_US: Final = 180 * SECOND_US
 
