@@ -8,9 +8,11 @@ in `__all__` and in `_ROOMS`; a test holds the three together.
 TYPE_CHECKING = False  # what type checkers take for true; importing typing for it would cost more than all the rest
 if TYPE_CHECKING:
     from tallystick.actors.admission import Limits
+    from tallystick.actors.brackets import Operation
     from tallystick.actors.clock import ManualClock, SeededIdentity, SystemClock
     from tallystick.actors.dead_letters import DeadLetter, DeadLetterQuery
     from tallystick.actors.operating import OpenExecution
+    from tallystick.actors.operations import OperationStatistics, OperationTracker
     from tallystick.actors.runtimes.dispatcher import DispatcherRuntime
     from tallystick.actors.runtimes.stepped import SteppedRuntime
     from tallystick.actors.runtimes.threads import ThreadsRuntime
@@ -60,6 +62,15 @@ if TYPE_CHECKING:
     from tallystick.domain.intent import Intent
     from tallystick.domain.line import Line, Priority
     from tallystick.domain.module import Module, Turn, each_step, folds, handles, reacts_to
+    from tallystick.domain.operation import (
+        AlreadyEnded,
+        Ending,
+        InvalidOperation,
+        OperationId,
+        OperationSnapshot,
+        OperationStatus,
+        parsed_id,
+    )
     from tallystick.domain.outcome import Cancelled, Failed, Outcome, Refused, Succeeded, TimedOut
     from tallystick.domain.rate import Rate
     from tallystick.domain.record import Record
@@ -97,6 +108,7 @@ else:
 __all__ = [
     "Action",
     "Aggregate",
+    "AlreadyEnded",
     "AlreadySettled",
     "Begin",
     "Call",
@@ -112,6 +124,7 @@ __all__ = [
     "Effect",
     "EffectError",
     "Effects",
+    "Ending",
     "Event",
     "EventLog",
     "Execution",
@@ -122,6 +135,7 @@ __all__ = [
     "Health",
     "IdempotencyConflict",
     "Intent",
+    "InvalidOperation",
     "InvalidPayload",
     "Later",
     "Limits",
@@ -142,6 +156,12 @@ __all__ = [
     "NotDone",
     "NotStepped",
     "OpenExecution",
+    "Operation",
+    "OperationId",
+    "OperationSnapshot",
+    "OperationStatistics",
+    "OperationStatus",
+    "OperationTracker",
     "Outcome",
     "Overloaded",
     "Performer",
@@ -194,6 +214,7 @@ __all__ = [
     "each_step",
     "folds",
     "handles",
+    "parsed_id",
     "reacts_to",
     "saga_modules",
     "step",
@@ -201,6 +222,9 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "actors.brackets": "Operation",
+    "actors.operations": "OperationStatistics OperationTracker",
+    "domain.operation": "AlreadyEnded Ending InvalidOperation OperationId OperationSnapshot OperationStatus parsed_id",
     "actors.admission": "Limits",
     "actors.clock": "ManualClock SeededIdentity SystemClock",
     "actors.dead_letters": "DeadLetter DeadLetterQuery",

@@ -8,6 +8,7 @@ import msgspec
 
 from tallystick.actors.acting import Acting, Cause
 from tallystick.actors.messages import Ask
+from tallystick.actors.surroundings import NOWHERE
 from tallystick.actors.turn import TurnInProgress
 from tallystick.domain.command import Command
 from tallystick.domain.envelope import Recorded
@@ -58,15 +59,17 @@ class Commands:
             self._answer_again(message, last)
 
     def _decide(self, message: Ask, answers_before: int) -> None:
+        around = message.around
+        cause = NO_CAUSE if around is NOWHERE else Cause(around.correlation, tags=around.tags)
         try:
-            self._acting.take(NO_CAUSE, self._run, message, answers_before, outputs=(message.reply,))
+            self._acting.take(cause, self._run, message, answers_before, outputs=(message.reply,))
         except Rejected as refusal:
             if message.key is None:
                 raise
             message.reply.refuse(refusal)
             settled = self._settled(message.command, None, refusal)
             answer = ((COMMAND, message.key), settled, answers_before)
-            self._acting.take(NO_CAUSE, TurnInProgress.note_in, *answer, outputs=(message.reply,))
+            self._acting.take(cause, TurnInProgress.note_in, *answer, outputs=(message.reply,))
 
     def _run(self, turn: TurnInProgress, message: Ask, answers_before: int) -> None:
         command = message.command

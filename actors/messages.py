@@ -5,6 +5,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
+from tallystick.actors.surroundings import NOWHERE, Surroundings
 from tallystick.domain.action import Action
 from tallystick.domain.command import Command
 from tallystick.domain.effect import IfItFails, Interruption
@@ -167,11 +168,12 @@ class Wake(NamedTuple):
 
 
 class Ask(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """A command, and where its reply goes."""
+    """A command, where its reply goes, and what the code was a part of that asked it."""
 
     command: Command[Any]
     key: str | None
     reply: "Reply"
+    around: Surroundings = NOWHERE
 
 
 class By(NamedTuple):

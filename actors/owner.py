@@ -80,7 +80,7 @@ class OwnerActor(EngineActor):
         self._silent_reaction = False
         self.handlers = {
             Wake: self._wake,
-            Ask: unless_given(self._commands.ask),
+            Ask: unless_given(self._ask),
             QueueCompleted: self.settling.completed,
             QueueFailed: self.settling.failed,
             QueueRejected: self.settling.rejected,
@@ -103,6 +103,11 @@ class OwnerActor(EngineActor):
         """Told what a method for each step raised."""
 
     # The event lane.
+
+    @property
+    def joins_when_used(self) -> bool:
+        """Whether it leaves no trace in a log before it writes something of its own; no event concerns such an owner."""
+        return self.acting.setting.behaviour.module.joins_at == "use"
 
     def listen(self) -> None:
         """Have events of interest put into the lane, once it has caught up."""
@@ -172,6 +177,8 @@ class OwnerActor(EngineActor):
             self.parked.reaction_failed(recorded, error)
 
     def _write_cursor(self) -> None:
+        if not self.state.joined:
+            return
         turn = self.acting.turn(NO_CAUSE)
         turn.note_in((OWNER, self.name), CursorAdvanced())
         self.acting.append(turn, NO_CAUSE)
@@ -179,7 +186,7 @@ class OwnerActor(EngineActor):
 
     def join(self, start: int) -> None:
         """Write down that this owner is new to the log, and from where on it takes events (P3)."""
-        self.state.seen = start
+        self.state.seen, self.state.joined = start, True
         turn = self.acting.turn(NO_CAUSE)
         turn.note_in((OWNER, self.name), OwnerJoined(start=start))
         self.acting.append(turn, NO_CAUSE)
@@ -200,6 +207,11 @@ class OwnerActor(EngineActor):
     def _take_turn(self, turn: TurnInProgress, step: Step) -> None:
         for handler in self._steps:
             turn.answer(handler, step)
+
+    def _ask(self, message: Ask) -> None:
+        if not self.state.joined:
+            self.join(self.state.seen)
+        self._commands.ask(message)
 
     # Looking in, snapshots and the end.
 
@@ -223,6 +235,8 @@ class OwnerActor(EngineActor):
         self._journal.gate(message.reply)
 
     def _take_snapshot(self, _message: TakeSnapshot) -> None:
+        if not self.state.joined:
+            return
         self._journal.gate(SnapshotOutput(self._log, self.name, self.state, self._codec))
 
     def farewell(self) -> None:

@@ -19,7 +19,7 @@ from tallystick.actors.snapshots import restore
 from tallystick.actors.telling import note, warn
 from tallystick.domain.errors import LogError, SnapshotError, UnknownEventType
 from tallystick.domain.execution import ExecutionRecord
-from tallystick.domain.protocol import ENGINE_EVENTS, EXECUTION, ExecutionRedriven, IntentStarted
+from tallystick.domain.protocol import ENGINE_EVENTS, EXECUTION, OWNER, ExecutionRedriven, IntentStarted
 from tallystick.domain.token import Token
 from tallystick.store import known_streams
 from tallystick.store.log import Query, Snapshot
@@ -67,7 +67,9 @@ def recover(engine: Engine, queues: SavedQueues | None = None) -> Recovered:
         engine.queue.restore(queues)
     for owner in engine.owners.values():
         owner.listen()
-        if not owner.state.joined:
+        if owner.joins_when_used:
+            owner.state.seen = end
+        elif not owner.state.joined:
             owner.join(0 if owner.acting.setting.behaviour.module.joins_at == "beginning" else end)
     doubtful = [(owner, record) for owner in engine.owners.values() for record in _in_doubt(engine, owner)]
     doubtful.sort(key=lambda each: each[1].position)  # whatever stood in one line comes back in log order (P11)
@@ -101,7 +103,7 @@ def fold(engine: Engine) -> int:
     states = {name: owner.state for name, owner in engine.owners.items()}
     known_to = _known_streams(engine)
     known = engine.journal.known_streams
-    start = min([known_to, *(state.position for state in states.values())])
+    start = min([known_to, *(owner.state.position for owner in engine.owners.values() if not _unused(engine, owner))])
     codec = engine.program.codec
     folded = 0
     resident_types = {name: {kind.__name__ for kind in engine.behaviour(name).resident_folds} for name in states}
@@ -125,6 +127,11 @@ def fold(engine: Engine) -> int:
         if resident:
             state.fold_residents(event)
     return folded
+
+
+def _unused(engine: Engine, owner: OwnerActor) -> bool:
+    """Whether the log has nothing of an owner that joins it when it is used."""
+    return owner.joins_when_used and engine.journal.version(OWNER, owner.name) == 0
 
 
 def _known_streams(engine: Engine) -> int:

@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar, cast
 
 from tallystick.actors.admission import Admission, Limits, WhenFull
 from tallystick.actors.asking import with_sagas
+from tallystick.actors.brackets import BracketsOperations
 from tallystick.actors.composition import check_stepped, lines_by_name
 from tallystick.actors.counters import Counters
 from tallystick.actors.engine import Program, command_owners, ownership
@@ -26,6 +27,7 @@ from tallystick.actors.sagas import Sagas, StartsSagas
 from tallystick.actors.state import folded
 from tallystick.actors.stepping import take_step
 from tallystick.actors.supervision import RestartPolicy
+from tallystick.actors.surroundings import surroundings
 from tallystick.domain.action import Performer
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.command import Command
@@ -34,6 +36,7 @@ from tallystick.domain.errors import DefinitionError, NotAccepted, TimedOutWaiti
 from tallystick.domain.event import Aggregate, Resident
 from tallystick.domain.line import Line
 from tallystick.domain.module import Module
+from tallystick.domain.operations import Operations
 from tallystick.domain.saga import Saga
 from tallystick.store.codec import Codec
 from tallystick.store.log import EventLog, Query
@@ -46,7 +49,7 @@ Deliver = Callable[[HostReply], None]
 """How a reply resolves its future: in the thread that releases it, or elsewhere."""
 
 
-class System(Operating, StartsSagas):
+class System(Operating, StartsSagas, BracketsOperations):
     """Modules, sagas, performers and a log, running.
 
     A context manager, for `with` and `async with`: entering opens the log and recovers, leaving stops cleanly. All methods may be called
@@ -64,14 +67,17 @@ class System(Operating, StartsSagas):
         runtime: Runtime | None = None,
         limits: Limits | None = None,
         restarts: RestartPolicy | None = None,
+        operations: bool = True,
     ) -> None:
         """Compose a system; nothing is opened or started yet. `log`: a path for SQLite, None for memory. `lines`: those that intents name.
+
+        `operations`: whether it has an owner of operations, for `bracket`; without one a program may use that owner's names for its own.
 
         Raises:
             DefinitionError: modules, events, lines, performers and runtime do not fit together; the message names them and the mend.
         """
         modules, performers = with_sagas(modules, sagas, performers)
-        behaviours = [Behaviour(module) for module in modules]
+        behaviours = [Behaviour(module) for module in (*modules, *((Operations(),) if operations else ()))]
         self._runtime: Runtime = runtime if runtime is not None else DispatcherRuntime()
         self._pool = PerformerPool(performers, self._runtime.executor)
         self._behaviours = {behaviour.name: behaviour for behaviour in behaviours}
@@ -168,7 +174,8 @@ class System(Operating, StartsSagas):
         if owner is None:
             msg = f"No module of this system handles {type(command).__name__}; it has {sorted(k.__name__ for k in self._handler_of)}."
             raise UnknownCommand(msg)
-        return self._send(owner, lambda reply: Ask(command, key, reply), when_full, timeout_s, resolve)
+        around = surroundings()
+        return self._send(owner, lambda reply: Ask(command, key, reply, around), when_full, timeout_s, resolve)
 
     def _send(
         self,

@@ -16,7 +16,7 @@ from tallystick.domain.errors import EffectError
 from tallystick.domain.event import Aggregate, Event, Resident
 from tallystick.domain.execution import Execution, ExecutionRecord, timeout_us_of
 from tallystick.domain.intent import Intent
-from tallystick.domain.outcome import Outcome, Succeeded, settlement
+from tallystick.domain.outcome import Outcome, Succeeded
 from tallystick.domain.parking import Source
 from tallystick.domain.protocol import EXECUTION, IntentStarted, LateSuccess, PersonNeeded
 from tallystick.domain.token import Token
@@ -106,6 +106,7 @@ class TurnInProgress:
     begun: Sequence[Begun] = ()
     settled: Sequence[ExecutionRecord] = ()
     _now_us = 0
+    _new_tokens: Sequence[Token] = ()
 
     def __init__(self, setting: Setting, state: OwnerState) -> None:
         self._setting = setting
@@ -135,7 +136,9 @@ class TurnInProgress:
 
     def new_token(self) -> Token:
         """A new token."""
-        return Token(self._setting.identity.new_id(self.now_us))
+        token = Token(self._setting.identity.new_id(self.now_us))
+        self._new_tokens = (*self._new_tokens, token)
+        return token
 
     def get(self, kind: type[G], key: str) -> G | None:
         """An aggregate before the turn."""
@@ -220,7 +223,7 @@ class TurnInProgress:
         self.settled = (*self.settled, record)
         intent = record.started.intent
         kind = type(intent)
-        settles = settlement(outcome)
+        settles = kind.settles_as(outcome)
         setting = self._setting
         handler = setting.behaviour.settlements.get(kind)
         ended = False
@@ -260,13 +263,15 @@ class TurnInProgress:
         """Write the library's own completion event."""
         if all(settled.token != record.token for settled in self.settled):
             self.settled = (*self.settled, record)
-        settles = settlement(outcome)
+        settles = type(record.intent).settles_as(outcome)
         form, payload, event = self._setting.codec.encode_ended(type(record.intent), settles, outcome)
         self._draft(Draft(form, (EXECUTION, record.token), None, payload, event, record.token, settles))
 
     def _begin(self, begin: Begin) -> None:
-        token = begin.token or self.new_token()
-        if begin.token is not None and (self._state.was_begun(token) or any(token == begun.context.token for begun in self.begun)):
+        token = begin.token
+        if token is None:
+            token = Token(self._setting.identity.new_id(self.now_us))
+        elif any(token == begun.context.token for begun in self.begun) or (token not in self._new_tokens and self._state.was_begun(token)):
             msg = f"Token {token} was used before; begin with a new one."
             raise EffectError(msg)
         for action in begin.actions:
@@ -287,7 +292,7 @@ class TurnInProgress:
             interruption=begin.interruption,
             if_it_fails=begin.if_it_fails,
             reason=begin.reason,
-            tags=begin.tags,
+            tags={**self.tags, **begin.tags} if self.tags else begin.tags,
         )
         form, payload, started = self._setting.codec.encode_started(started)
         self.begun = (*self.begun, Begun(Context(self._setting.behaviour.name, token), started, deadline_us))

@@ -49,6 +49,9 @@ class Behaviour:
         for method, mark in _marked_methods(module):
             self._add(method, mark)
         self.streams = _streams(self)
+        if module.joins_at == "use" and self.reactions:
+            msg = f'{self.name} joins_at "use", but reacts to events; let it join at the tail or the beginning.'
+            raise DefinitionError(msg)
 
     def _add(self, method: str, mark: Mark) -> None:
         handler = getattr(self.module, method)

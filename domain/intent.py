@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
 from tallystick.domain.envelope import Settles
 from tallystick.domain.event import Event
 from tallystick.domain.marks import Mark, marked
+from tallystick.domain.outcome import Outcome, settlement
 from tallystick.domain.record import Record
 from tallystick.domain.retry import AnyRetry
 
@@ -29,7 +30,20 @@ class Intent(Record, Generic[R]):
     """
 
     reserved_names: ClassVar[frozenset[str]] = frozenset(
-        {"timeout", "retry", "on_timeout", "on_exhausted", "started", "ends_with", "line", "subject", "settled", "late", "reserved_names"}
+        {
+            "timeout",
+            "retry",
+            "on_timeout",
+            "on_exhausted",
+            "started",
+            "ends_with",
+            "line",
+            "subject",
+            "settled",
+            "settles_as",
+            "late",
+            "reserved_names",
+        }
     )
 
     timeout: ClassVar[timedelta | None] = None
@@ -68,6 +82,11 @@ class Intent(Record, Generic[R]):
         name = f"{cls.__name__}{end}"
         taken = any(event.__name__ == name for event in cls.ends_with)
         return f"{cls.__name__}Ended{end}" if taken else name
+
+    @classmethod
+    def settles_as(cls, outcome: Outcome[R]) -> Settles:
+        """How its completion event is marked; an operation whose result may itself be a failure says so here."""
+        return settlement(outcome)
 
     @classmethod
     def settled(cls, fn: F) -> F:

@@ -138,7 +138,8 @@ class Module(metaclass=ModuleMeta):
     """An owner: its methods are pure handlers, marked by `handles`, `reacts_to`, `settled`, `late`, `each_step`; `folds` makes its state.
 
     `name` identifies it in the log for ever; renaming a class does not matter, renaming `name` does. `joins_at` says which events a module
-    takes that is new to a log: those to come, or all that the log holds (P3). What it begins for old events is begun now.
+    takes that is new to a log: those to come, or all that the log holds (P3). What it begins for old events is begun now. A module that
+    reacts to nothing may join when it is used: until then the log has no trace of it.
 
     A subclass has its base's handlers. It replaces one by a method of the same name with the same decorators, and removes one by assigning
     None to its name.
@@ -148,4 +149,4 @@ class Module(metaclass=ModuleMeta):
     """
 
     name: ClassVar[str] = ""
-    joins_at: ClassVar[Literal["tail", "beginning"]] = "tail"
+    joins_at: ClassVar[Literal["tail", "beginning", "use"]] = "tail"

@@ -1,0 +1,303 @@
+"""Brackets: code between an operation's two events. Entering waits until the first is durable, leaving until the second is."""
+
+import asyncio
+import functools
+import inspect
+import traceback
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sized
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from functools import cached_property
+from pathlib import PurePath
+from types import TracebackType
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
+
+from tallystick.actors.operations import OperationTracker
+from tallystick.actors.runtimes.runtime import Runtime
+from tallystick.actors.surroundings import Surroundings, correlation_of, surrounded, surroundings
+from tallystick.actors.telling import bound, note, warn
+from tallystick.domain.errors import Overloaded, Rejected, TallystickError
+from tallystick.domain.operation import Ending, Failure, InvalidOperation, Json, OnOverdue, OperationId, checked_name, checked_percent, cut
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+PROGRESS_EVERY_US = 250_000
+"""Progress is written this often at most; what came between is in the next."""
+STACK_FRAMES = 20
+NOT_WANTED = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
+"""What leaves a bracket when nobody wants it done any more; any other exception is its failure."""
+
+
+class Settings(NamedTuple):
+    """How a bracket's operations are begun."""
+
+    timeout: timedelta | None
+    on_overdue: OnOverdue
+    stalled_after: timedelta | None
+    tags: Mapping[str, str]
+    idempotency_key: str | None
+    correlation: str | None
+    traceparent: str | None
+
+
+class Operation:
+    """The operation that the code inside a bracket runs as. For one thread or task at a time."""
+
+    def __init__(self, tracker: OperationTracker, operation_id: OperationId, name: str) -> None:
+        self._tracker = tracker
+        self.id = operation_id
+        self.name = name
+        self.message = ""
+        """What its success will say."""
+        self._written_us: int | None = None
+        self._unwritten: tuple[float | None, str] | None = None
+        self._last: Any = None
+        self._over = False
+
+    def progress(self, percent: float | None = None, message: str = "") -> None:
+        """Say how far it is, 0 to 100, or only that it goes on. Does not wait; a tight loop may call it for each turn.
+
+        Raises:
+            InvalidOperation: that is no percentage.
+        """
+        checked_percent(percent)
+        now_us = self._tracker.clock.now_us()
+        if self._written_us is not None and now_us - self._written_us < PROGRESS_EVERY_US:
+            self._unwritten = (percent, message)
+            return
+        self._written_us = now_us
+        self._write(percent, message)
+
+    def _write(self, percent: float | None, message: str) -> None:
+        self._look_at_last()
+        self._unwritten = None
+        try:
+            self._last = self._tracker.progress_soon(self.id, percent, message)
+        except Overloaded:  # progress can wait for less work to be in flight
+            self._unwritten = (percent, message)
+
+    def _look_at_last(self) -> None:
+        """Whether it was ended from outside shows in what became of the last progress."""
+        last = self._last
+        if last is not None and last.done() and isinstance(last.exception(), Rejected):
+            self._over = True
+
+    def track(self, items: Iterable[T], total: int | None = None) -> Iterator[T]:
+        """The items, each counted as progress when the next is asked for. Without `total`, the length of `items` where it has one."""
+        count = total if total is not None else len(items) if isinstance(items, Sized) else None
+        for number, item in enumerate(items):
+            self.progress(None if not count else min(100.0, 100.0 * number / count), f"{number} of {count}" if count else f"{number}")
+            yield item
+        if count:
+            self.progress(100.0, f"{count} of {count}")
+
+    def note(self, kind: str, message: str = "", data: Mapping[str, Json] | None = None) -> None:
+        """Keep evidence: a checkpoint, a warning, an error. Durable when it returns."""
+        self._tracker.note(self.id, kind, message, data)
+
+    def cancelled(self) -> bool:
+        """Whether it was ended from outside, by a person or because it is overdue; long loops look now and then."""
+        self._look_at_last()
+        return self._over or self._ended_in_log()
+
+    def _ended_in_log(self) -> bool:
+        operation = self._tracker.get(self.id)
+        self._over = operation is None or operation.status.ended
+        return self._over
+
+    def flush(self) -> None:
+        """Write the progress that was held back."""
+        if self._unwritten is not None:
+            self._write(*self._unwritten)
+
+
+class OperationScope:
+    """What `System.bracket` returns: a context manager for `with` and `async with`, and a decorator for functions of either kind.
+
+    As a context manager it is used once. As a decorator each call is an operation of its own.
+    """
+
+    def __init__(self, tracker: OperationTracker, name: str, settings: Settings, *, inline: bool) -> None:
+        self._tracker = tracker
+        self._name = checked_name(name)
+        self._settings = settings
+        self._inline = inline
+        """Whether the system runs in the calling thread, so that waiting for it in another is wrong."""
+        self._operation: Operation | None = None
+        self._around: list[AbstractContextManager[None]] = []
+        self._began_us = 0
+
+    # Entering.
+
+    def _surroundings(self) -> Surroundings:
+        """Those that the operation begins in: what is given here, else what is there."""
+        here, given = surroundings(), self._settings
+        if given.correlation is None and given.traceparent is None:
+            return here
+        correlation = given.correlation or here.correlation or correlation_of(given.traceparent or "")
+        return Surroundings(correlation, operation_id=here.operation_id, tags=here.tags, traceparent=given.traceparent or here.traceparent)
+
+    def _start(self) -> OperationId:
+        if self._operation is not None:
+            msg = f"This bracket of {self._name} was entered before; make a new one with system.bracket(…)."
+            raise InvalidOperation(msg)
+        given = self._settings
+        with surrounded(self._surroundings()):
+            return self._tracker.start(
+                self._name,
+                timeout=given.timeout,
+                on_overdue=given.on_overdue,
+                stalled_after=given.stalled_after,
+                tags=given.tags,
+                idempotency_key=given.idempotency_key,
+            )
+
+    def _entered(self, operation_id: OperationId) -> Operation:
+        before = self._surroundings()
+        tracker, tags = self._tracker, {**before.tags, **self._settings.tags}
+        if before.correlation is not None:
+            here = Surroundings(before.correlation, operation_id=operation_id, tags=tags, traceparent=before.traceparent)
+        else:
+            here = Surroundings(operation_id=operation_id, tags=tags, look_up=lambda: tracker.correlation_of(operation_id))
+        self._around = [surrounded(here), bound(operation=self._name, operation_id=operation_id)]
+        for around in self._around:
+            around.__enter__()
+        self._operation = Operation(tracker, operation_id, self._name)
+        self._began_us = tracker.clock.now_us()
+        return self._operation
+
+    def __enter__(self) -> Operation:
+        """Begin the operation; it is durable when the body begins.
+
+        Raises:
+            InvalidOperation: this bracket was entered before.
+            Exception: as `System.ask`; the body does not run then.
+        """
+        return self._entered(self._start())
+
+    async def __aenter__(self) -> Operation:
+        """As `__enter__`, without holding up the event loop."""
+        return self._entered(self._start() if self._inline else await asyncio.to_thread(self._start))
+
+    # Leaving.
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """End it, durably: succeeded, failed with evidence, or canceled. The body's exception goes on as it is."""
+        try:
+            self._end(error)
+        finally:
+            self._part()
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """As `__exit__`, without holding up the event loop."""
+        try:
+            if self._inline:
+                self._end(error)
+            else:
+                await asyncio.shield(asyncio.to_thread(self._end, error))
+        finally:
+            self._part()
+
+    def _part(self) -> None:
+        while self._around:
+            self._around.pop().__exit__(None, None, None)
+
+    def _end(self, error: BaseException | None) -> None:
+        operation = self._operation
+        if operation is None:
+            return
+        ending = _ending(operation, error)
+        try:
+            operation.flush()
+            first = self._tracker.try_complete(operation.id, ending)
+        except TallystickError as failure:
+            if error is None:
+                raise
+            error.add_note(f"Operation {operation.id} could not be ended in the log: {type(failure).__name__}: {failure}")
+        else:
+            self._tell(operation, ending, first=first)
+
+    def _tell(self, operation: Operation, ending: Ending, *, first: bool) -> None:
+        milliseconds = (self._tracker.clock.now_us() - self._began_us) // 1000
+        said = {"operation": operation.name, "operation_id": operation.id, "milliseconds": milliseconds}
+        if not first:
+            warn("operation.ended_before", status=ending.status, **said)
+        elif ending.status == "Failed":
+            warn("operation.failed", outcome="Failure", code=ending.code, **said)
+        else:
+            note("operation.completed", outcome="Success" if ending.status == "Succeeded" else "Warning", **said)
+
+    # Decorating.
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Each call of the function is an operation."""
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def bracketed_async(*arguments: P.args, **named: P.kwargs) -> Any:
+                async with self._again():
+                    return await cast("Awaitable[Any]", function(*arguments, **named))
+
+            return cast("Callable[P, R]", bracketed_async)
+
+        @functools.wraps(function)
+        def bracketed(*arguments: P.args, **named: P.kwargs) -> R:
+            with self._again():
+                return function(*arguments, **named)
+
+        return bracketed
+
+    def _again(self) -> "OperationScope":
+        return OperationScope(self._tracker, self._name, self._settings, inline=self._inline)
+
+
+def _ending(operation: Operation, error: BaseException | None) -> Ending:
+    if error is None:
+        return Ending(status="Succeeded", message=cut(operation.message))
+    if isinstance(error, NOT_WANTED):
+        return Ending(status="Canceled", message=type(error).__name__)
+    failure = Failure(kind=type(error).__name__, message=cut(str(error)), stack=stack_of(error))
+    return Ending(status="Failed", code=failure.kind, message=failure.message, failure=failure)
+
+
+def stack_of(error: BaseException) -> tuple[str, ...]:
+    """Where an exception came through, innermost last; names of files and functions only, since values may be anybody's."""
+    frames = traceback.extract_tb(error.__traceback__)[-STACK_FRAMES:]
+    return tuple(f"{PurePath(frame.filename).name}:{frame.lineno} in {frame.name}" for frame in frames)
+
+
+class BracketsOperations:
+    """What a system offers to code that brackets its operations."""
+
+    _runtime: Runtime
+
+    @cached_property
+    def operations(self) -> OperationTracker:
+        """All operations of this system: to start one that ends elsewhere, to follow, complete and find them."""
+        return OperationTracker(cast("Any", self), self._runtime.clock)
+
+    def bracket(  # noqa: PLR0913 - each has a default and is given by name
+        self,
+        name: str,
+        *,
+        timeout: timedelta | None = None,
+        on_overdue: OnOverdue = "abandon",
+        stalled_after: timedelta | None = None,
+        tags: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        correlation: str | None = None,
+        traceparent: str | None = None,
+    ) -> OperationScope:
+        """Bracket code that takes long: `with system.bracket("Billing.Invoice.Generate") as operation:`, `async with`, or a decorator.
+
+        It is in the log before the body runs. A body that leaves normally has succeeded; an exception is its failure, with evidence, and
+        goes on; a cancelled task or a KeyboardInterrupt cancels it; a crash leaves it open, until `timeout` has passed. Brackets inside
+        are its children, and commands asked inside have its correlation and tags; so has what they lead to.
+
+        Raises:
+            InvalidOperation: the name is none; names are of the code, never of its users.
+        """
+        settings = Settings(timeout, on_overdue, stalled_after, tags or {}, idempotency_key, correlation, traceparent)
+        return OperationScope(self.operations, name, settings, inline=self._runtime.inline)

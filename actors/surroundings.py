@@ -1,0 +1,67 @@
+"""Surroundings: the correlation, the operation and the tags that the calling code runs in. They flow where `contextvars` flow.
+
+Into tasks they flow by themselves; into a thread with `asyncio.to_thread`, or with `contextvars.copy_context().run`.
+"""
+
+import re
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+
+
+class Surroundings:
+    """What the calling code is a part of. `traceparent` is that of the W3C's trace context, as it came in.
+
+    The correlation of an operation that began a new one is its first event's id; it is looked up when somebody wants it.
+    """
+
+    __slots__ = ("_correlation", "_look_up", "operation_id", "tags", "traceparent")
+
+    def __init__(
+        self,
+        correlation: str | None = None,
+        *,
+        operation_id: str = "",
+        tags: Mapping[str, str] | None = None,
+        traceparent: str | None = None,
+        look_up: Callable[[], str | None] | None = None,
+    ) -> None:
+        self._correlation = correlation
+        self._look_up = look_up
+        self.operation_id = operation_id
+        self.tags: Mapping[str, str] = tags or {}
+        self.traceparent = traceparent
+
+    @property
+    def correlation(self) -> str | None:
+        """What all that happens here has in common; None where nothing has begun."""
+        if self._correlation is None and self._look_up is not None:
+            self._correlation = self._look_up()
+        return self._correlation
+
+
+NOWHERE = Surroundings()
+_current: ContextVar[Surroundings] = ContextVar("tallystick_surroundings", default=NOWHERE)
+
+
+def surroundings() -> Surroundings:
+    """Those of the calling code."""
+    return _current.get()
+
+
+@contextmanager
+def surrounded(by: Surroundings) -> Generator[None]:
+    """Have the code inside run in these surroundings."""
+    reset = _current.set(by)
+    try:
+        yield
+    finally:
+        _current.reset(reset)
+
+
+def correlation_of(traceparent: str) -> str | None:
+    """The trace's id, which serves as correlation where there is no other; None when it is no traceparent."""
+    found = _TRACEPARENT.fullmatch(traceparent.strip())
+    return None if found is None or set(found[1]) == {"0"} else found[1]
