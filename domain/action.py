@@ -80,12 +80,12 @@ class Ticker(msgspec.Struct, Generic[A, R], kw_only=True):
     """
 
     @classmethod
-    def begin(cls, action: A, call: Call) -> Self:
+    def begin(cls, action: A, call: Call, /) -> Self:
         """The progress at the start."""
         del action, call
         return cls()
 
-    def tick(self, action: A, step: Step) -> Running | Done[R] | Failed:
+    def tick(self, action: A, step: Step, /) -> Running | Done[R] | Failed:
         """Go on by one step. What it raises fails the action, as `Failed` does; `Rejected` for good."""
         msg = f"{type(self).__name__} has no tick(action, step) for {type(action).__name__}; define it."
         raise NotImplementedError(msg)

@@ -32,8 +32,9 @@ def limited(rate: ts.Rate) -> tuple[ts.System, ts.SteppedRuntime, At]:
 
 
 def send(system: ts.System, runtime: ts.SteppedRuntime, *names: str, **wanted: Any) -> None:
+    settings: dict[str, Any] = {"tasks": 1, **wanted}
     for name in names:
-        system.ask(SendForWork(name=name, who=wanted.get("who", name), **{"tasks": 1, **wanted}))
+        system.ask(SendForWork(name=name, who=name, **settings))
     runtime.run_until_idle()
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -209,12 +210,13 @@ def test_a_line_that_cannot_be_is_refused() -> None:
     class NoContainer(ts.Resident):
         pass
 
-    for wrong in (
+    wrongs: list[dict[str, Any]] = [
         {"name": ""},
         {"name": "a", "waiting": -1},
         {"name": "a", "arbitration": "never"},
         {"name": "a", "subjects": NoContainer},
-    ):
+    ]
+    for wrong in wrongs:
         with pytest.raises(ts.DefinitionError):
             Line(**wrong)
 
