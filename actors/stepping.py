@@ -1,6 +1,7 @@
 """Stepping: one step of a system whose time its host drives, from the clock to the log."""
 
 from datetime import timedelta
+from typing import Protocol
 
 from tallystick.actors.engine import Engine
 from tallystick.actors.runtimes.runtime import Runtime
@@ -9,11 +10,20 @@ from tallystick.domain.envelope import MICROSECOND
 from tallystick.domain.errors import NotStepped, StepFailed
 
 
-def take_step(runtime: Runtime, engine: Engine, delta: timedelta) -> None:
+class Living(Protocol):
+    """What knows the present engine; another one, if the log fails in the middle of a step."""
+
+    @property
+    def engine(self) -> Engine:
+        """The one that runs."""
+        ...
+
+
+def take_step(runtime: Runtime, life: Living, delta: timedelta) -> None:
     """Let time pass, tick, take the modules' turns, write, arbitrate, and run until nothing is left to be done now.
 
     The disk is written to between the turns and the arbitration: what a module begins in a step competes in that very step, and one commit
-    does for all of it, unless something ends at once.
+    does for all of it, unless something ends at once. If the log fails on the way, the rest of the step is taken by the engine rebuilt.
 
     Raises:
         NotStepped: the runtime's time passes by itself.
@@ -24,15 +34,16 @@ def take_step(runtime: Runtime, engine: Engine, delta: timedelta) -> None:
     if delta < timedelta():
         msg = f"A step of {delta} would go back in time; take one that is not negative."
         raise ValueError(msg)
+    life.engine.step_errors.clear()
     runtime.advance(delta)
-    step = engine.step_of(delta // MICROSECOND)
-    engine.step_errors.clear()
-    engine.post_ticks(step)
+    delta_us = delta // MICROSECOND
+    life.engine.post_ticks(life.engine.step_of(delta_us))
     runtime.run_before_writing()
-    engine.post_turns(step)
+    life.engine.post_turns(life.engine.step_of(delta_us))
     runtime.run_before_writing()
     runtime.run_until_idle()
-    engine.post_arbitration()
+    life.engine.post_arbitration()
     runtime.run_until_idle()
-    if engine.step_errors:
-        raise StepFailed from engine.step_errors[0]
+    errors = life.engine.step_errors
+    if errors:
+        raise StepFailed from errors[0]

@@ -134,7 +134,7 @@ class System(Operating, StartsSagas, BracketsOperations):
             StepFailed: a module's `each_step` method raised; the rest of the step was taken.
             NotAccepted: the system does not run.
         """
-        take_step(self._runtime, self._life.engine, delta)
+        take_step(self._runtime, self._life, delta)
 
     # Commands.
 

@@ -123,6 +123,24 @@ def test_a_turn_that_raises_writes_nothing_and_the_step_raises_it_when_all_is_do
         assert [each.event_type for each in system.events()].count("Counted") == 1
 
 
+@pytest.mark.parametrize("written", [False, True])
+def test_a_log_that_fails_in_the_middle_of_a_step_costs_that_step_no_more_than_its_ticks(written: bool) -> None:
+    village = Village(ts.Line("villagers", arbitration="each_step"))
+    village.work("walk", walks=(1, 3))
+    village.step(2)
+    village.need("eat", who="bob")
+    village.log.disk.fails(written=written)
+    village.work_later("mow", who="cid")
+    village.step()
+    assert village.system.health().restarts == 1
+    village.step(5)
+    for name in ("eat", "mow") if written else ("eat",):
+        village.returns(name)
+    village.step()
+    assert sorted(village.told) == sorted([*(["mow: done"] if written else []), "eat: done", "walk: walk has walked"])
+    assert village.nothing_left
+
+
 def run(steps: list[tuple[str, int]]) -> tuple[list[bytes], list[tuple[str, int]]]:
     """Steps and errands as drawn; the hashes of the log, and the ticks."""
     ticked.clear()

@@ -273,6 +273,11 @@ class Village:
         """Send somebody for work: one task outside, if nothing else is said."""
         self._send(SendForWork, name, wanted)
 
+    def work_later(self, name: str, **wanted: Any) -> None:
+        """As `work`, but nobody runs yet."""
+        settings: dict[str, Any] = {"tasks": 1, **wanted}
+        self.system.submit(SendForWork(name=name, **settings))
+
     def need(self, name: str, **wanted: Any) -> None:
         """Let somebody have a critical need."""
         self._send(SendForNeed, name, {"priority": ts.Priority.CRITICAL, **wanted})
