@@ -219,6 +219,8 @@ class Saga(Generic[In, R]):
     name: ClassVar[str] = ""
     version: ClassVar[int] = 1
     former_steps: ClassVar[tuple[str, ...]] = ()
+    _types: ClassVar[Any]
+    _plan: ClassVar[Any]
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Its name is that of the class, unless it, or the class that it is derived from, says otherwise."""

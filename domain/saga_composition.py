@@ -28,7 +28,7 @@ def saga_modules(*sagas: Saga[Any, Any]) -> tuple[SagaOwner, ...]:
     for saga in sagas:
         by_name.setdefault(saga.name, []).append(saga)
     plans = {name: _plans(name, versions) for name, versions in by_name.items()}
-    relatives = {name: types_of(versions) for name, versions in plans.items()}
+    relatives = {name: _types(by_name[name], versions) for name, versions in plans.items()}
     _check_children(plans, relatives)
     return tuple(_owner(by_name[name], plans[name], relatives) for name in by_name)
 
@@ -46,6 +46,16 @@ def _plans(name: str, sagas: Sequence[Saga[Any, Any]]) -> Sequence[SagaPlan]:
         msg = f"{name} is given twice; once is enough."
         raise DefinitionError(msg)
     return [plan_of(type(saga)) for saga in sagas]
+
+
+def _types(sagas: Sequence[Saga[Any, Any]], plans: Sequence[SagaPlan]) -> SagaTypes:
+    """Made once for the same versions, and kept with the first of them: a system that is opened again does not make them anew."""
+    versions = tuple(type(saga) for saga in sagas)
+    kept: dict[tuple[type[Any], ...], SagaTypes] = vars(versions[0]).get("_types", {})
+    if versions not in kept:
+        kept[versions] = types_of(plans)
+        versions[0]._types = kept  # noqa: SLF001 - kept with the class, so that they go when it does
+    return kept[versions]
 
 
 def _check_children(plans: Mapping[str, Sequence[SagaPlan]], relatives: Mapping[str, SagaTypes]) -> None:

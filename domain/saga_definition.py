@@ -13,11 +13,19 @@ from tallystick.domain.saga_types import camel, type_arguments
 
 
 def plan_of(saga: type[Saga[Any, Any]]) -> SagaPlan:
-    """The plan of one version.
+    """The plan of one version; read once, and kept with the class.
 
     Raises:
         DefinitionError: naming the step and the mend.
     """
+    kept: Any = saga
+    if "_plan" not in vars(saga):
+        kept._plan = _read(saga)  # noqa: SLF001 - kept with the class
+    plan: SagaPlan = kept._plan  # noqa: SLF001 - as above
+    return plan
+
+
+def _read(saga: type[Saga[Any, Any]]) -> SagaPlan:
     if not saga.name.isidentifier():
         msg = f"{saga.__name__}.name is {saga.name!r}; it begins the names of events, so it must be a word."
         raise DefinitionError(msg)
