@@ -41,6 +41,8 @@ class Program(NamedTuple):
     ownership: Mapping[str, frozenset[str]]
     """The aggregate types of each owner."""
     lines: Mapping[str, Line] = {}
+    performs: bool = True
+    """Whether anything is done: performers called, probes asked, timers fired. Else owners decide and write, and no more."""
 
 
 def ownership(behaviours: Sequence[Behaviour]) -> Mapping[str, frozenset[str]]:
@@ -116,6 +118,8 @@ class Engine:
             self._posts[behaviour.name] = owner.post
             owner.step_failed = self.step_errors.append
             self._residents.update(dict.fromkeys(behaviour.residents, owner))
+        if not program.performs:
+            self.drain()
 
     def behaviour(self, owner: str) -> Behaviour:
         """An owner's tables."""

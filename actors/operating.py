@@ -171,7 +171,7 @@ class Operating:
         An execution out of retries ends with its last failure; one that needs a person is cancelled, with `why` for a reason.
 
         Raises:
-            Rejected: it is no dead letter any more.
+            Rejected: it is no dead letter any more; or it is a saga's, which is redriven or cancelled (NOT_DISCARDABLE).
         """
         if letter.of_execution:
             token, by = Token(letter.aggregate_id), By(who, why)

@@ -54,6 +54,9 @@ class People:
         if message.actions is not None:
             check_edit(started.actions, message.actions)
         by = message.by
+        if type(record.intent).on_redrive == "settle" and record.status == "person":
+            self._settling.settle(record, Cancelled(reason=by.why), message.reply, acted_by(by, "redriven"))
+            return
         attempt = execution.attempt_by_hand(record, self._acting.clock.now_us())
         redriven: ExecutionRedriven[Any] = ExecutionRedriven(attempt=attempt.attempt, who=by.who, why=by.why, actions=message.actions)
         outputs: list[Output] = [message.reply]
@@ -71,6 +74,9 @@ class People:
 
     def _discard(self, record: ExecutionRecord, message: DiscardExecution) -> None:
         self._check_waits(record)
+        if type(record.intent).on_redrive == "settle":
+            msg = f"{type(record.intent).__name__} is there for somebody to look; redrive it, or end what it is about."
+            raise Rejected("NOT_DISCARDABLE", msg)  # noqa: EM101 - a code
         by = message.by
         outcome = execution.last_failure(record) if record.dead else Cancelled(reason=by.why or record.reason)
         self._settling.settle(record, outcome, message.reply, acted_by(by, "discarded"))

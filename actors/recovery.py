@@ -52,6 +52,8 @@ class Recovered(NamedTuple):
 def recover(engine: Engine, queues: SavedQueues | None = None) -> Recovered:
     """Bring a new engine to where the log says it stands; called before its actors run, by one thread.
 
+    What was under way is left as it was where nothing is performed: the next that opens the log takes it up.
+
     `queues` are those of a saved game: they go on where they were, and their executions are not in doubt.
 
     Raises:
@@ -81,9 +83,11 @@ def recover(engine: Engine, queues: SavedQueues | None = None) -> Recovered:
             engine.journal.commit()
     engine.journal.commit()
     still = [(owner, record) for owner, record in doubtful if owner.state.open.get(record.token) == record]
-    probed = _take_up(engine, still) + _find_late_successes(engine)
-    _set_timers(engine)
-    engine.journal.commit()
+    probed = 0
+    if engine.program.performs:
+        probed = _take_up(engine, still) + _find_late_successes(engine)
+        _set_timers(engine)
+        engine.journal.commit()
     found = Recovered(records, sum(len(owner.state.open) for owner in engine.owners.values()), probed)
     note("system.recovered", log=engine.log.identity, epoch=engine.log.epoch, tail=end, **found._asdict())
     return found

@@ -239,7 +239,7 @@ class Settling:
         warn("report.stale", what=what, owner=self._acting.name, token=token, attempt=attempt, correlation=correlation)
 
 
-def acted_by(by: By, did: Literal["completed", "failed", "abandoned", "discarded"]) -> PersonActed | None:
+def acted_by(by: By, did: Literal["completed", "failed", "abandoned", "discarded", "redriven"]) -> PersonActed | None:
     """What is recorded of a person's decision; nothing where nobody is named."""
     return PersonActed(did=did, who=by.who, why=by.why) if by.who or by.why else None
 

@@ -68,10 +68,13 @@ class System(Operating, StartsSagas, BracketsOperations):
         limits: Limits | None = None,
         restarts: RestartPolicy | None = None,
         operations: bool = True,
+        performs: bool = True,
     ) -> None:
         """Compose a system; nothing is opened or started yet. `log`: a path for SQLite, None for memory. `lines`: those that intents name.
 
         `operations`: whether it has an owner of operations, for `bracket`; without one a program may use that owner's names for its own.
+        `performs=False` is for people's tools: modules decide and write, but no performer or probe is called and no time runs out. What is
+        under way or begun meanwhile is taken up by the next system that opens the log, as after a crash.
 
         Raises:
             DefinitionError: modules, events, lines, performers and runtime do not fit together; the message names them and the mend.
@@ -85,7 +88,8 @@ class System(Operating, StartsSagas, BracketsOperations):
         self._counters = Counters()
         by_name = lines_by_name(lines, behaviours)
         check_stepped(self._runtime, behaviours, lines, self._pool)
-        program = Program(behaviours, self._codec, self._pool, self._runtime, self._counters, ownership(behaviours), by_name)
+        owned = ownership(behaviours)
+        program = Program(behaviours, self._codec, self._pool, self._runtime, self._counters, owned, by_name, performs)
         self._admission = Admission(limits or Limits())
         self._life = Lifecycle(program, _opened_log(log), self._admission, restarts or RestartPolicy())
         self._resolver = Resolver()

@@ -16,6 +16,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 OnTimeout = Literal["retry", "abandon"]
 """Whether an unanswered attempt is made again while retries are left, or ends the execution at once."""
+OnRedrive = Literal["again", "settle"]
+"""Whether a redrive of an execution that waits for a person is another attempt, or ends it: its handler hears `Cancelled`, and goes on."""
 OnExhausted = Literal["settle", "dead_letter"]
 """Whether the last failure that no retry follows ends the execution, or leaves it open as a dead letter for a person to decide on."""
 
@@ -31,18 +33,8 @@ class Intent(Record, Generic[R]):
 
     reserved_names: ClassVar[frozenset[str]] = frozenset(
         {
-            "timeout",
-            "retry",
-            "on_timeout",
-            "on_exhausted",
-            "started",
-            "ends_with",
-            "line",
-            "subject",
-            "settled",
-            "settles_as",
-            "late",
-            "reserved_names",
+            *("timeout", "retry", "on_timeout", "on_exhausted", "on_redrive", "started", "ends_with", "line"),
+            *("subject", "settled", "settles_as", "late", "reserved_names"),
         }
     )
 
@@ -50,6 +42,7 @@ class Intent(Record, Generic[R]):
     retry: ClassVar[AnyRetry | None] = None
     on_timeout: ClassVar[OnTimeout] = "retry"
     on_exhausted: ClassVar[OnExhausted] = "settle"
+    on_redrive: ClassVar[OnRedrive] = "again"
     started: ClassVar[str] = ""
     ends_with: ClassVar[tuple[type[Event], ...]] = ()
     line: ClassVar[str] = ""

@@ -102,7 +102,7 @@ class ExecutionRedriven(Record, Generic[A], omit_defaults=True):
 class PersonActed(Record, omit_defaults=True):
     """A person gives an execution the outcome that follows."""
 
-    did: Literal["completed", "failed", "abandoned", "discarded"]
+    did: Literal["completed", "failed", "abandoned", "discarded", "redriven"]
     who: str = ""
     why: str = ""
 

@@ -90,6 +90,7 @@ class UndoIntent(SagaIntent):
 class AttentionIntent(SagaIntent):
     """To have somebody look at a step."""
 
+    on_redrive = "settle"
     step: str  # type: ignore[misc]  # a setting of the other intents, a field of this one
     code: str = ""
     message: str = ""

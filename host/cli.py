@@ -16,6 +16,7 @@ import tallystick as ts
 
 _COMMANDS: Final = {
     "catalogue": "tallystick.host.catalogue_command",
+    "dead-letters": "tallystick.host.dead_letters_command",
     "demo": "tallystick.host.demo_command",
     "log": "tallystick.host.log_command",
     "replay": "tallystick.host.replay_command",
