@@ -147,7 +147,7 @@ def _begin_undo(case: Case, saga: dict[str, Any], step: StepPlan) -> None:
     case.holds(not later, f"though {later} is still to be undone before it")
     under_way = [what for what in saga["open"].values() if what[0] != "attention"]
     case.holds(not under_way, f"while {under_way} is under way")
-    its["knew"] = its["known"]
+    its["knew"] = its["known"] and its.get("late") != _turn_of(case.recorded)  # what comes late in this very turn was not yet known
 
 
 def _hear_of_whole(case: Case, saga: dict[str, Any], event: said.SagaEvent) -> None:
@@ -180,7 +180,7 @@ def _hear_of_step(case: Case, saga: dict[str, Any], event: said.StepEvent) -> No
         case said.StepDone() | said.StepDoneAfterAll():
             its |= {"state": "done", "known": True}
         case said.StepDoneLate() if not its["known"] and before != "running":
-            its |= {"state": "done", "known": True}
+            its |= {"state": "done", "known": True, "late": _turn_of(case.recorded)}
         case said.StepFailed():
             its["state"] = "failed"
             _fall_back(saga)
@@ -202,6 +202,10 @@ _EXPECTED: Final = (
     ((said.StepNotDone, said.StepUndone), {"doubt", "done"}),
 )
 """How a step stands when something is heard of it."""
+
+
+def _turn_of(recorded: Recorded) -> tuple[int, int | None]:
+    return recorded.occurred_at_us, recorded.causation
 
 
 def _fall_back(saga: dict[str, Any]) -> None:
