@@ -167,8 +167,11 @@ class Wake(NamedTuple):
     """There is something new in the event lane."""
 
 
-class Ask(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """A command, where its reply goes, and what the code was a part of that asked it."""
+class Ask(msgspec.Struct, frozen=True, eq=False):
+    """A command, where its reply goes, and what the code was a part of that asked it.
+
+    The collector of cycles must see it: a refusal's traceback leads back to it, from its own reply.
+    """
 
     command: Command[Any]
     key: str | None
