@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tallystick.actors.brackets import Operation
     from tallystick.actors.clock import ManualClock, SeededIdentity, SystemClock
     from tallystick.actors.dead_letters import DeadLetter, DeadLetterQuery
+    from tallystick.actors.metering import Meter
     from tallystick.actors.operating import OpenExecution
     from tallystick.actors.operations import OperationStatistics, OperationTracker
     from tallystick.actors.runtimes.dispatcher import DispatcherRuntime
@@ -149,6 +150,7 @@ __all__ = [
     "MalformedPayload",
     "ManualClock",
     "MemoryLog",
+    "Meter",
     "Module",
     "NeedsPerson",
     "NotAccepted",
@@ -228,6 +230,7 @@ _ROOMS = {
     "actors.admission": "Limits",
     "actors.clock": "ManualClock SeededIdentity SystemClock",
     "actors.dead_letters": "DeadLetter DeadLetterQuery",
+    "actors.metering": "Meter",
     "actors.operating": "OpenExecution",
     "actors.runtimes.dispatcher": "DispatcherRuntime",
     "actors.runtimes.stepped": "SteppedRuntime",

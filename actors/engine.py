@@ -1,7 +1,7 @@
 """The engine: one generation of actors on one journal. When something in it fails it is thrown away whole, and built anew (P14, P18)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tallystick.actors.acting import Acting, Ports, start_queue
 from tallystick.actors.actor import Crash
@@ -19,12 +19,16 @@ from tallystick.actors.turn import Setting
 from tallystick.actors.writer import GATHERED, WriterActor
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.clock import Clock, Identity
+from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import DefinitionError
 from tallystick.domain.line import Line
 from tallystick.domain.step import Step
 from tallystick.store.codec import Codec
 from tallystick.store.journal import Journal
 from tallystick.store.log import EventLog
+
+if TYPE_CHECKING:
+    from tallystick.actors.metering import Meter
 
 QUEUE = "\0queue"
 """The name under which the queue's mailbox is found beside those of the owners; no module can have it."""
@@ -43,6 +47,7 @@ class Program(NamedTuple):
     lines: Mapping[str, Line] = {}
     performs: bool = True
     """Whether anything is done: performers called, probes asked, timers fired. Else owners decide and write, and no more."""
+    meter: "Meter | None" = None
 
 
 def ownership(behaviours: Sequence[Behaviour]) -> Mapping[str, frozenset[str]]:
@@ -94,7 +99,8 @@ class Engine:
         self.log = log
         self.clock: Clock = runtime.clock
         self.identity: Identity = runtime.identity(log.epoch)
-        self.journal = Journal(log, self.clock)
+        meter = program.meter
+        self.journal = Journal(log if meter is None else meter.between(log, self.clock), self.clock)
         self.owners: dict[str, OwnerActor] = {}
         self._posts: dict[str, Mailbox] = {}
         self._residents: dict[type[Any], OwnerActor] = {}
@@ -127,6 +133,9 @@ class Engine:
 
     def begin(self) -> None:
         """Let the actors run."""
+        if self.program.meter is not None:
+            opened = [(name, record) for name, owner in self.owners.items() for record in owner.state.open.values()]
+            self.program.meter.engine_begins(opened, self._first_of)
         self.program.pool.report_to(self.queue.post)
         for actor in (self.writer, self.router, self.queue, self.timer, *self.owners.values()):
             actor.begin()
@@ -184,6 +193,11 @@ class Engine:
     def mailbox(self, name: str) -> Mailbox:
         """An owner's mailbox, or the queue's by its own name."""
         return self.queue.post if name == QUEUE else self._posts[name]
+
+    def _first_of(self, owner: str, aggregate_id: str) -> Recorded | None:
+        """The first event of an owner's aggregate with that id."""
+        found = (recorded for kind in sorted(self.program.ownership[owner]) for recorded in self.journal.stream(kind, aggregate_id))
+        return next(found, None)
 
     def drain(self) -> None:
         """Start no calls and no retries from now on (P26)."""

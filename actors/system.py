@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from datetime import timedelta
 from os import PathLike
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from tallystick.actors.admission import Admission, Limits, WhenFull
 from tallystick.actors.asking import with_sagas
@@ -41,6 +41,9 @@ from tallystick.domain.saga import Saga
 from tallystick.store.codec import Codec
 from tallystick.store.log import EventLog, Query
 
+if TYPE_CHECKING:
+    from tallystick.actors.metering import Meter
+
 R = TypeVar("R")
 G = TypeVar("G", bound=Aggregate)
 Re = TypeVar("Re", bound=Resident)
@@ -69,12 +72,13 @@ class System(Operating, StartsSagas, BracketsOperations):
         restarts: RestartPolicy | None = None,
         operations: bool = True,
         performs: bool = True,
+        meter: "Meter | None" = None,
     ) -> None:
         """Compose a system; nothing is opened or started yet. `log`: a path for SQLite, None for memory. `lines`: those that intents name.
 
         `operations`: whether it has an owner of operations, for `bracket`; without one a program may use that owner's names for its own.
         `performs=False` is for people's tools: modules decide and write, but no performer or probe is called and no time runs out. What is
-        under way or begun meanwhile is taken up by the next system that opens the log, as after a crash.
+        under way or begun meanwhile is taken up by the next system that opens the log, as after a crash. `meter` counts for the host.
 
         Raises:
             DefinitionError: modules, events, lines, performers and runtime do not fit together; the message names them and the mend.
@@ -89,10 +93,11 @@ class System(Operating, StartsSagas, BracketsOperations):
         by_name = lines_by_name(lines, behaviours)
         check_stepped(self._runtime, behaviours, lines, self._pool)
         owned = ownership(behaviours)
-        program = Program(behaviours, self._codec, self._pool, self._runtime, self._counters, owned, by_name, performs)
+        program = Program(behaviours, self._codec, self._pool, self._runtime, self._counters, owned, by_name, performs, meter)
         self._admission = Admission(limits or Limits())
         self._life = Lifecycle(program, _opened_log(log), self._admission, restarts or RestartPolicy())
         self._resolver = Resolver()
+        self.meter = meter
         self._sagas = Sagas(self, modules, self._runtime)
         self._handler_of = command_owners(behaviours)
 
