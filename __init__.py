@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tallystick.actors.runtimes.stepped import SteppedRuntime
     from tallystick.actors.runtimes.threads import ThreadsRuntime
     from tallystick.actors.sagas import SagaHandle, SagaStatus
+    from tallystick.actors.save_document import SaveFormat
     from tallystick.actors.supervision import Health, RestartPolicy
     from tallystick.actors.system import System
     from tallystick.domain.action import Action, Call, Done, Later, NotDone, Performer, Probe, Running, Ticker, Unknown
@@ -47,6 +48,10 @@ if TYPE_CHECKING:
         SagaCompensated,
         SagaNeedsPerson,
         SagaVersionMissing,
+        SaveDamaged,
+        SaveError,
+        SaveMismatch,
+        SaveVersionError,
         SnapshotError,
         StepFailed,
         TallystickError,
@@ -188,6 +193,11 @@ __all__ = [
     "SagaStatus",
     "SagaStep",
     "SagaVersionMissing",
+    "SaveDamaged",
+    "SaveError",
+    "SaveFormat",
+    "SaveMismatch",
+    "SaveVersionError",
     "SeededIdentity",
     "Settle",
     "SnapshotError",
@@ -235,6 +245,7 @@ _ROOMS = {
     "actors.runtimes.dispatcher": "DispatcherRuntime",
     "actors.runtimes.stepped": "SteppedRuntime",
     "actors.runtimes.threads": "ThreadsRuntime",
+    "actors.save_document": "SaveFormat",
     "actors.sagas": "SagaHandle SagaStatus",
     "actors.supervision": "Health RestartPolicy",
     "actors.system": "System",
@@ -245,8 +256,9 @@ _ROOMS = {
     "domain.errors": (
         "AlreadySettled CommitUnknown DefinitionError EffectError Fenced IdempotencyConflict InvalidPayload LogCorrupt LogError "
         "LogLocked LogPoisoned LogVersionError MalformedPayload NotAccepted NotCommitted NotStepped Overloaded PositionConflict "
-        "Rejected SagaCompensated SagaNeedsPerson SagaVersionMissing SnapshotError StepFailed TallystickError TimedOutWaiting "
-        "UnknownCommand UnknownEventType UnknownEventVersion UnknownSaga UnreadableEvent VersionConflict"
+        "Rejected SagaCompensated SagaNeedsPerson SagaVersionMissing SaveDamaged SaveError SaveMismatch SaveVersionError "
+        "SnapshotError StepFailed TallystickError TimedOutWaiting UnknownCommand UnknownEventType UnknownEventVersion UnknownSaga "
+        "UnreadableEvent VersionConflict"
     ),
     "domain.event": "Aggregate Event Resident",
     "domain.execution": "Execution",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import pykka
 from pykka._envelope import Envelope
@@ -103,6 +103,34 @@ class Inbox:
         return self.items.empty()
 
 
+class Asker(Protocol):
+    """Where an answer goes."""
+
+    def answer(self, value: Any) -> None:
+        """What was found."""
+        ...
+
+    def refuse(self, error: BaseException) -> None:
+        """What was raised."""
+        ...
+
+
+class InTurn(NamedTuple):
+    """Something to be looked up while its actor does nothing else; `hand_out` gives the answer out when what was seen is durable."""
+
+    look: Callable[[Any], Any]
+    asker: Asker
+    hand_out: Callable[[Any], None]
+
+    def run(self, actor: "EngineActor") -> None:
+        """Look, and answer."""
+        try:
+            self.asker.answer(self.look(actor))
+        except Exception as error:  # noqa: BLE001 - it is the asker's to see
+            self.asker.refuse(error)
+        self.hand_out(self.asker)
+
+
 class Host(Protocol):
     """What an actor needs of its runtime."""
 
@@ -159,7 +187,7 @@ class EngineActor(pykka.Actor):
 
     def _handle_receive(self, message: Any) -> Any:
         """Handle one message; every runtime comes through here. Errors are kept from pykka."""
-        handler = self.handlers.get(type(message))
+        handler = self._look if type(message) is InTurn else self.handlers.get(type(message))
         if handler is None:
             return super()._handle_receive(message.message if isinstance(message, Envelope) else message)
         try:
@@ -167,6 +195,9 @@ class EngineActor(pykka.Actor):
         except BaseException as error:  # noqa: BLE001 - whatever it was, it ends this engine and not the process's other actors
             self.failed(error)
         return None
+
+    def _look(self, message: InTurn) -> None:
+        message.run(self)
 
     def failed(self, error: BaseException) -> None:
         """A handler raised. If this generation of the log has ended, its messages end with it (P18), and the supervisor knows."""

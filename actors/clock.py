@@ -5,6 +5,7 @@ import threading
 import time
 from datetime import datetime, timedelta
 
+import msgspec
 import uuid_utils
 
 from tallystick.domain.envelope import from_micros, to_micros
@@ -74,6 +75,15 @@ class SystemIdentity:
         return random.random()  # noqa: S311
 
 
+class SavedIdentity(msgspec.Struct, frozen=True, rename="camel"):
+    """Where a seeded source stands: the state of its generator, and the last id as a hexadecimal number."""
+
+    version: int
+    state: tuple[int, ...]
+    gauss: float | None
+    last: str
+
+
 class SeededIdentity:
     """Ids and draws that repeat from a seed. The generation is part of the seed, so that a rebuilt system makes no id twice (P25)."""
 
@@ -96,3 +106,19 @@ class SeededIdentity:
         """A repeatable number in [0, 1)."""
         with self._lock:
             return self._random.random()
+
+    def saved(self) -> SavedIdentity:
+        """Where it stands."""
+        with self._lock:
+            version, state, gauss = self._random.getstate()
+            return SavedIdentity(version, state, gauss, f"{self._last:x}")
+
+    def restore(self, saved: SavedIdentity) -> None:
+        """Go on from there.
+
+        Raises:
+            ValueError, TypeError: it is not the state of a generator.
+        """
+        with self._lock:
+            self._random.setstate((saved.version, saved.state, saved.gauss))
+            self._last = int(saved.last, 16)

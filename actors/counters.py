@@ -11,10 +11,10 @@ class Counters:
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def count(self, name: str) -> None:
-        """One more."""
+    def count(self, name: str, times: int = 1) -> None:
+        """One more, or several."""
         with self._lock:
-            self._counts[name] += 1
+            self._counts[name] += times
 
     def snapshot(self) -> dict[str, int]:
         """All counts as of now, by name."""

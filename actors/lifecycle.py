@@ -1,6 +1,7 @@
 """A system's life: opened, run, rebuilt when its engine fails, stopped. The one place that makes engines and ends them."""
 
 import threading
+from collections.abc import Callable
 
 from tallystick.actors.admission import Admission
 from tallystick.actors.engine import Engine, Program
@@ -26,6 +27,8 @@ class Lifecycle:
         self._changing = threading.RLock()
         self._engine: Engine | None = None
         self.restarts = Restarts(policy, program.runtime.clock)
+        self.take_up: Callable[[Engine], object] = recover
+        """How the first engine finds out where it stands; those after it recover."""
         self.status: Status = "new"
         admission.catch_up = self._catch_up
 
@@ -98,7 +101,8 @@ class Lifecycle:
     def _run(self, log: EventLog) -> None:
         log.open()
         engine = Engine(self._program, log, lambda actor, error: self._crashed(engine, actor, error))
-        recover(engine)
+        take_up, self.take_up = self.take_up, recover
+        take_up(engine)
         self._engine = engine
         self._admission.pressure = engine.pressure
         engine.begin()

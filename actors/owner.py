@@ -77,7 +77,8 @@ class OwnerActor(EngineActor):
         self.settling = Settling(acting, codec, self.parked)
         self._commands = Commands(acting, codec)
         people = People(acting, self.settling)
-        self._silent_reaction = False
+        self.silent_reaction = False
+        """Whether the last reaction said nothing, so that no append has carried the cursor beyond it."""
         self.handlers = {
             Wake: self._wake,
             Ask: unless_given(self._ask),
@@ -112,6 +113,12 @@ class OwnerActor(EngineActor):
     def listen(self) -> None:
         """Have events of interest put into the lane, once it has caught up."""
         self.lane = self._journal.listen(self._reactions, lambda: self.post.tell(WAKE))
+
+    def stand_at(self, seen: int, logged_seen: int, *, silent: bool) -> None:
+        """Take up where a save left it: with its cursor where it stood, and nothing in its lane."""
+        self.state.seen, self.state.logged_seen = seen, logged_seen
+        self.silent_reaction = silent
+        self.lane.attached = True
 
     def wake(self) -> None:
         """Have the lane looked at soon; any thread."""
@@ -170,7 +177,7 @@ class OwnerActor(EngineActor):
             return  # it waits behind the one that failed (P12)
         try:
             event = recorded.event if recorded.event is not None else self._codec.decode(recorded)
-            self._silent_reaction = not self.acting.react(recorded, self._reactions[recorded.event_type], event)
+            self.silent_reaction = not self.acting.react(recorded, self._reactions[recorded.event_type], event)
         except NotAccepted:
             raise
         except Exception as error:  # noqa: BLE001 - whatever the program's handler raised
@@ -182,7 +189,7 @@ class OwnerActor(EngineActor):
         turn = self.acting.turn(NO_CAUSE)
         turn.note_in((OWNER, self.name), CursorAdvanced())
         self.acting.append(turn, NO_CAUSE)
-        self._silent_reaction = False
+        self.silent_reaction = False
 
     def join(self, start: int) -> None:
         """Write down that this owner is new to the log, and from where on it takes events (P3)."""
@@ -241,6 +248,6 @@ class OwnerActor(EngineActor):
 
     def farewell(self) -> None:
         """On a clean stop: write the cursor down where it is not, and a snapshot, so that the next opening has little to read (P2, P21)."""
-        if self._silent_reaction or self.state.seen - self.state.logged_seen > SILENT_LIMIT // 10:
+        if self.silent_reaction or self.state.seen - self.state.logged_seen > SILENT_LIMIT // 10:
             self._write_cursor()
         self._take_snapshot(TakeSnapshot())

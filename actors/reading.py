@@ -5,9 +5,13 @@ from collections.abc import Collection, Iterator
 from msgspec import structs
 
 from tallystick.actors.lifecycle import Lifecycle
+from tallystick.actors.state import folded, started_at
+from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import LogError
-from tallystick.store.log import Query
+from tallystick.domain.event import Aggregate
+from tallystick.store.codec import Codec
+from tallystick.store.log import NO_START, Query
 
 SUBSCRIBED_AT_ONCE = 1000
 SUBSCRIPTION_CHECK_S = 0.5
@@ -39,6 +43,18 @@ def _beyond(query: Query, position: int) -> Query:
     if query.newest_first:
         return structs.replace(query, until=position - 1, limit=limit)
     return structs.replace(query, after=position, limit=limit)
+
+
+def aggregate(life: Lifecycle, behaviour: Behaviour, codec: Codec, kind: type[Aggregate], key: str) -> Aggregate | None:
+    """A state as far as it is durable, folded in the calling thread; on what a save had of it, where the log was loaded from one."""
+    stream = (behaviour.streams[kind], key)
+    beginning = life.present_log().beginning
+    version, states = started_at(NO_START if beginning is None else beginning.start_of(*stream), behaviour)
+    for recorded in matching(life, Query(aggregate_type=stream[0], aggregate_id=key)):
+        if recorded.aggregate_version > version:
+            event = codec.decode(recorded)
+            states = folded(states, [fold for fold in behaviour.folds.get(type(event), ()) if fold.into is kind], event)
+    return states.get(kind)
 
 
 def last_of(life: Lifecycle, aggregate_type: str, aggregate_id: str) -> Recorded | None:

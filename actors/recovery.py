@@ -147,7 +147,14 @@ def _known_streams(engine: Engine) -> int:
             warn("snapshot.left_out", owner="known streams", position=snapshot.position, error=str(error))
         else:
             return snapshot.position
-    return 0
+    beginning = engine.log.beginning
+    if beginning is None:
+        return 0
+    for aggregate_type, aggregate_id in beginning.streams:
+        engine.journal.known_streams.add(aggregate_type, aggregate_id)
+    for kept in beginning.kept:
+        engine.journal.known_streams.add(kept.aggregate_type, kept.aggregate_id)
+    return beginning.head.position
 
 
 def _from_snapshot(engine: Engine, owner: OwnerActor) -> None:
@@ -160,6 +167,10 @@ def _from_snapshot(engine: Engine, owner: OwnerActor) -> None:
         else:
             _took(engine, "from_snapshot")
             return
+    beginning = engine.log.beginning
+    if beginning is not None and owner.name in beginning.snapshots:
+        # No event can stand in for this one, so that it must fit.
+        restore(beginning.snapshots[owner.name], owner.state, engine.behaviour(owner.name), engine.program.codec)
 
 
 def _snapshots(engine: Engine, owner: str) -> Iterator[Snapshot]:

@@ -1,17 +1,18 @@
 """Snapshots: an owner's state as bytes, and back. A shorter way to the same state, never another one: all can be deleted (S7, P21)."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
-from pyrsistent import PMap, PSet, PVector, pmap, pset, pvector
+from pyrsistent import PMap, pmap
 
+from tallystick.actors import saved_states
 from tallystick.actors.state import OwnerState, Residents
 from tallystick.actors.telling import warn
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.errors import LogError, SnapshotError
 from tallystick.domain.event import Resident
-from tallystick.domain.execution import ExecutionRecord
-from tallystick.domain.parking import Parked, Source
+from tallystick.domain.execution import ExecutionMap, ExecutionRecord
+from tallystick.domain.parking import Parked, Parking, Source
 from tallystick.domain.record import Record
 from tallystick.domain.token import Token
 from tallystick.store import known_streams
@@ -49,31 +50,6 @@ class SavedState(Record):
     abandoned: dict[str, int]
 
 
-def _plain(value: Any) -> Any:
-    """Persistent collections as JSON has them."""
-    if isinstance(value, PMap):
-        return dict(value)
-    if isinstance(value, PVector | PSet):
-        return list(value)
-    msg = f"{type(value).__name__} cannot be saved in a snapshot; use records, tuples, frozensets and pyrsistent collections."
-    raise TypeError(msg)
-
-
-def _persistent(kind: Any, value: Any) -> Any:
-    """JSON as the persistent collections that a resident declares: `PMap[str, Level]`, `PVector[int]`, `PSet[str]`."""
-    origin, arguments = getattr(kind, "__origin__", kind), getattr(kind, "__args__", ())
-    if origin is PMap:
-        keys, values = arguments or (Any, Any)
-        mapping: Any = dict.__class_getitem__((keys, values))
-        return pmap(msgspec.convert(value, mapping, dec_hook=_persistent, str_keys=True))
-    if origin in (PVector, PSet):
-        sequence: Any = list.__class_getitem__(arguments[0] if arguments else Any)
-        items = msgspec.convert(value, sequence, dec_hook=_persistent)
-        return pvector(items) if origin is PVector else pset(items)
-    msg = f"{kind} cannot be read from a snapshot"
-    raise NotImplementedError(msg)
-
-
 _DYNAMIC = (
     *("token", "position", "correlation", "started_at_us", "attempt", "call", "index", "status", "deadline_us", "retry_at_us", "reason"),
     *("first_attempt", "asked_us", "code"),
@@ -107,53 +83,68 @@ def _keep(log: EventLog, owner: str, position: int, form: int, body: bytes) -> N
         warn("snapshot.not_written", owner=owner, position=position, error=str(error))
 
 
+class OwnerCopy(NamedTuple):
+    """What an owner knows at one moment, all of it immutable: whoever has it may take its time."""
+
+    owner: str
+    position: int
+    seen: int
+    residents: Residents
+    executions: ExecutionMap
+    parking: Parking
+    abandoned: PMap[Token, int]
+
+
+def copied(owner: str, state: OwnerState) -> OwnerCopy:
+    """A copy of a state; called by the thread that owns it."""
+    return OwnerCopy(owner, state.position, state.seen, state.residents, state.executions, state.parking, state.abandoned)
+
+
+def body(copy: OwnerCopy, codec: Codec) -> bytes:
+    """A copy as a snapshot's body.
+
+    Raises:
+        TypeError: a resident holds what cannot be saved.
+    """
+    executions = tuple(
+        SavedExecution(
+            operation=record.intent.operation(),
+            started=msgspec.Raw(codec.value_bytes(record.started)),
+            record={name: getattr(record, name) for name in _DYNAMIC},
+        )
+        for record in copy.executions.values()
+    )
+    saved = SavedState(
+        seen=copy.seen,
+        residents=saved_states.written(copy.residents),
+        fold_versions={kind.__name__: kind.fold_version for kind in copy.residents if issubclass(kind, Resident)},
+        executions=executions,
+        parking=tuple(SavedParking(aggregate_type=s[0], aggregate_id=s[1], parked=p) for s, p in copy.parking.items()),
+        abandoned={str(token): position for token, position in copy.abandoned.items()},
+    )
+    return saved_states.encoder.encode(saved)
+
+
 class SnapshotOutput:
     """A snapshot taken now, of immutable state, and written when the watermark has passed it."""
 
     def __init__(self, log: EventLog, owner: str, state: OwnerState, codec: Codec) -> None:
         self._log = log
-        self._owner = owner
         self._codec = codec
-        self._position = state.position
-        self._seen = state.seen
-        self._residents: Residents = state.residents
-        self._executions = state.executions
-        self._parking = state.parking
-        self._abandoned = state.abandoned
+        self._copy = copied(owner, state)
 
     def release(self) -> None:
         """Write it; a snapshot that cannot be written costs time at the next opening, and nothing else."""
+        copy = self._copy
         try:
-            body = self._body()
+            content = body(copy, self._codec)
         except TypeError as error:
-            warn("snapshot.not_written", owner=self._owner, position=self._position, error=str(error))
+            warn("snapshot.not_written", owner=copy.owner, position=copy.position, error=str(error))
         else:
-            _keep(self._log, self._owner, self._position, FORMAT, body)
+            _keep(self._log, copy.owner, copy.position, FORMAT, content)
 
     def lost(self, fate: Fate) -> None:
         """The log failed; the events are enough."""
-
-    def _body(self) -> bytes:
-        executions = tuple(
-            SavedExecution(
-                operation=record.intent.operation(),
-                started=msgspec.Raw(self._codec.encode_started(record.started)[1]),
-                record={name: getattr(record, name) for name in _DYNAMIC},
-            )
-            for record in self._executions.values()
-        )
-        saved = SavedState(
-            seen=self._seen,
-            residents={kind.__name__: msgspec.Raw(_encoder.encode(value)) for kind, value in self._residents.items()},
-            fold_versions={kind.__name__: kind.fold_version for kind in self._residents if issubclass(kind, Resident)},
-            executions=executions,
-            parking=tuple(SavedParking(aggregate_type=s[0], aggregate_id=s[1], parked=p) for s, p in self._parking.items()),
-            abandoned={str(token): position for token, position in self._abandoned.items()},
-        )
-        return _encoder.encode(saved)
-
-
-_encoder = msgspec.json.Encoder(enc_hook=_plain)
 
 
 def restore(snapshot: Snapshot, state: OwnerState, behaviour: Behaviour, codec: Codec) -> None:
@@ -175,11 +166,9 @@ def restore(snapshot: Snapshot, state: OwnerState, behaviour: Behaviour, codec: 
         if versions != saved.fold_versions:
             msg = f"Snapshot of {snapshot.owner} has fold versions {saved.fold_versions}, the module has {versions}."
             raise SnapshotError(msg)
-        residents: Residents = {
-            kinds[name]: msgspec.json.decode(bytes(raw), type=kinds[name], dec_hook=_persistent) for name, raw in saved.residents.items()
-        }
+        residents: Residents = saved_states.read(saved.residents, kinds)
         executions = [_execution(item, codec) for item in saved.executions]
-    except (msgspec.MsgspecError, NotImplementedError, KeyError) as error:
+    except saved_states.UNFIT as error:
         msg = f"Snapshot of {snapshot.owner} at {snapshot.position} does not fit this program: {error}"
         raise SnapshotError(msg) from error
     state.residents = residents

@@ -6,6 +6,7 @@ from typing import Any, TypeVar, cast
 
 from pyrsistent import PMap, pmap
 
+from tallystick.actors import saved_states
 from tallystick.domain import execution, parking
 from tallystick.domain.behaviour import Behaviour, Fold
 from tallystick.domain.envelope import Recorded
@@ -17,6 +18,7 @@ from tallystick.domain.protocol import ENGINE_STREAMS, EXECUTION, LateSuccess, R
 from tallystick.domain.token import Token
 from tallystick.store.codec import Codec
 from tallystick.store.journal import Journal, Stream
+from tallystick.store.log import StreamStart
 
 Re = TypeVar("Re", bound=Resident)
 
@@ -55,6 +57,29 @@ def folded(states: Mapping[type[Aggregate], Aggregate], folds: Iterable[Fold], e
     return after
 
 
+def started_at(start: StreamStart, behaviour: Behaviour) -> Entry:
+    """An aggregate as far as it was saved, when its log was loaded from a save."""
+    if not start.version:
+        return NOTHING
+    kinds: dict[str, type[Aggregate]] = {kind.__name__: kind for kind in behaviour.streams}
+    return start.version, saved_states.read(start.states, kinds)
+
+
+def folded_on(entry: Entry, records: Iterable[Recorded], behaviour: Behaviour, codec: Codec) -> Entry:
+    """An aggregate with those of its records that are beyond its version folded in.
+
+    Raises:
+        UnreadableEvent: one cannot be decoded.
+    """
+    version, states = entry
+    for recorded in records:
+        if recorded.aggregate_version > version:
+            event = codec.decode(recorded)
+            states = folded(states, behaviour.aggregate_folds.get(type(event), ()), event)
+            version = recorded.aggregate_version
+    return version, states
+
+
 class OwnerState:
     """What one owner knows. `seen` is its cursor (P1), `position` the last record folded in."""
 
@@ -84,12 +109,8 @@ class OwnerState:
         """An aggregate that is not in memory, from the log: all its events are durable then (P17)."""
         if self._journal.version(*stream) == 0:
             return NOTHING
-        version, states = 0, cast("Mapping[type[Aggregate], Aggregate]", {})
-        for recorded in self._journal.stream(*stream):
-            event = self._codec.decode(recorded)
-            states = folded(states, self._behaviour.aggregate_folds.get(type(event), ()), event)
-            version = recorded.aggregate_version
-        return version, states
+        start = started_at(self._journal.start_of(*stream), self._behaviour)
+        return folded_on(start, self._journal.stream(*stream), self._behaviour, self._codec)
 
     def resident(self, kind: type[Re]) -> Re:
         """A resident state."""

@@ -2,13 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from datetime import timedelta
 from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
+from tallystick.actors.actor import InTurn
 from tallystick.actors.admission import Admission, Limits, WhenFull
 from tallystick.actors.asking import with_sagas
 from tallystick.actors.brackets import BracketsOperations
@@ -16,15 +17,17 @@ from tallystick.actors.composition import check_stepped, lines_by_name
 from tallystick.actors.counters import Counters
 from tallystick.actors.engine import Program, command_owners, ownership
 from tallystick.actors.lifecycle import Lifecycle
+from tallystick.actors.loading import Loaded
 from tallystick.actors.messages import Ask
 from tallystick.actors.operating import Operating
 from tallystick.actors.performer import PerformerPool
-from tallystick.actors.reading import following, matching
+from tallystick.actors.reading import aggregate, following, matching
 from tallystick.actors.replies import HostReply, Resolver
 from tallystick.actors.runtimes.dispatcher import DispatcherRuntime
 from tallystick.actors.runtimes.runtime import Runtime
 from tallystick.actors.sagas import Sagas, StartsSagas
-from tallystick.actors.state import folded
+from tallystick.actors.save_document import ANY_SAVES, SaveFormat
+from tallystick.actors.saving import write
 from tallystick.actors.stepping import take_step
 from tallystick.actors.supervision import RestartPolicy
 from tallystick.actors.surroundings import surroundings
@@ -73,6 +76,7 @@ class System(Operating, StartsSagas, BracketsOperations):
         operations: bool = True,
         performs: bool = True,
         meter: "Meter | None" = None,
+        saves: SaveFormat = ANY_SAVES,
     ) -> None:
         """Compose a system; nothing is opened or started yet. `log`: a path for SQLite, None for memory. `lines`: those that intents name.
 
@@ -94,6 +98,7 @@ class System(Operating, StartsSagas, BracketsOperations):
         check_stepped(self._runtime, behaviours, lines, self._pool)
         owned = ownership(behaviours)
         program = Program(behaviours, self._codec, self._pool, self._runtime, self._counters, owned, by_name, performs, meter)
+        self._program, self._saves = program, saves
         self._admission = Admission(limits or Limits())
         self._life = Lifecycle(program, _opened_log(log), self._admission, restarts or RestartPolicy())
         self._resolver = Resolver()
@@ -144,6 +149,64 @@ class System(Operating, StartsSagas, BracketsOperations):
             NotAccepted: the system does not run.
         """
         take_step(self._runtime, self._life, delta)
+
+    # Saves.
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write all that the system is made of to one file, in place of what stood there, durable when it returns; the system goes on.
+
+        In the stepped runtime it runs until nothing is left to be done now, and what is loaded goes on exactly where this one stands.
+
+        Raises:
+            SaveError: it cannot be written; the file that stood there stands there still.
+            NotAccepted, NotCommitted, CommitUnknown: the system does not run, or its log failed.
+        """
+        write(path, self._program, lambda: self._life.engine, self._in_turn, self._saves)
+
+    def _in_turn(self, actor: str, look: Callable[[Any], Any]) -> Any:
+        return self._wait(self._send(actor, lambda reply: InTurn(look, reply, self._life.engine.journal.gate)))
+
+    @classmethod
+    def load(  # noqa: PLR0913 - as for a new system
+        cls,
+        path: str | PathLike[str],
+        modules: Sequence[Module] = (),
+        *,
+        sagas: Sequence[Saga[Any, Any]] = (),
+        performers: Sequence[Performer] = (),
+        lines: Sequence[Line] = (),
+        runtime: Runtime | None = None,
+        limits: Limits | None = None,
+        restarts: RestartPolicy | None = None,
+        operations: bool = True,
+        performs: bool = True,
+        meter: "Meter | None" = None,
+        saves: SaveFormat = ANY_SAVES,
+    ) -> Self:
+        """A system that goes on where another was saved, on a log in memory; start it with `with`. The file is read whole and left alone.
+
+        Raises:
+            SaveError: the file is no save, damaged, of a version that is not read, or does not fit these modules; nothing was made.
+            DefinitionError: as for a new system.
+        """
+        loaded = Loaded(os.fspath(path), saves)
+        system = cls(
+            modules,
+            sagas=sagas,
+            performers=performers,
+            lines=lines,
+            log=loaded.log(),
+            runtime=runtime,
+            limits=limits,
+            restarts=restarts,
+            operations=operations,
+            performs=performs,
+            meter=meter,
+            saves=saves,
+        )
+        loaded.check(system._program)
+        system._life.take_up = loaded.take_up
+        return system
 
     # Commands.
 
@@ -201,7 +264,7 @@ class System(Operating, StartsSagas, BracketsOperations):
             when_full = "raise"
         self._admission.enter(reply, when_full, timeout_s)
         try:
-            self._life.engine.owners[owner].post.tell(message(reply))
+            self._life.engine.mailbox(owner).tell(message(reply))
         except NotAccepted as error:
             reply.withdraw(error)
         return reply
@@ -226,12 +289,7 @@ class System(Operating, StartsSagas, BracketsOperations):
         if behaviour is None:
             msg = f"No module of this system folds events into {kind.__name__}."
             raise DefinitionError(msg)
-        states: Mapping[type[Aggregate], Aggregate] = {}
-        for recorded in matching(self._life, Query(aggregate_type=behaviour.streams[kind], aggregate_id=key)):
-            event = self._codec.decode(recorded)
-            folds = [fold for fold in behaviour.folds.get(type(event), ()) if fold.into is kind]
-            states = folded(states, folds, event)
-        return cast("G | None", states.get(kind))
+        return cast("G | None", aggregate(self._life, behaviour, self._codec, kind, key))
 
     def resident(self, kind: type[Re]) -> Re:
         """A resident state of whatever module has it, as it is now, given out when it is durable."""

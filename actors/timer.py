@@ -56,6 +56,11 @@ class Deadlines:
                 self._heap = [item for item in self._heap if self._current(item)]
                 heapq.heapify(self._heap)
 
+    def keys(self) -> list[Key]:
+        """What is armed, in the order in which it was: of what is due at one time, the first goes first."""
+        with self._lock:
+            return sorted(self._armed, key=lambda key: self._armed[key][0])
+
     def next_us(self) -> int | None:
         """When something is due next."""
         with self._lock:

@@ -19,7 +19,7 @@ from tallystick.domain.token import Token
 from tallystick.store.codec import Form
 from tallystick.store.known_streams import KnownStreams
 from tallystick.store.lane import Lane
-from tallystick.store.log import EventLog, Query
+from tallystick.store.log import NO_START, EventLog, Query, StreamStart
 
 WINDOW_RECORDS = 2048
 """How many durable records stay in memory for owners that are a little behind; the others read from the log."""
@@ -97,7 +97,8 @@ class Journal:
         self._unreleased = 0
         self._lanes: list[Lane] = []
         self._lanes_of: dict[str, list[Lane]] = {}
-        self._nudge_at = head.position + WINDOW_RECORDS // 4
+        self.next_nudge = head.position + WINDOW_RECORDS // 4
+        """The position at which all lanes are woken; part of a save, since cursors show it."""
         self.tail = head.position
         self.watermark = head.position
         self.commits = 0
@@ -183,7 +184,7 @@ class Journal:
             if outputs:
                 self._outputs += outputs
                 self._unreleased += len(outputs)
-            if position >= self._nudge_at:
+            if position >= self.next_nudge:
                 self._nudge()
         return records
 
@@ -222,7 +223,7 @@ class Journal:
 
     def _nudge(self) -> None:
         """Now and then, wake those too whom nothing concerned, so that their cursors move; and end lanes that have grown too long."""
-        self._nudge_at = self.tail + WINDOW_RECORDS // 4
+        self.next_nudge = self.tail + WINDOW_RECORDS // 4
         for lane in self._lanes:
             lane.shorten()
             lane.wake()
@@ -363,6 +364,11 @@ class Journal:
             Query(after=after, aggregate_type=aggregate_type, aggregate_id=aggregate_id),
             lambda record: (record.aggregate_type, record.aggregate_id) == stream,
         )
+
+    def start_of(self, aggregate_type: str, aggregate_id: str) -> StreamStart:
+        """Where an aggregate's records start: at nothing, unless the log was loaded from a save."""
+        beginning = self._log.beginning
+        return NO_START if beginning is None else beginning.start_of(aggregate_type, aggregate_id)
 
     def of_token(self, token: str) -> Iterator[Recorded]:
         """An execution's records: its engine events and its settlement, speculation included."""

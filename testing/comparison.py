@@ -116,6 +116,7 @@ class _WithoutSnapshots:
         self._log = log
         self.identity = log.identity
         self.epoch = log.epoch
+        self.beginning = log.beginning
 
     def head(self) -> Head:
         return self._log.head()

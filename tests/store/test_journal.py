@@ -213,7 +213,7 @@ def test_a_lane_that_grows_too_long_is_given_up_and_its_listener_reads_the_journ
     desk: Desk, small_window: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lane_module, "LANE_RECORDS", small_window)
-    desk.journal._nudge_at = 0
+    desk.journal.next_nudge = 0
     listener = Listener(desk, "Happened")
     assert desk.journal.attach(listener.lane, 0)
     while listener.lane.attached:
@@ -231,7 +231,7 @@ def test_a_lane_that_grows_too_long_is_given_up_and_its_listener_reads_the_journ
 
 def test_those_who_are_not_interested_are_woken_now_and_then_so_that_their_cursor_moves(desk: Desk, small_window: int) -> None:
     listener = Listener(desk)
-    desk.journal._nudge_at = small_window // 4
+    desk.journal.next_nudge = small_window // 4
     for _ in range(small_window * 2):
         desk.append(draft("a"))
     assert len(listener.woken_at) == 8
