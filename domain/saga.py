@@ -99,8 +99,9 @@ class SagaStep(Generic[In, R]):
     def undone_in_doubt(self, fn: Callable[[M, In, str], Action[Any]], /) -> Callable[[M, In, str], Action[Any]]:
         """Mark the method `(self, given, key) -> action` that undoes the step where nobody knows whether it was done.
 
-        `key` is the `call.key` under which it was asked for. The action must work whether the effect is there, is not, or is still on its
-        way. Without such a method the outside world is asked first, by the performer's `probe`.
+        `key` is the `call.key` under which it was asked for. The action must hold for whatever comes: where the effect is there it undoes
+        it, where it is still on its way it keeps it from happening. Without such a method the outside world is asked first, by the
+        performer's `probe`.
         """
         self._check_no_child()
         self.undo_by_key = fn

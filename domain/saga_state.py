@@ -31,15 +31,13 @@ ACTIVE: Final = frozenset({"running", "asking", "undoing", "stuck_step", "stuck_
 class StepState(Record):
     """One step of an instance. `rounds` counts how often it was begun, `tries` how often it was asked about or undone.
 
-    `known` says whether there is a result; `undo_knew` whether the undoing that was begun last had it. `surplus`: an earlier round had
-    its effect, too.
+    `known` says whether there is a result. `surplus`: an earlier round had its effect, too.
     """
 
     status: Status = "waiting"
     rounds: int = 0
     tries: int = 0
     known: bool = False
-    undo_knew: bool = False
     surplus: bool = False
     may_ask: bool = False
     result: Any = None
@@ -176,7 +174,7 @@ def _ask(instance: I, place: int) -> I:
 
 def _undo(instance: I, place: int) -> I:
     step = instance.steps[place]
-    return _with(instance, place, status="undoing", tries=step.tries + 1, undo_knew=step.known)
+    return _with(instance, place, status="undoing", tries=step.tries + 1)
 
 
 def _undo_next(plan: SagaPlan, instance: I) -> I:
@@ -283,24 +281,23 @@ def _done_late(plan: SagaPlan, instance: I, event: said.StepDoneLate) -> I:
     step, its_plan = instance.steps[place], plan.steps[place]
     if event.round < step.rounds:
         return _with(instance, place, surplus=True)
-    if step.known or step.status == "running":
+    if step.known:
         return instance
     late = _with(instance, place, known=True, result=event.result)
     match step.status:
-        case "doubt" | "not_done" | "failed" | "undone":
+        case "doubt" | "not_done" | "failed":
             late = _with(late, place, status="stuck_late" if its_plan.pivot else "done")
             return late if late.phase == "running" else _undo_next(plan, late)
         case "stuck_doubt" | "stuck_step":
             return _known_done(plan, late, place, event.result)
-        case _:  # what is asked about or undone now is looked at again when that has ended
+        case "asking":  # the answer will find it known
             return late
+        case _:  # it is undone, or will be, by its key, which holds for whatever comes
+            return instance
 
 
 def _undone(plan: SagaPlan, instance: I, event: said.StepUndone) -> I:
-    place = plan.places[event.step]
-    step = instance.steps[place]
-    again = step.known and not step.undo_knew  # undone by its key, and its success came meanwhile
-    return _undo_next(plan, _with(instance, place, status="done" if again else "undone"))
+    return _undo_next(plan, _with(instance, plan.places[event.step], status="undone"))
 
 
 def _undo_failed(plan: SagaPlan, instance: I, event: said.StepUndoFailed) -> I:
@@ -314,7 +311,7 @@ def _redriven(plan: SagaPlan, instance: I, event: said.Redriven) -> I:
         case "stuck_undo":
             return _undo_next(plan, _with(instance, place, status="undone")) if event.by_hand else _undo(instance, place)
         case "stuck_doubt" if event.by_hand:
-            return _not_there(plan, instance, place, status="undone")
+            return _not_there(plan, instance, place, status="not_done")
         case "stuck_doubt":
             return _ask(_with(instance, place, may_ask=event.may_ask), place)
         case "stuck_step":

@@ -283,7 +283,9 @@ def _step_types(name: str, step: str, plans: Sequence[StepPlan]) -> StepTypes:
 
 
 class FormerIntent(Intent[msgspec.Raw]):
-    """Something that was under way for a step that no version has any more."""
+    """Something that was under way for a step that no version has any more; of its actions nothing is known but their JSON."""
+
+    actions_type: ClassVar[Any] = msgspec.Raw
 
     saga_id: str
     version: int
@@ -310,5 +312,6 @@ def _former_types(name: str, step: str) -> list[type[Record]]:
         "UndoRequested": said.StepUndoRequested,
     }
     kinds += [event(what, base) for what, base in plain.items()]
-    kinds += [_made(f"{name}{camel(step)}{what}", FormerIntent, {}) for what in ("", "Asking", "Undo")]
+    ends = tuple(kinds)
+    kinds += [_made(f"{name}{camel(step)}{what}", FormerIntent, {}, ends_with=ends) for what in ("", "Asking", "Undo")]
     return kinds

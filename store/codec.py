@@ -119,6 +119,7 @@ class Codec:
             msg = f"Two intents are named {operation!r}; rename one of them."
             raise DefinitionError(msg)
         result: Any = type_argument(intent, Intent)
+        action = getattr(intent, "actions_type", action)
         started: Any = IntentStarted[intent, action]  # type: ignore[valid-type]
         ended: Any = IntentEnded[result]
         outcome: Any = Outcome[result]  # type: ignore[misc]

@@ -92,7 +92,7 @@ class SagasEnd:
         if isinstance(event, said.Started):
             case.holds(saga is None, "though it was started before")
             plan = self._owners[key[0]].plans[event.definition_version]
-            steps = {step.name: {"state": "waiting", "known": False, "knew": False} for step in plan.steps}
+            steps = {step.name: {"state": "waiting", "known": False} for step in plan.steps}
             self._sagas[key] = {"plan": plan, "state": "running", "steps": steps, "open": {}, "child": event.parent is not None}
         elif saga is None:
             raise case.violation(NEVER_STARTED)
@@ -136,7 +136,7 @@ def _begin_step(case: Case, saga: dict[str, Any], step: StepPlan) -> None:
     case.holds(all(steps[plan.steps[place].name]["state"] == "done" for place in step.after), "though not all before it are done")
     again = {"failed", "not done", "doubt"} if _pivot(saga) == "done" else set[str]()  # past a pivot, what has failed is tried again
     case.holds(steps[step.name]["state"] in {"waiting", *again}, f"though it is {steps[step.name]['state']}")
-    steps[step.name] = {"state": "running", "known": False, "knew": False}
+    steps[step.name] = {"state": "running", "known": False}
 
 
 def _begin_undo(case: Case, saga: dict[str, Any], step: StepPlan) -> None:
@@ -147,7 +147,6 @@ def _begin_undo(case: Case, saga: dict[str, Any], step: StepPlan) -> None:
     case.holds(not later, f"though {later} is still to be undone before it")
     under_way = [what for what in saga["open"].values() if what[0] != "attention"]
     case.holds(not under_way, f"while {under_way} is under way")
-    its["knew"] = its["known"] and its.get("late") != _turn_of(case.recorded)  # what comes late in this very turn was not yet known
 
 
 def _hear_of_whole(case: Case, saga: dict[str, Any], event: said.SagaEvent) -> None:
@@ -165,7 +164,7 @@ def _hear_of_whole(case: Case, saga: dict[str, Any], event: said.SagaEvent) -> N
             case.holds(state == "compensating" and not left and _pivot(saga) != "done", f"though it is {state}, and {left} not undone")
             saga["state"] = "compensated"
         case said.Redriven() if event.by_hand and steps[event.step]["state"] in {"done", "doubt"}:
-            steps[event.step]["state"] = "undone"
+            steps[event.step]["state"] = "undone" if steps[event.step]["state"] == "done" else "not done"
             _fall_back(saga)
         case _:
             pass
@@ -179,8 +178,8 @@ def _hear_of_step(case: Case, saga: dict[str, Any], event: said.StepEvent) -> No
     match event:
         case said.StepDone() | said.StepDoneAfterAll():
             its |= {"state": "done", "known": True}
-        case said.StepDoneLate() if not its["known"] and before != "running":
-            its |= {"state": "done", "known": True, "late": _turn_of(case.recorded)}
+        case said.StepDoneLate() if not its["known"] and before not in {"running", "undone"}:
+            its |= {"state": "done", "known": True}
         case said.StepFailed():
             its["state"] = "failed"
             _fall_back(saga)
@@ -191,8 +190,8 @@ def _hear_of_step(case: Case, saga: dict[str, Any], event: said.StepEvent) -> No
         case said.StepNotDone() if before == "doubt":
             its["state"] = "not done"
             _fall_back(saga)
-        case said.StepUndone():  # by its key, and meanwhile its success has come: it is undone again
-            its["state"] = "done" if its["known"] and not its["knew"] else "undone"
+        case said.StepUndone():
+            its["state"] = "undone"
         case _:
             pass
 
@@ -202,10 +201,6 @@ _EXPECTED: Final = (
     ((said.StepNotDone, said.StepUndone), {"doubt", "done"}),
 )
 """How a step stands when something is heard of it."""
-
-
-def _turn_of(recorded: Recorded) -> tuple[int, int | None]:
-    return recorded.occurred_at_us, recorded.causation
 
 
 def _fall_back(saga: dict[str, Any]) -> None:

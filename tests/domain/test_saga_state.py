@@ -237,16 +237,18 @@ def test_what_runs_beside_a_step_that_fails_is_withdrawn_and_undone_first() -> N
     assert list(play.open) == [("ask", 1)]
 
 
-def test_a_success_that_comes_while_a_step_is_undone_by_its_key_is_undone_as_well() -> None:
-    play = Play(plan_of({"by_key": True}))
-    del play.open["begin", 0]
-    play.tell(play.step_event(said.StepInDoubt, 0, key="k", code="?"))
-    play.tell(play.step_event(said.StepDoneLate, 0, round=1, result="r"))
-    assert list(play.open) == [("undo", 0)]
-    del play.open["undo", 0]
-    play.tell(play.step_event(said.StepUndone, 0))
-    assert list(play.open) == [("undo", 0)]
-    assert play.instance.steps[0].undo_knew
+def test_a_success_that_comes_when_a_step_is_undone_by_its_key_changes_nothing() -> None:
+    for late in (True, False):
+        play = Play(plan_of({"by_key": True}))
+        del play.open["begin", 0]
+        play.tell(play.step_event(said.StepInDoubt, 0, key="k", code="?"))
+        if late:
+            play.tell(play.step_event(said.StepDoneLate, 0, round=1, result="r"))
+        del play.open["undo", 0]
+        play.tell(play.step_event(said.StepUndone, 0))
+        play.tell(play.step_event(said.StepDoneLate, 0, round=1, result="r"))
+        assert play.open == {}
+        assert play.ended == ["compensated"]
 
 
 def test_a_cancel_waits_for_a_pivot_that_is_out_and_comes_too_late_when_it_is_done() -> None:
