@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from tallystick.actors.dead_letters import DeadLetter, DeadLetterQuery
     from tallystick.actors.metering import Meter
     from tallystick.actors.operating import OpenExecution
-    from tallystick.actors.operations import OperationStatistics, OperationTracker
+    from tallystick.actors.operation_queries import OpenIntent, OperationPage
+    from tallystick.actors.operations import OperationTracker
     from tallystick.actors.runtimes.dispatcher import DispatcherRuntime
     from tallystick.actors.runtimes.stepped import SteppedRuntime
     from tallystick.actors.runtimes.threads import ThreadsRuntime
@@ -77,6 +78,8 @@ if TYPE_CHECKING:
         OperationStatus,
         parsed_id,
     )
+    from tallystick.domain.operation_events import Anchor
+    from tallystick.domain.operation_figures import Durations, OperationStatistics
     from tallystick.domain.outcome import Cancelled, Failed, Outcome, Refused, Succeeded, TimedOut
     from tallystick.domain.rate import Rate
     from tallystick.domain.record import Record
@@ -116,6 +119,7 @@ __all__ = [
     "Aggregate",
     "AlreadyEnded",
     "AlreadySettled",
+    "Anchor",
     "Begin",
     "Call",
     "Cancelled",
@@ -127,6 +131,7 @@ __all__ = [
     "DefinitionError",
     "DispatcherRuntime",
     "Done",
+    "Durations",
     "Effect",
     "EffectError",
     "Effects",
@@ -163,8 +168,10 @@ __all__ = [
     "NotDone",
     "NotStepped",
     "OpenExecution",
+    "OpenIntent",
     "Operation",
     "OperationId",
+    "OperationPage",
     "OperationSnapshot",
     "OperationStatistics",
     "OperationStatus",
@@ -235,8 +242,11 @@ __all__ = [
 
 _ROOMS = {
     "actors.brackets": "Operation",
-    "actors.operations": "OperationStatistics OperationTracker",
+    "actors.operation_queries": "OpenIntent OperationPage",
+    "actors.operations": "OperationTracker",
     "domain.operation": "AlreadyEnded Ending InvalidOperation OperationId OperationSnapshot OperationStatus parsed_id",
+    "domain.operation_events": "Anchor",
+    "domain.operation_figures": "Durations OperationStatistics",
     "actors.admission": "Limits",
     "actors.clock": "ManualClock SeededIdentity SystemClock",
     "actors.dead_letters": "DeadLetter DeadLetterQuery",

@@ -3,21 +3,22 @@
 import asyncio
 import functools
 import inspect
+import threading
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from functools import cached_property
 from pathlib import PurePath
 from types import TracebackType
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
-from tallystick.actors.operations import OperationTracker
-from tallystick.actors.runtimes.runtime import Runtime
+from tallystick.actors.operations import OperationTracker, Runner, tell_end
 from tallystick.actors.surroundings import Surroundings, correlation_of, surrounded, surroundings
-from tallystick.actors.telling import bound, note, warn
+from tallystick.actors.telling import bound, warn
 from tallystick.domain.errors import Overloaded, Rejected, TallystickError
-from tallystick.domain.operation import Ending, Failure, InvalidOperation, Json, OnOverdue, OperationId, checked_name, checked_percent, cut
+from tallystick.domain.operation import Ending, InvalidOperation, OperationId, OperationSnapshot, checked_name, checked_percent, cut
+from tallystick.domain.operation_events import Failure, Json, OnOverdue
+from tallystick.domain.retry import AnyRetry
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,7 +36,9 @@ class Settings(NamedTuple):
 
     timeout: timedelta | None
     on_overdue: OnOverdue
+    retry: AnyRetry | None
     stalled_after: timedelta | None
+    heartbeat_within: timedelta | None
     tags: Mapping[str, str]
     idempotency_key: str | None
     correlation: str | None
@@ -51,10 +54,20 @@ class Operation:
         self.name = name
         self.message = ""
         """What its success will say."""
+        self.data: Mapping[str, Json] = {}
+        """What its success will keep as its result."""
+        self.found: OperationSnapshot | None = None
+        """Where it stood when it was entered, if it was begun with a key; else None."""
         self._written_us: int | None = None
         self._unwritten: tuple[float | None, str] | None = None
+        self._beat_us: int | None = None
         self._last: Any = None
         self._over = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether it had ended already when it was entered by its key: there is nothing left to do, and `found.data` is its result."""
+        return self.found is not None and self.found.status.ended
 
     def progress(self, percent: float | None = None, message: str = "") -> None:
         """Say how far it is, 0 to 100, or only that it goes on. Does not wait; a tight loop may call it for each turn.
@@ -69,6 +82,14 @@ class Operation:
             return
         self._written_us = now_us
         self._write(percent, message)
+
+    def heartbeat(self) -> None:
+        """Say that it is alive, though it has not got on. Does not wait; written four times a second at most, as progress."""
+        now_us = self._tracker.clock.now_us()
+        if self._beat_us is None or now_us - self._beat_us >= PROGRESS_EVERY_US:
+            self._beat_us = now_us
+            self._look_at_last()
+            self._last = self._tracker.heartbeat_soon(self.id)
 
     def _write(self, percent: float | None, message: str) -> None:
         self._look_at_last()
@@ -149,12 +170,15 @@ class OperationScope:
                 self._name,
                 timeout=given.timeout,
                 on_overdue=given.on_overdue,
+                retry=given.retry,
+                heartbeat_within=given.heartbeat_within,
+                held=True,
                 stalled_after=given.stalled_after,
                 tags=given.tags,
                 idempotency_key=given.idempotency_key,
             )
 
-    def _entered(self, operation_id: OperationId) -> Operation:
+    def _entered(self, operation_id: OperationId, task: "asyncio.Task[Any] | None" = None) -> Operation:
         before = self._surroundings()
         tracker, tags = self._tracker, {**before.tags, **self._settings.tags}
         if before.correlation is not None:
@@ -164,9 +188,12 @@ class OperationScope:
         self._around = [surrounded(here), bound(operation=self._name, operation_id=operation_id)]
         for around in self._around:
             around.__enter__()
-        self._operation = Operation(tracker, operation_id, self._name)
+        operation = self._operation = Operation(tracker, operation_id, self._name)
+        if self._settings.idempotency_key is not None:
+            operation.found = tracker.get(operation_id)
         self._began_us = tracker.clock.now_us()
-        return self._operation
+        tracker.running[operation_id] = Runner(threading.get_ident(), task)
+        return operation
 
     def __enter__(self) -> Operation:
         """Begin the operation; it is durable when the body begins.
@@ -179,7 +206,7 @@ class OperationScope:
 
     async def __aenter__(self) -> Operation:
         """As `__enter__`, without holding up the event loop."""
-        return self._entered(self._start() if self._inline else await asyncio.to_thread(self._start))
+        return self._entered(self._start() if self._inline else await asyncio.to_thread(self._start), asyncio.current_task())
 
     # Leaving.
 
@@ -208,6 +235,9 @@ class OperationScope:
         operation = self._operation
         if operation is None:
             return
+        self._tracker.running.pop(operation.id, None)
+        if operation.ended:
+            return
         ending = _ending(operation, error)
         try:
             operation.flush()
@@ -221,13 +251,11 @@ class OperationScope:
 
     def _tell(self, operation: Operation, ending: Ending, *, first: bool) -> None:
         milliseconds = (self._tracker.clock.now_us() - self._began_us) // 1000
-        said = {"operation": operation.name, "operation_id": operation.id, "milliseconds": milliseconds}
-        if not first:
-            warn("operation.ended_before", status=ending.status, **said)
-        elif ending.status == "Failed":
-            warn("operation.failed", outcome="Failure", code=ending.code, **said)
+        if first:
+            tell_end(operation.name, operation.id, ending, milliseconds)
         else:
-            note("operation.completed", outcome="Success" if ending.status == "Succeeded" else "Warning", **said)
+            said = {"operation": operation.name, "operation_id": operation.id, "milliseconds": milliseconds}
+            warn("operation.ended_before", status=ending.status, **said)
 
     # Decorating.
 
@@ -255,7 +283,7 @@ class OperationScope:
 
 def _ending(operation: Operation, error: BaseException | None) -> Ending:
     if error is None:
-        return Ending(status="Succeeded", message=cut(operation.message))
+        return Ending(status="Succeeded", message=cut(operation.message), data=operation.data)
     if isinstance(error, NOT_WANTED):
         return Ending(status="Canceled", message=type(error).__name__)
     failure = Failure(kind=type(error).__name__, message=cut(str(error)), stack=stack_of(error))
@@ -266,38 +294,3 @@ def stack_of(error: BaseException) -> tuple[str, ...]:
     """Where an exception came through, innermost last; names of files and functions only, since values may be anybody's."""
     frames = traceback.extract_tb(error.__traceback__)[-STACK_FRAMES:]
     return tuple(f"{PurePath(frame.filename).name}:{frame.lineno} in {frame.name}" for frame in frames)
-
-
-class BracketsOperations:
-    """What a system offers to code that brackets its operations."""
-
-    _runtime: Runtime
-
-    @cached_property
-    def operations(self) -> OperationTracker:
-        """All operations of this system: to start one that ends elsewhere, to follow, complete and find them."""
-        return OperationTracker(cast("Any", self), self._runtime.clock)
-
-    def bracket(  # noqa: PLR0913 - each has a default and is given by name
-        self,
-        name: str,
-        *,
-        timeout: timedelta | None = None,
-        on_overdue: OnOverdue = "abandon",
-        stalled_after: timedelta | None = None,
-        tags: Mapping[str, str] | None = None,
-        idempotency_key: str | None = None,
-        correlation: str | None = None,
-        traceparent: str | None = None,
-    ) -> OperationScope:
-        """Bracket code that takes long: `with system.bracket("Billing.Invoice.Generate") as operation:`, `async with`, or a decorator.
-
-        It is in the log before the body runs. A body that leaves normally has succeeded; an exception is its failure, with evidence, and
-        goes on; a cancelled task or a KeyboardInterrupt cancels it; a crash leaves it open, until `timeout` has passed. Brackets inside
-        are its children, and commands asked inside have its correlation and tags; so has what they lead to.
-
-        Raises:
-            InvalidOperation: the name is none; names are of the code, never of its users.
-        """
-        settings = Settings(timeout, on_overdue, stalled_after, tags or {}, idempotency_key, correlation, traceparent)
-        return OperationScope(self.operations, name, settings, inline=self._runtime.inline)

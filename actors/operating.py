@@ -106,6 +106,14 @@ class Operating:
             for record in sorted(view.executions.values(), key=lambda record: record.position)
         )
 
+    def open_execution(self, token: Token) -> OpenExecution | None:
+        """An open execution by its token; None when it has ended, or was never begun."""
+        begun = last_of(self._life, EXECUTION, token)
+        if begun is None or begun.owner not in self._behaviours:
+            return None
+        record = self._inspect(begun.owner).executions.get(token)
+        return None if record is None else OpenExecution(begun.owner, record)
+
     def abandon(self, execution: OpenExecution, reason: str, *, who: str = "", why: str = "") -> None:
         """End an open execution by hand: its owner hears `Cancelled(reason)`.
 

@@ -1,106 +1,86 @@
 """The tracker: operations started, followed and completed by whoever holds their id. All that it knows, it reads from the log."""
 
-import json
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from asyncio import Task
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple
 
-from tallystick.actors.admission import WhenFull
+from tallystick.actors.operation_queries import Host, OperationQueries
 from tallystick.actors.surroundings import surroundings
 from tallystick.actors.telling import note, warn
+from tallystick.domain.action import Call
 from tallystick.domain.clock import Clock
 from tallystick.domain.command import Command
-from tallystick.domain.envelope import MICROSECOND, Recorded, from_micros
+from tallystick.domain.envelope import MICROSECOND
 from tallystick.domain.errors import Rejected
 from tallystick.domain.operation import (
-    STATUS_OF,
     AlreadyEnded,
-    Bracket,
     Ending,
     InvalidOperation,
-    Json,
-    OnOverdue,
     OperationId,
     OperationSnapshot,
-    OperationStarted,
     OperationStatus,
     checked_name,
     checked_percent,
     cut,
-    is_stalled,
 )
-from tallystick.domain.operations import AddEvidence, MarkStalled, StartOperation, UpdateProgress
+from tallystick.domain.operation_events import Anchor, AuditOutcome, Json, OnOverdue, Verdict
+from tallystick.domain.operations import (
+    AddEvidence,
+    AttendOperation,
+    Beat,
+    MarkStalled,
+    RecordAudit,
+    Resume,
+    StartOperation,
+    UpdateProgress,
+)
+from tallystick.domain.retry import AnyRetry
 from tallystick.domain.token import Token
 
-R = TypeVar("R")
-G = TypeVar("G", bound=OperationSnapshot)
-
-PAGE = 100
+OverdueHandler = Callable[[OperationSnapshot, int], Verdict]
+"""Decides on an overdue operation; the number says for which time it is asked."""
 
 
-class Host(Protocol):
-    """What the tracker needs of a system."""
+class Runner(NamedTuple):
+    """What runs the body of a bracket in this process."""
 
-    def ask(self, command: Command[R], *, idempotency_key: str | None = None, timeout_s: float | None = None) -> R:
-        """As `System.ask`."""
-        ...
-
-    def submit(self, command: Command[R], *, idempotency_key: str | None = None, when_full: WhenFull = "raise") -> Any:
-        """As `System.submit`."""
-        ...
-
-    def complete(self, token: Token, result: object) -> bool:
-        """As `System.complete`."""
-        ...
-
-    def get(self, kind: type[G], key: str) -> G | None:
-        """As `System.get`."""
-        ...
-
-    def events(self, **filters: Any) -> Iterator[Recorded]:
-        """As `System.events`."""
-        ...
-
-    def open_executions(self) -> tuple[Any, ...]:
-        """As `System.open_executions`."""
-        ...
+    thread: int
+    """The identity of its thread; for a task, of the thread of its event loop."""
+    task: "Task[Any] | None" = None
 
 
-class OperationStatistics(NamedTuple):
-    """How many operations there are by status, of one name or of all; `total` is the sum of the parts."""
-
-    by_status: Mapping[OperationStatus, int]
-
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return sum(self.by_status.values())
-
-
-class OperationTracker:
+class OperationTracker(OperationQueries):
     """Operations of one system. Thread-safe; what a method has said is durable when it returns, progress aside."""
 
     def __init__(self, host: Host, clock: Clock) -> None:
-        self._host = host
-        self.clock = clock
+        super().__init__(host, clock)
+        self._overdue_handlers: dict[str, OverdueHandler] = {}
+        self.running: dict[str, Runner] = {}
+        """The brackets that code of this process is in, by operation."""
 
     # Starting.
 
-    def start(
+    def start(  # noqa: PLR0913 - each has a default and is given by name
         self,
         name: str,
         *,
         timeout: timedelta | None = None,
         on_overdue: OnOverdue = "abandon",
+        retry: AnyRetry | None = None,
         stalled_after: timedelta | None = None,
+        heartbeat_within: timedelta | None = None,
         tags: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
+        held: bool = False,
     ) -> OperationId:
         """Begin an operation that somebody completes by its id. With a key it is begun once, and its id returned again.
 
         It becomes a child of the operation that the calling code runs in, and has its correlation and tags. `timeout` is when it is
-        overdue; `stalled_after` how long it may be silent.
+        overdue, and `on_overdue` what happens then: it is abandoned, or fails; "retry" begins another attempt, with its own `timeout`,
+        as `retry` says, and fails it after the last; "alert" leaves it to the watcher, "handler" to whom `when_overdue` names.
+        `stalled_after` is how long it may go without progress, `heartbeat_within` how long without any sign of life. `held`: the calling
+        process does it, and nobody does when that is gone.
 
         Raises:
             InvalidOperation: the name is none, or a time is not positive.
@@ -113,7 +93,10 @@ class OperationTracker:
             tags={**around.tags, **(tags or {})},
             timeout_us=_micros(timeout),
             on_overdue=on_overdue,
+            retry=retry,
             stalled_after_us=_micros(stalled_after),
+            heartbeat_us=_micros(heartbeat_within),
+            held=held,
         )
         operation_id = OperationId(self._host.ask(command, idempotency_key=idempotency_key))
         note("operation.started", operation=name, operation_id=operation_id, correlation=around.correlation)
@@ -134,9 +117,32 @@ class OperationTracker:
         """As `progress`, without waiting; a future."""
         return self._host.submit(UpdateProgress(operation_id=operation_id, percent=checked_percent(percent), message=cut(message)))
 
+    def heartbeat(self, operation_id: str) -> None:
+        """Say that it is alive, though it has not got on. Raises `AlreadyEnded`."""
+        self._ask(Beat(operation_id=operation_id))
+
+    def heartbeat_soon(self, operation_id: str) -> Any:
+        """As `heartbeat`, without waiting; a future."""
+        return self._host.submit(Beat(operation_id=operation_id))
+
     def note(self, operation_id: str, kind: str, message: str = "", data: Mapping[str, Json] | None = None) -> None:
         """Keep evidence: a checkpoint, a warning, an error. Also after the end."""
         self._ask(AddEvidence(operation_id=operation_id, kind=kind, message=cut(message), data=data or {}))
+
+    def audit(
+        self,
+        name: str,
+        message: str = "",
+        *,
+        outcome: AuditOutcome = "Success",
+        who: str = "",
+        operation_id: str | None = None,
+        anchors: tuple[Anchor, ...] = (),
+    ) -> str:
+        """Record who did what, and what came of it; of the operation that the calling code runs in, unless another is named. Its id."""
+        about = surroundings().operation_id if operation_id is None else operation_id
+        command = RecordAudit(name=name, message=cut(message), outcome=outcome, who=who, operation_id=about, anchors=anchors)
+        return self._host.ask(command)
 
     # Ending.
 
@@ -149,14 +155,17 @@ class OperationTracker:
         if not self.try_complete(operation_id, ending):
             msg = f"Operation {operation_id} is not open: its first end stands, if there ever was such an operation."
             raise AlreadyEnded(msg)
+        operation = self.get(operation_id)
+        if operation is not None:
+            tell_end(operation.name, operation_id, ending, (operation.duration or timedelta()) // timedelta(milliseconds=1))
 
     def try_complete(self, operation_id: str, ending: Ending) -> bool:
-        """As `complete`; False where that raises `AlreadyEnded`."""
+        """As `complete`; False where that raises `AlreadyEnded`. Nothing is told."""
         return self._host.complete(Token(operation_id), ending)
 
-    def succeed(self, operation_id: str, message: str = "", *, by: str = "", why: str = "") -> None:
-        """Complete it. `by` and `why` where a person settles what is stuck. Raises as `complete`."""
-        self.complete(operation_id, Ending(status="Succeeded", message=cut(message), by=by, why=why))
+    def succeed(self, operation_id: str, message: str = "", *, data: Mapping[str, Json] | None = None, by: str = "", why: str = "") -> None:
+        """Complete it, with its result in `data`. `by` and `why` where a person settles what is stuck. Raises as `complete`."""
+        self.complete(operation_id, Ending(status="Succeeded", message=cut(message), data=data or {}, by=by, why=why))
 
     def fail(self, operation_id: str, code: str, message: str = "", *, by: str = "", why: str = "") -> None:
         """Say that it was not done. As `succeed`."""
@@ -170,79 +179,69 @@ class OperationTracker:
         """Give it up, by hand. As `succeed`."""
         self.complete(operation_id, Ending(status="Abandoned", message=cut(message), by=by, why=why))
 
-    # Asking.
+    # What people decide besides.
 
-    def get(self, operation_id: str) -> OperationSnapshot | None:
-        """Where it stands, as far as that is durable; None when there is no such operation."""
-        return self._host.get(OperationSnapshot, operation_id)
+    def resume(self, operation_id: str, *, by: str, why: str) -> None:
+        """Say that a stalled one goes on.
 
-    def open(self, *, name_prefix: str = "") -> Iterator[OperationSnapshot]:
-        """Those that have not ended, oldest first."""
-        for each in self._host.open_executions():
-            intent = each.execution.intent
-            if isinstance(intent, Bracket) and intent.operation_name.startswith(name_prefix):
-                operation = self.get(intent.operation_id)
-                if operation is not None and not operation.status.ended:
-                    yield operation
+        Raises:
+            AlreadyEnded: it has ended.
+            Rejected: it is not stalled (NOT_STALLED), or unknown.
+        """
+        self._ask(Resume(operation_id=operation_id, by=by, why=why))
 
-    def find(  # noqa: PLR0913 - each has a default and is given by name
-        self,
-        *,
-        status: OperationStatus | None = None,
-        name_prefix: str = "",
-        tag: tuple[str, str] | None = None,
-        parent: str | None = None,
-        correlation: str | None = None,
-        before_us: int | None = None,
-        limit: int = PAGE,
-    ) -> list[OperationSnapshot]:
-        """Operations that match, newest first; a page is continued with `before_us`, the last one's start in microseconds."""
-        found: list[OperationSnapshot] = []
-        filters: dict[str, Any] = {"event_types": (OperationStarted.__name__,), "newest_first": True}
-        for recorded in self._host.events(**filters, before_us=before_us, correlation=correlation):
-            if len(found) >= limit:
-                break
-            operation = self.get(recorded.aggregate_id)
-            if operation is None or not operation.name.startswith(name_prefix) or status not in {None, operation.status}:
-                continue
-            if (tag is None or operation.tags.get(tag[0]) == tag[1]) and parent in {None, operation.parent}:
-                found.append(operation)
-        return found
+    def retry(self, operation_id: str, *, by: str, why: str) -> None:
+        """Give it another attempt with a time of its own, recorded; a stalled one goes on. Whoever does the work follows `AttemptStarted`.
 
-    def statistics(self, *, name_prefix: str = "") -> OperationStatistics:
-        """How many there are by status, read from the log in one pass."""
-        status: dict[str, OperationStatus] = {}
-        ends = {kind.__name__: ended for kind, ended in STATUS_OF.items()}
-        moved = {"OperationProgressed": OperationStatus.RUNNING, "OperationStalled": OperationStatus.STALLED, **ends}
-        for recorded in self._host.events(event_types=(OperationStarted.__name__, *moved)):
-            operation_id = recorded.aggregate_id
-            if recorded.event_type in moved:
-                if operation_id in status:
-                    status[operation_id] = moved[recorded.event_type]
-            elif json.loads(recorded.payload)["name"].startswith(name_prefix):
-                status[operation_id] = OperationStatus.PENDING
-        return OperationStatistics(Counter(status.values()))
+        Raises:
+            AlreadyEnded: it has ended, or there is no such operation.
+        """
+        execution = self._host.open_execution(Token(operation_id))
+        if execution is None:
+            msg = f"Operation {operation_id} is not open: only an open one is tried again; start a new one instead."
+            raise AlreadyEnded(msg)
+        self._host.retry(execution, who=by, why=why)
+        operation = self.get(operation_id)
+        if operation is not None and operation.status is OperationStatus.STALLED:
+            self.resume(operation_id, by=by, why=why)
 
-    # Watching.
+    def when_overdue(self, name_prefix: str, handler: OverdueHandler) -> None:
+        """Have this decide on overdue operations of these names that were begun with `on_overdue="handler"`; the longest prefix wins.
 
-    def find_stalled(self) -> list[OperationSnapshot]:
-        """Open ones that were silent for longer than their `stalled_after`, oldest first."""
-        now = from_micros(self.clock.now_us())
-        return [operation for operation in self.open() if is_stalled(operation, now)]
+        It is called as any performer: on a thread of its own, retried when it raises, and called again after a crash that left its
+        answer in doubt. Name it before the system is entered, so that a recovery finds it.
+        """
+        self._overdue_handlers[name_prefix] = handler
+
+    def attend(self, action: AttendOperation, call: Call) -> Verdict:
+        """Ask the handler: the performer of `AttendOperation`.
+
+        Raises:
+            Rejected: there is none for that name.
+        """
+        del call
+        fitting = [prefix for prefix in self._overdue_handlers if action.operation_name.startswith(prefix)]
+        operation = self.get(action.operation_id)
+        if not fitting or operation is None:
+            code = "NO_HANDLER"
+            raise Rejected(code, f"Nobody decides on overdue operations named {action.operation_name}: name a handler by when_overdue.")
+        return self._overdue_handlers[max(fitting, key=len)](operation, action.round)
+
+    # Stalled ones.
 
     def mark_stalled(self) -> list[OperationSnapshot]:
         """Mark those that `find_stalled` finds; the ones that were not marked yet. Each is warned about once."""
-        marked: list[OperationSnapshot] = []
-        for operation in self.find_stalled():
-            if operation.status is not OperationStatus.STALLED and self._host.ask(MarkStalled(operation_id=operation.operation_id)):
-                warn("operation.stalled", operation=operation.name, operation_id=operation.operation_id)
-                marked.append(operation)
-        return marked
+        return [operation for operation in self.find_stalled() if self.mark(operation)]
 
-    def correlation_of(self, operation_id: str) -> str | None:
-        """What it, and all that it leads to, have in common."""
-        first = next(iter(self._host.events(aggregate_type=OperationStarted.aggregate_type, aggregate_id=operation_id, limit=1)), None)
-        return None if first is None else first.correlation
+    def mark(self, operation: OperationSnapshot, silent_for: timedelta | None = None) -> bool:
+        """Mark one as stalled, if it still is by the time that this is decided, and is not marked; whether it was."""
+        if operation.status is OperationStatus.STALLED:
+            return False
+        command = MarkStalled(operation_id=operation.operation_id, silent_us=_micros(silent_for))
+        marked = self._host.ask(command)
+        if marked:
+            warn("operation.stalled", operation=operation.name, operation_id=operation.operation_id)
+        return marked
 
     def _ask(self, command: Command[None]) -> None:
         try:
@@ -251,6 +250,15 @@ class OperationTracker:
             if refusal.code == "ALREADY_ENDED":
                 raise AlreadyEnded(refusal.message) from refusal
             raise
+
+
+def tell_end(name: str, operation_id: str, ending: Ending, milliseconds: int) -> None:
+    """Say that an operation has ended, with the standard tags."""
+    said = {"operation": name, "operation_id": operation_id, "milliseconds": milliseconds}
+    if ending.status == "Failed":
+        warn("operation.failed", outcome="Failure", code=ending.code, **said)
+    else:
+        note("operation.completed", outcome="Success" if ending.status == "Succeeded" else "Warning", **said)
 
 
 def _micros(duration: timedelta | None) -> int | None:

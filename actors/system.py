@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from tallystick.actors.actor import InTurn
 from tallystick.actors.admission import Admission, Limits, WhenFull
 from tallystick.actors.asking import with_sagas
-from tallystick.actors.brackets import BracketsOperations
+from tallystick.actors.bracketing import BracketsOperations
 from tallystick.actors.composition import check_stepped, lines_by_name
 from tallystick.actors.counters import Counters
 from tallystick.actors.engine import Program, command_owners, ownership
@@ -90,6 +90,7 @@ class System(Operating, StartsSagas, BracketsOperations):
         modules, performers = with_sagas(modules, sagas, performers)
         behaviours = [Behaviour(module) for module in (*modules, *((Operations(),) if operations else ()))]
         self._runtime: Runtime = runtime if runtime is not None else DispatcherRuntime()
+        performers = (*performers, *(self._performers_of_operations() if operations else ()))
         self._pool = PerformerPool(performers, self._runtime.executor)
         self._behaviours = {behaviour.name: behaviour for behaviour in behaviours}
         self._codec = Codec(behaviours, self._pool.performers)

@@ -1,4 +1,4 @@
-"""Operations: what a person sees of a bracket. Statuses, the events that move them, and the snapshot that these are folded into.
+"""Operations: what a person sees of a bracket. Statuses, and the snapshot that an operation's events are folded into.
 
 Statuses and their moves are those of the platform's operations: Pending → Running with the first progress → an end; Stalled is no end, it
 goes back to Running or on to one. `ABANDONED` is ours: nobody completed it in time.
@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, Literal, NewType
+from typing import Any, Final, Literal, NewType
 
 from msgspec import structs
 
@@ -16,19 +16,28 @@ from tallystick.domain.envelope import MICROSECOND, Settles, from_micros, to_mic
 from tallystick.domain.errors import InvalidPayload, TallystickError
 from tallystick.domain.event import Aggregate, Event
 from tallystick.domain.intent import Intent
-from tallystick.domain.outcome import Outcome, Succeeded, settlement
+from tallystick.domain.operation_events import (
+    End,
+    Failure,
+    Json,
+    OnOverdue,
+    OperationAbandoned,
+    OperationBeat,
+    OperationCanceled,
+    OperationFailed,
+    OperationProgressed,
+    OperationStalled,
+    OperationStarted,
+    OperationSucceeded,
+    Silence,
+)
+from tallystick.domain.outcome import Failed, Outcome, Succeeded, settlement
 from tallystick.domain.record import Record
 
 TEXT_LIMIT_CHARS: Final = 2_000
 """The longest message of an operation; a longer one is cut."""
 NAME_LIMIT_CHARS: Final = 200
 _NAME: Final = re.compile(r"[A-Z][A-Za-z0-9]*(\.[A-Z][A-Za-z0-9]*)*")
-
-Json = str | int | float | bool | None
-"""What evidence may hold: plain values by name. What is larger belongs elsewhere, and its reference here."""
-
-OnOverdue = Literal["abandon", "fail", "alert"]
-"""What becomes of an operation that nobody completes in time: an end of either kind, or only a word to the watcher."""
 
 
 class InvalidOperation(InvalidPayload, ValueError):
@@ -78,119 +87,22 @@ Ended = Literal["Succeeded", "Failed", "Canceled"]
 """How whoever does the work may end it."""
 
 
-class Failure(Record):
-    """Evidence of an exception: its type, its message, and where it came through, as `file:line in function`, innermost last."""
-
-    kind: str
-    message: str = ""
-    stack: tuple[str, ...] = ()
-
-
-class _OfOperation(Event):
-    """An event of one operation."""
-
-    aggregate_type = "Operation"
-
-    operation_id: str
-
-    @property
-    def aggregate_id(self) -> str:
-        """The operation's id."""
-        return self.operation_id
-
-
-class OperationStarted(_OfOperation):
-    """It was begun. `overdue_at` is when `on_overdue` happens; `stalled_after_us` is how long it may be silent."""
-
-    name: str
-    parent: str = ""
-    tags: Mapping[str, str] = {}
-    overdue_at: datetime | None = None
-    on_overdue: OnOverdue = "abandon"
-    stalled_after_us: int | None = None
-    started_at: datetime
-
-
-class OperationProgressed(_OfOperation):
-    """It got on. `percent` is of 0 to 100, None where nobody knows."""
-
-    at: datetime
-    percent: float | None = None
-    message: str = ""
-
-
-class OperationNoted(_OfOperation):
-    """Evidence: a checkpoint, a warning, an error, or whatever kind its author names."""
-
-    at: datetime
-    kind: str
-    message: str = ""
-    data: Mapping[str, Json] = {}
-
-
-class OperationStalled(_OfOperation):
-    """It was silent for too long; not an end."""
-
-    at: datetime
-    silent_us: int
-
-
-class OperationSucceeded(_OfOperation):
-    """Done."""
-
-    at: datetime
-    message: str = ""
-    by: str = ""
-    why: str = ""
-
-
-class OperationFailed(_OfOperation):
-    """Not done."""
-
-    at: datetime
-    code: str
-    message: str = ""
-    failure: Failure | None = None
-    by: str = ""
-    why: str = ""
-
-
-class OperationCanceled(_OfOperation):
-    """Not to be done any more."""
-
-    at: datetime
-    message: str = ""
-    by: str = ""
-    why: str = ""
-
-
-class OperationAbandoned(_OfOperation):
-    """Nobody completed it in time, or a person gave it up."""
-
-    at: datetime
-    message: str = ""
-    by: str = ""
-    why: str = ""
-
-
-class OperationSucceededLate(_OfOperation):
-    """Evidence: it was completed after it had been given up."""
-
-    at: datetime
-    message: str = ""
-
-
 class Ending(Record):
-    """What a completion says. `by` and `why` are set where a person says it."""
+    """What a completion says. `data` is a success's result; `by` and `why` are set where a person says it."""
 
     status: Ended | Literal["Abandoned"]
     message: str = ""
+    data: Mapping[str, Json] = {}
     code: str = ""
     failure: Failure | None = None
     by: str = ""
     why: str = ""
 
 
+GIVEN_UP: Final = "GIVEN_UP"
+ORPHAN: Final = "ORPHAN"
+GIVES_UP: Final = frozenset({GIVEN_UP, ORPHAN})
+"""The codes of failures that abandon: what the owner says to itself when a handler, or a sweep, gives an operation up."""
 _SETTLES: Final[Mapping[str, Settles]] = {"Succeeded": "succeeded", "Failed": "failed", "Canceled": "abandoned", "Abandoned": "abandoned"}
 
 
@@ -205,7 +117,11 @@ class Bracket(Intent[Ending]):
     @classmethod
     def settles_as(cls, outcome: Outcome[Ending]) -> Settles:
         """As the completion says."""
-        return _SETTLES[outcome.result.status] if isinstance(outcome, Succeeded) else settlement(outcome)
+        if isinstance(outcome, Succeeded):
+            return _SETTLES[outcome.result.status]
+        if isinstance(outcome, Failed) and outcome.code in GIVES_UP:
+            return "abandoned"
+        return settlement(outcome)
 
 
 class OperationSnapshot(Aggregate):
@@ -218,9 +134,22 @@ class OperationSnapshot(Aggregate):
     updated_at: datetime | None = None
     ended_at: datetime | None = None
     overdue_at: datetime | None = None
+    on_overdue: OnOverdue = "abandon"
     stalled_after_us: int | None = None
+    stalls_at: datetime | None = None
+    """Until when there must be some progress; None where nobody asked for it."""
+    heartbeat_us: int | None = None
+    alive_at: datetime | None = None
+    """The last sign of life of any kind."""
+    beat_by: datetime | None = None
+    """Until when there must be a sign of life; None where nobody asked for it."""
+    missed: Silence | None = None
+    """Of a stalled one, what it did not give in time."""
+    held: bool = False
+    """Whether code of the process that began it runs as it, and dies with that process."""
     percent: float | None = None
     message: str = ""
+    data: Mapping[str, Json] = {}
     code: str = ""
     failure: Failure | None = None
     parent: str = ""
@@ -274,30 +203,68 @@ def cut(text: str) -> str:
 # The fold.
 
 
+def _after(moment: datetime, span_us: int | None) -> datetime | None:
+    return None if span_us is None else moment + span_us * MICROSECOND
+
+
 def started(event: OperationStarted) -> OperationSnapshot:
     """A new operation."""
+    now = event.started_at
     return OperationSnapshot(
         operation_id=event.operation_id,
         name=event.name,
-        started_at=event.started_at,
-        updated_at=event.started_at,
+        started_at=now,
+        updated_at=now,
         overdue_at=event.overdue_at,
+        on_overdue=event.on_overdue,
         stalled_after_us=event.stalled_after_us,
+        stalls_at=_after(now, event.stalled_after_us),
+        heartbeat_us=event.heartbeat_us,
+        alive_at=now,
+        beat_by=_after(now, event.heartbeat_us),
+        held=event.held,
         parent=event.parent,
         tags=event.tags,
     )
+
+
+def _alive(operation: OperationSnapshot, at: datetime, **changes: Any) -> OperationSnapshot:
+    """It has given a sign of progress."""
+    stalls_at, beat_by = _after(at, operation.stalled_after_us), _after(at, operation.heartbeat_us)
+    return structs.replace(operation, updated_at=at, alive_at=at, stalls_at=stalls_at, beat_by=beat_by, **changes)
 
 
 def progressed(operation: OperationSnapshot, event: OperationProgressed) -> OperationSnapshot:
     """It runs, also if it was stalled."""
     percent = operation.percent if event.percent is None else event.percent
     message = event.message or operation.message
-    return structs.replace(operation, status=OperationStatus.RUNNING, updated_at=event.at, percent=percent, message=message)
+    return _alive(operation, event.at, status=OperationStatus.RUNNING, missed=None, percent=percent, message=message)
 
 
-def ended(
-    operation: OperationSnapshot, event: OperationSucceeded | OperationFailed | OperationCanceled | OperationAbandoned
-) -> OperationSnapshot:
+def noted(operation: OperationSnapshot, at: datetime) -> OperationSnapshot:
+    """A sign of life; of no matter once it has ended."""
+    return operation if operation.closed else _alive(operation, at)
+
+
+def beaten(operation: OperationSnapshot, event: OperationBeat) -> OperationSnapshot:
+    """It is alive: stalled no more, if that was all that was missed."""
+    beat_by = _after(event.at, operation.heartbeat_us)
+    if operation.missed == "heartbeat":
+        return structs.replace(operation, status=OperationStatus.RUNNING, missed=None, alive_at=event.at, beat_by=beat_by)
+    return structs.replace(operation, alive_at=event.at, beat_by=beat_by)
+
+
+def stalled(operation: OperationSnapshot, event: OperationStalled) -> OperationSnapshot:
+    """It stands still; `updated_at` says since when."""
+    return structs.replace(operation, status=OperationStatus.STALLED, missed=event.missed)
+
+
+def resumed(operation: OperationSnapshot, at: datetime) -> OperationSnapshot:
+    """It runs, because a person says so."""
+    return _alive(operation, at, status=OperationStatus.RUNNING, missed=None)
+
+
+def ended(operation: OperationSnapshot, event: End) -> OperationSnapshot:
     """It has ended."""
     code, failure = (event.code, event.failure) if isinstance(event, OperationFailed) else ("", None)
     return structs.replace(
@@ -305,7 +272,9 @@ def ended(
         status=STATUS_OF[type(event)],
         updated_at=event.at,
         ended_at=event.at,
+        missed=None,
         message=event.message or operation.message,
+        data=event.data if isinstance(event, OperationSucceeded) else {},
         code=code,
         failure=failure,
         by=event.by,
@@ -322,11 +291,18 @@ STATUS_OF: Final[Mapping[type[Event], OperationStatus]] = {
 """What each end leaves an operation as."""
 
 
+def missed_by(operation: OperationSnapshot, now: datetime) -> Silence | None:
+    """What an open operation did not give in time, strictly; a missed heartbeat is told before missing progress."""
+    if operation.beat_by is not None and operation.beat_by < now:
+        return "heartbeat"
+    if operation.stalls_at is not None and operation.stalls_at < now:
+        return "progress"
+    return None
+
+
 def is_stalled(operation: OperationSnapshot, now: datetime) -> bool:
     """Whether it was silent for longer than it may be; strictly longer."""
-    if operation.stalled_after_us is None or operation.updated_at is None or operation.status.ended:
-        return False
-    return to_micros(now) - to_micros(operation.updated_at) > operation.stalled_after_us
+    return not operation.status.ended and missed_by(operation, now) is not None
 
 
 def overdue_at(now: datetime, timeout: timedelta | None) -> datetime | None:

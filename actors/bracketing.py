@@ -1,0 +1,95 @@
+"""What a system offers to code that brackets its operations."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import cached_property
+from typing import Any, Literal, cast
+
+from tallystick.actors.brackets import OperationScope, Settings
+from tallystick.actors.operations import OperationTracker
+from tallystick.actors.runtimes.runtime import Runtime
+from tallystick.domain.action import Call, Performer
+from tallystick.domain.operation import Ending, OperationId, cut
+from tallystick.domain.operation_events import Json, OnOverdue, Verdict
+from tallystick.domain.operations import AttendOperation
+from tallystick.domain.retry import AnyRetry
+
+Completion = Literal["success", "failure", "abandoned"]
+_ENDED: Mapping[Completion, Literal["Succeeded", "Failed", "Abandoned"]] = {
+    "success": "Succeeded",
+    "failure": "Failed",
+    "abandoned": "Abandoned",
+}
+
+
+class BracketsOperations:
+    """The part of a `System` that operations stand on."""
+
+    _runtime: Runtime
+
+    @cached_property
+    def operations(self) -> OperationTracker:
+        """All operations of this system: to start one that ends elsewhere, to follow, complete and find them."""
+        return OperationTracker(cast("Any", self), self._runtime.clock)
+
+    def _performers_of_operations(self) -> tuple[Performer, ...]:
+        return (AttendOperation.performed_by(self._attend_operation),)
+
+    def _attend_operation(self, action: AttendOperation, call: Call) -> Verdict:
+        return self.operations.attend(action, call)
+
+    def bracket(  # noqa: PLR0913 - each has a default and is given by name
+        self,
+        name: str,
+        *,
+        timeout: timedelta | None = None,
+        on_overdue: OnOverdue = "abandon",
+        retry: AnyRetry | None = None,
+        stalled_after: timedelta | None = None,
+        heartbeat_within: timedelta | None = None,
+        tags: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        correlation: str | None = None,
+        traceparent: str | None = None,
+    ) -> OperationScope:
+        """Bracket code that takes long: `with system.bracket("Billing.Invoice.Generate") as operation:`, `async with`, or a decorator.
+
+        It is in the log before the body runs. A body that leaves normally has succeeded; an exception is its failure, with evidence, and
+        goes on; a cancelled task or a KeyboardInterrupt cancels it; a crash leaves it open, until `timeout` has passed. Brackets inside
+        are its children, and commands asked inside have its correlation and tags; so has what they lead to. The times are those of
+        `operations.start`.
+
+        With an `idempotency_key` it is one operation however often it is entered: `operation.found` says how it stood, and when it had
+        `ended` nothing of it changes any more, so the body should do nothing.
+
+        Raises:
+            InvalidOperation: the name is none; names are of the code, never of its users.
+        """
+        key = idempotency_key
+        settings = Settings(timeout, on_overdue, retry, stalled_after, heartbeat_within, tags or {}, key, correlation, traceparent)
+        return OperationScope(self.operations, name, settings, inline=self._runtime.inline)
+
+    def record_intent(
+        self,
+        operation_type: str,
+        *,
+        timeout: timedelta | None = None,
+        on_timeout: OnOverdue = "abandon",
+        metadata: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> OperationId:
+        """Record that something begins which ends elsewhere, durable when it returns; the token is for `record_completion`.
+
+        As `operations.start`, in the words of intents and completions.
+        """
+        return self.operations.start(operation_type, timeout=timeout, on_overdue=on_timeout, tags=metadata, idempotency_key=idempotency_key)
+
+    def record_completion(
+        self, token: str, status: Completion = "success", *, result: Mapping[str, Json] | None = None, reason: str = ""
+    ) -> bool:
+        """Record how it ended, durable when it returns; False when it had ended before, by a completion or a timeout, which stands.
+
+        `reason` is a failure's code, such as "EMPTY_ORDER", and the message of an abandonment.
+        """
+        ending = Ending(status=_ENDED[status], data=result or {}, code=reason if status == "failure" else "", message=cut(reason))
+        return self.operations.try_complete(token, ending)
