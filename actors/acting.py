@@ -155,12 +155,16 @@ class Acting:
             started = begun.started
             if started.actions or started.intent.line:
                 gated.append(self.start_output(start_queue(begun.context, started, 1, begun.deadline_us)))
-        finished = [record.token for record in turn.settled if record.started.actions or record.started.intent.line]
+        finished = [
+            FinishQueue(record.token, None, record.token in turn.failed)
+            for record in turn.settled
+            if record.started.actions or record.started.intent.line
+        ]
+        for finish in finished:
+            self._drop_start(finish.token)
         if len(finished) == 1:
-            gated.append(self.finish_output(finished[0]))
+            gated.append(Tell(self.ports.queue, finished[0]))
         elif finished:
-            for token in finished:
-                self._drop_start(token)
             gated.append(Tell(self.ports.queue, FinishTogether(tuple(finished))))
         return gated
 
@@ -171,8 +175,8 @@ class Acting:
         output = self._starts[token] = Tell(self.ports.queue, start)
         return output
 
-    def finish_output(self, token: Token, attempt: int | None = None) -> Output:
-        """An output that cancels what still runs for a token or attempt; it passes the same queue as the starts (P7)."""
+    def finish_output(self, token: Token, attempt: int) -> Output:
+        """An output that cancels what still runs for an attempt; it passes the same queue as the starts (P7)."""
         self._drop_start(token)
         return Tell(self.ports.queue, FinishQueue(token, attempt))
 

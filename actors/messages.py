@@ -124,16 +124,17 @@ class StartQueue(msgspec.Struct, frozen=True, eq=False, gc=False):
 
 
 class FinishQueue(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """Nobody waits for this token any more, or for this attempt of it; what still runs is told so."""
+    """Nobody waits for this token any more, or for this attempt of it; what still runs is told so. `failed`: for good, or timed out."""
 
     token: Token
     attempt: int | None = None
+    failed: bool = False
 
 
 class FinishTogether(NamedTuple):
-    """Nobody waits for any of these tokens any more: none of them is to be served because another one has left."""
+    """Nobody waits for any of these any more: none of them is to be served because another one has left."""
 
-    tokens: tuple[Token, ...]
+    finishes: tuple[FinishQueue, ...]
 
 
 class AnswerLater(msgspec.Struct, frozen=True, eq=False, gc=False):

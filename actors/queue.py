@@ -144,13 +144,13 @@ class QueueActor(EngineActor):
         standing = self._standings.get(entry.key)
         if standing is not None:
             line = self._line_of(entry.start)
-            failed = finish.attempt is None and entry.reported == "failed"
-            self._decided(entry.key, line, leaves(standing, token, line, failed=failed))
+            self._decided(entry.key, line, leaves(standing, token, line, failed=finish.failed))
 
     def _finish_together(self, finish: FinishTogether) -> None:
         """Those whose turn it is not go first, so that it does not become theirs."""
-        for token in sorted(finish.tokens, key=lambda token: token in self._entries and self._entries[token].active):
-            self._finish(FinishQueue(token))
+        entries = self._entries
+        for each in sorted(finish.finishes, key=lambda each: each.token in entries and entries[each.token].active):
+            self._finish(each)
 
     def _line_of(self, start: StartQueue) -> Line:
         return self._ports.lines[start.line] if start.line else OWN_LINE

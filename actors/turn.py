@@ -16,7 +16,7 @@ from tallystick.domain.errors import EffectError
 from tallystick.domain.event import Aggregate, Event, Resident
 from tallystick.domain.execution import Execution, ExecutionRecord, timeout_us_of
 from tallystick.domain.intent import Intent
-from tallystick.domain.outcome import Outcome, Succeeded
+from tallystick.domain.outcome import Failed, Outcome, Succeeded, TimedOut
 from tallystick.domain.parking import Source
 from tallystick.domain.protocol import EXECUTION, IntentStarted, LateSuccess, PersonNeeded
 from tallystick.domain.token import Token
@@ -105,6 +105,8 @@ class TurnInProgress:
     """The execution's tags."""
     begun: Sequence[Begun] = ()
     settled: Sequence[ExecutionRecord] = ()
+    failed: Sequence[Token] = ()
+    """Which of those settled have failed or timed out."""
     _now_us = 0
     _new_tokens: Sequence[Token] = ()
 
@@ -221,6 +223,8 @@ class TurnInProgress:
             msg = f"Token {record.token} is settled twice in one turn; settle it once."
             raise EffectError(msg)
         self.settled = (*self.settled, record)
+        if isinstance(outcome, Failed | TimedOut):
+            self.failed = (*self.failed, record.token)
         intent = record.started.intent
         kind = type(intent)
         settles = kind.settles_as(outcome)
@@ -263,6 +267,8 @@ class TurnInProgress:
         """Write the library's own completion event."""
         if all(settled.token != record.token for settled in self.settled):
             self.settled = (*self.settled, record)
+            if isinstance(outcome, Failed | TimedOut):
+                self.failed = (*self.failed, record.token)
         settles = type(record.intent).settles_as(outcome)
         form, payload, event = self._setting.codec.encode_ended(type(record.intent), settles, outcome)
         self._draft(Draft(form, (EXECUTION, record.token), None, payload, event, record.token, settles))

@@ -22,6 +22,8 @@ WAITING_LIMIT = 1000
 """How many may wait for one subject where nothing else is said."""
 PARKED_LIMIT = 64
 """How many may be parked for one subject; beyond that nobody is interrupted, and whoever would have done so waits."""
+ARRIVED_LIMIT = 1000
+"""How many may come for one subject between two decisions of a line that decides once a step; one more is refused as busy."""
 PATIENCE = 16
 """After so many starts of others whoever is parked or waits goes first, whatever its priority: nobody starves."""
 
@@ -134,6 +136,8 @@ Decided = tuple[Standing, tuple[Move, ...]]
 def arrives(standing: Standing, candidate: Candidate, line: Line) -> Decided:
     """Somebody comes: decided at once, or remembered for the step's decision."""
     if line.arbitration == "each_step":
+        if len(standing.arrived) >= ARRIVED_LIMIT and not candidate.admitted:
+            return standing, (Move("refuse", candidate.token, "busy"),)
         return msgspec.structs.replace(standing, arrived=(*standing.arrived, candidate)), ()
     if standing.active is None:
         return _start(standing, Place(candidate), parked=standing.parked, waiting=standing.waiting)
@@ -162,7 +166,7 @@ def decides(standing: Standing, line: Line) -> Decided:
 
 
 def leaves(standing: Standing, token: Token, line: Line, *, failed: bool = False) -> Decided:
-    """Somebody is done, or was called off. `failed`: it has failed for good, and what it interrupted hears of that as it was told to."""
+    """Somebody is done, or was called off. `failed`: for good, or it timed out; what it interrupted hears of that as it was told to."""
     active = standing.active
     if active is None or active.candidate.token != token:
         return _without(standing, token), ()

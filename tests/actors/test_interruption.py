@@ -168,6 +168,26 @@ def test_a_failure_that_is_retried_does_not_yet_take_its_parent_with_it(village:
     assert village.nothing_left
 
 
+def test_a_time_out_takes_its_parent_with_it(village: Village) -> None:
+    village.work("mow", timeout_s=600)
+    village.need("eat", if_it_fails="drop_parent")
+    village.advance(60)
+    assert (village.told, village.outside.called[2:]) == ([], ["mow 0"]), "an attempt has, and is to be made again"
+    village.advance(10 + 60)
+    assert village.told == ["eat: timed out", "mow: superseded"]
+    assert village.nothing_left
+
+
+def test_being_called_off_is_no_failure(village: Village) -> None:
+    village.need("eat", priority=ts.Priority.LOW)
+    village.work("mow", if_it_fails="drop_parent")
+    assert village.system.ask(CallOff(who="ann")) == 1
+    village.idle()
+    assert (village.told, village.outside.called) == (["mow: called off"], ["eat 0", "mow 0", "eat 0"])
+    village.returns("eat")
+    assert village.nothing_left
+
+
 def test_calling_off_what_interrupted_or_what_is_parked_leaks_nothing(village: Village) -> None:
     village.work("sow", priority=ts.Priority.LOW)
     village.work("mow")

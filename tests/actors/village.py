@@ -119,6 +119,7 @@ class Send(ts.Command[None]):
     origin: str = ""
     interruption: str = "deferred"
     if_it_fails: str = "resume_parent"
+    timeout_s: int = 60
 
     @property
     def actions(self) -> tuple[ts.Action[Any], ...]:
@@ -158,6 +159,7 @@ def begin(intent: Errand, command: Send) -> ts.Begin:
     return ts.Begin(
         intent=intent,
         actions=command.actions,
+        timeout=timedelta(seconds=command.timeout_s),
         priority=command.priority,
         origin=command.origin,
         interruption=command.interruption,  # type: ignore[arg-type]

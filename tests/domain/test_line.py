@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 import tallystick as ts
 from tallystick.domain.line import (
+    ARRIVED_LIMIT,
     NOBODY,
     PARKED_LIMIT,
     PATIENCE,
@@ -183,6 +184,12 @@ def test_of_those_that_come_in_one_step_one_is_served_the_others_wait_or_are_sup
     assert names(moves) == ["start last need", "refuse work", "refuse stroll"]
     assert {move.cause for move in moves if move.what == "refuse"} == {"superseded"}
     assert tokens(after) == ["last need", "first need"]
+
+
+def test_between_two_steps_there_is_a_limit_to_those_that_come() -> None:
+    standing = standing_of(EACH_STEP, *(candidate(f"{number}", number) for number in range(ARRIVED_LIMIT)))
+    after, moves = arrives(standing, candidate("more", 10_000, 400), EACH_STEP)
+    assert (after, moves) == (standing, (Move("refuse", ts.Token("more"), "busy"),))
 
 
 def test_where_the_active_one_stays_those_for_whom_there_is_no_room_hear_that_it_is_busy() -> None:
