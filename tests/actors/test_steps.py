@@ -228,6 +228,18 @@ def test_what_needs_steps_is_refused_without_a_stepped_runtime(
         ts.System(modules, lines=lines, performers=performers, runtime=real_runtime)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_step_may_be_taken_on_a_simulated_runtime_in_whatever_order_its_messages_come(seed: int) -> None:
+    counting, works = Counting(), BusyWorks()
+    performers = [Walk.ticked_by(Walking), Task.performed_by(lambda _task, _call: "done")]
+    line = ts.Line("villagers", arbitration="each_step")
+    with ts.System([counting, works], performers=performers, lines=[line], runtime=SimulatedRuntime(seed)) as system:
+        for _ in range(12):
+            system.step(TENTH)
+        assert len(counting.steps) == 12
+        assert len(list(system.events(event_types=("WorkTold",)))) >= 3
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000))
 def test_however_the_messages_of_steps_interleave_everything_ends_and_no_token_is_left(seed: int) -> None:
