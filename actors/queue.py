@@ -353,10 +353,17 @@ class QueueActor(EngineActor):
         self.post.tell(GoOn())
 
     def _go_on(self, _message: GoOn) -> None:
-        """Make the calls that were out again; what takes ticks, waits for a rate or for an answer from outside does so still."""
+        """Make the calls that were out again; what takes ticks, waits for a rate or for an answer from outside does so still.
+
+        What takes ticks and has not begun to begins: its turn came in the save, by a migration, or because whoever had it was stale.
+        """
         for token, entry in list(self._entries.items()):
-            idle = not entry.active or entry.reported or entry.later or type(entry.action) in self._pool.tickers
-            if not idle and not self.draining and not self._rates.waits(type(entry.action), token):
+            if not entry.active or entry.reported or entry.later or self.draining:
+                continue
+            if type(entry.action) in self._pool.tickers:
+                if entry.ticker is None:
+                    self._perform(entry)
+            elif not self._rates.waits(type(entry.action), token):
                 entry.call = self._pool.call(entry.running_call())  # its rate has let it through before
         self._set_alarm()
 

@@ -77,7 +77,9 @@ def _keep(log: EventLog, owner: str, position: int, form: int, body: bytes) -> N
     if position == 0:
         return
     try:
-        recorded = next(iter(log.read(Query(after=position - 1, limit=1))))
+        recorded = next(iter(log.read(Query(after=position - 1, until=position))), None)
+        if recorded is None:
+            return  # of before the save that the log was loaded from, and nothing has been added to that
         log.save_snapshot(Snapshot(owner=owner, position=position, hash=recorded.hash, format=form, body=body))
     except LogError as error:
         warn("snapshot.not_written", owner=owner, position=position, error=str(error))
