@@ -11,10 +11,14 @@ from typing import Final
 
 import msgspec
 
+from tallystick.scenarios.settlers.simulated import SimulatedColony
 from tallystick.scenarios.tiny_store.simulated import SimulatedStore
+from tallystick.scenarios.travel_booking.simulated import SimulatedTravel
 from tallystick.testing import SimulatedProgram, Simulation, SimulationResult, shrink
 
-SIMULATED: Final[Mapping[str, type[SimulatedProgram]]] = {SimulatedStore.name: SimulatedStore}
+SIMULATED: Final[Mapping[str, type[SimulatedProgram]]] = {
+    program.name: program for program in (SimulatedStore, SimulatedColony, SimulatedTravel)
+}
 """The scenarios that can be simulated, by name."""
 
 SEEDS_AT_ONCE: Final = 10

@@ -1,5 +1,6 @@
 """Those who send commands to a simulated system: they wait for replies, and send again what may not have been carried out."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from functools import partial
@@ -49,6 +50,9 @@ class Customers:
         self._runtime: SimulatedRuntime | None = None
         self.most_in_flight = 0
         """How many were let in at once and not answered yet."""
+        self._sent_again: Counter[int] = Counter()
+        self.insistence = 0
+        """How often a command was sent again, of the one that was sent most often."""
         for number, wish in self._wishes.items():
             world.after(wish.after // MICROSECOND, partial(self._send, number), outlives=True)
 
@@ -124,6 +128,8 @@ class Customers:
             del self._asked[number]
 
     def _again(self, number: int) -> None:
+        self._sent_again[number] += 1
+        self.insistence = max(self.insistence, self._sent_again[number])
         delay_us = int((0.2 + self._world.chance.at("again", number, self._world.now_us)) * SECOND)
         self._world.after(delay_us, partial(self._send, number), outlives=True)
 

@@ -97,7 +97,9 @@ class Processes:
         if world.faults.active:
             modules = [self.handlers.plant(module) for module in modules]
         performers = [self._probed(performer) for performer in self._program.performers()]
-        system = System(modules, performers=performers, log=self._log, runtime=runtime, limits=self._program.limits)
+        system = System(
+            modules, performers=performers, lines=self._program.lines(), log=self._log, runtime=runtime, limits=self._program.limits
+        )
         world.tell("note", "System", "System", "opens the log")
         try:
             system.__enter__()
@@ -269,7 +271,8 @@ class Processes:
         log.close()
 
     def _other_system(self, log: Any) -> System:
-        return System(self._program.modules(), performers=self._program.performers(), log=log, runtime=self._runtime())
+        program = self._program
+        return System(program.modules(), performers=program.performers(), lines=program.lines(), log=log, runtime=self._runtime())
 
     def _check_succession(self) -> None:
         """What stands in the log is what the process that took it over has left: the other one has added nothing (S15)."""

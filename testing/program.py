@@ -1,13 +1,14 @@
 """What is simulated: a program, what is asked of it, and what else must hold of it."""
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, NamedTuple
 
 from tallystick.actors.admission import Limits
 from tallystick.actors.system import System
 from tallystick.domain.action import Performer
 from tallystick.domain.command import Command
+from tallystick.domain.line import Line
 from tallystick.domain.module import Module
 from tallystick.testing.chance import Chance
 from tallystick.testing.invariants import Invariant
@@ -31,6 +32,10 @@ class SimulatedProgram:
     name: ClassVar[str] = ""
     limits: ClassVar[Limits] = Limits(commands=24)
     """Small, so that a flood of commands meets them."""
+    step: ClassVar[timedelta] = timedelta()
+    """How long a step of its host is; without one nobody drives its time."""
+    steps_after_healing: ClassVar[timedelta] = timedelta()
+    """How long the host goes on when all faults are over and what they broke is mended, so that it can be seen that everything goes on."""
 
     def __init__(self, chance: Chance) -> None:
         self.chance = chance
@@ -39,6 +44,10 @@ class SimulatedProgram:
         """The modules; asked anew for each process."""
         raise NotImplementedError
 
+    def lines(self) -> Sequence[Line]:
+        """The lines that its intents stand in; asked anew for each process."""
+        return ()
+
     def performers(self) -> Sequence[Performer]:
         """Who performs their actions; asked anew for each process. What they did must survive it, as that of a real provider does."""
         return ()
@@ -46,6 +55,14 @@ class SimulatedProgram:
     def deliver(self, system: System) -> None:
         """Let providers that said `Later` do so, and say so: `provider.deliver(system.complete)`. Called again when the system is down."""
         del system
+
+    def stepped(self, system: System, now: datetime) -> None:
+        """Look at it after a step, at that time, that nothing disturbed: there are no faults any more, and what they broke is mended.
+
+        Raises:
+            InvariantViolation: something does not hold between two steps.
+        """
+        del system, now
 
     def wishes(self) -> Iterable[Wish]:
         """What is asked of it, drawn from `chance`."""

@@ -8,10 +8,12 @@ from typing import Final, NamedTuple, Unpack
 
 from tallystick.actors.messages import TakeSnapshot
 from tallystick.actors.owner import OwnerActor
+from tallystick.domain.envelope import MICROSECOND
 from tallystick.testing.chance import Chance
 from tallystick.testing.customers import Customers
 from tallystick.testing.disk import Disk
 from tallystick.testing.faults import Injector, possible, probabilities
+from tallystick.testing.host import Host
 from tallystick.testing.options import MINUTES, Options, Script, log_for, strategy_for
 from tallystick.testing.processes import Processes
 from tallystick.testing.program import SimulatedProgram
@@ -30,6 +32,8 @@ READ: Final = 0.01
 """How likely it is, before each step, that somebody outside reads on in the log."""
 BETWEEN_TURNS: Final = ("crash.step", "power_loss.step", "clock_jump.forward", "clock_jump.back", "restart", "rival", "probe_unknown")
 """The faults whose opportunities are the steps."""
+PATIENCE: Final = 100
+"""When somebody has sent a command so often that it has to be a bug that makes it fail, the bug is mended, once the world has healed."""
 PUT_RIGHT_LIMIT: Final = 20
 """So often somebody looks at what needs a person before it is said to need one for ever."""
 STEPS_LIMIT: Final = 500_000
@@ -72,6 +76,7 @@ class Simulation:
         self._wishes = frozenset(number for number, _ in wishes)
         limit = self._program.limits.commands
         self._customers = self._processes.customers = Customers(world, wishes, limit, lambda: self._disk.acknowledged)
+        self._host = Host(world, self._program, self._processes)
         self._reader = Reader(self._disk)
         self._draw = chance.stream("driver")
         self._quiet_steps = 0
@@ -119,7 +124,9 @@ class Simulation:
 
     def _live(self) -> None:
         world, processes = self._world, self._processes
+        self._host.goes_on(int(self._minutes * MINUTE))
         self._until_rest(int(self._minutes * MINUTE))
+        self._host.goes_on(0)
         world.faults.stop()
         self._disk.heal()
         world.tell("note", "Fault", "Fault", "the world heals")
@@ -130,6 +137,8 @@ class Simulation:
             if not self._put_right():
                 break
             self._until_rest(world.now_us + self._heals_within, healing=True)
+        self._host.goes_on(world.now_us + self._program.steps_after_healing // MICROSECOND, mended=True)
+        self._until_rest(world.now_us + self._heals_within, healing=True)
         processes.restart()
         self._until_rest(world.now_us + self._heals_within, healing=True)
         self._check_at_rest()
@@ -175,16 +184,19 @@ class Simulation:
                 self._reader.read(process)
             elif not runtime.step():
                 self._may_flood()
-                if not runtime.jump() and self._is_done():
+                if not self._host.step() and not runtime.jump() and self._is_done():
                     return True
             if watcher.violation is not None or customers.violation is not None:
                 raise watcher.violation or customers.violation or AssertionError
             if customers.turned_away and self._processes.has_given_up():
                 return False
-            self._check_length()
+            self._look_at_the_length()
         return True
 
-    def _check_length(self) -> None:
+    def _look_at_the_length(self) -> None:
+        """What has gone on for too long is mended, if it is a planted bug's fault."""
+        if self._customers.insistence > PATIENCE and not self._world.faults.active:
+            self._processes.handlers.mend()
         if self._processes.turns > STEPS_LIMIT:
             msg = f"after {STEPS_LIMIT} steps it still has something to do"
             raise InvariantViolation("L1", msg)

@@ -1,10 +1,13 @@
 """An agenda: when each settler is to be looked at again, so that a step looks at those who are due and at nobody else."""
 
 from bisect import bisect_left, insort
+from typing import Final
 
 from pyrsistent import PMap, pmap
 
 import tallystick as ts
+
+EVER_US: Final = 1 << 62
 
 
 class Agenda(ts.Record):
@@ -33,11 +36,17 @@ class Agenda(ts.Record):
             return self
         return Agenda(times=self.times.remove(settler), entries=tuple(self._without(settler)))
 
-    def due(self, now_us: int) -> list[str]:
-        """Who is due by now: the longest due first, and by name where that is the same."""
-        if not self.entries or self.entries[0][0] > now_us:
+    def due(self, now_us: int, longest_us: int = EVER_US) -> list[str]:
+        """Who is due by now: the longest due first, and by name where that is the same.
+
+        Nobody is ever entered for longer than `longest_us` from then: whoever is farther away was entered before the host's clock was put
+        back, and is due too.
+        """
+        entries = self.entries
+        if not entries or (entries[0][0] > now_us and entries[-1][0] <= now_us + longest_us):
             return []
-        return [settler for _, settler in self.entries[: bisect_left(self.entries, (now_us + 1, ""))]]
+        due, astray = bisect_left(entries, (now_us + 1, "")), bisect_left(entries, (now_us + longest_us + 1, ""))
+        return [settler for _, settler in (*entries[:due], *entries[astray:])]
 
     def is_due(self, settler: str, now_us: int) -> bool:
         """Whether that settler is."""

@@ -44,7 +44,7 @@ class Level(ts.Record):
 
     def at(self, need: Need, now_us: int) -> int:
         """The points at another, later time."""
-        return min(FULL, self.points + (now_us - self.at_us) // RULES[need].rises_every_us)
+        return min(FULL, self.points + max(0, now_us - self.at_us) // RULES[need].rises_every_us)
 
     def reaches_us(self, need: Need, threshold: int) -> int:
         """When it gets to that many points."""

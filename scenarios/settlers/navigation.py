@@ -101,7 +101,7 @@ class NavigationManager(ts.Module):
     def lead(self, turn: ts.Turn, step: ts.Step) -> ts.Effects:
         """Those who were sent somewhere set out if they are free."""
         roster, now_us = turn.resident(Roster), step.now_us
-        due = roster.agenda.due(now_us)
+        due = roster.agenda.due(now_us, longest_us=TRIED_AGAIN_US)
         if not due:
             return
         works = step.resident(Works)

@@ -103,7 +103,7 @@ class WorkManager(ts.Module):
     def dispatch(self, turn: ts.Turn, step: ts.Step) -> ts.Effects:
         """Give those something to do who are due: the next task of their job, or a job."""
         works, now_us = turn.resident(Works), step.now_us
-        due = works.agenda.due(now_us)
+        due = works.agenda.due(now_us, longest_us=PUT_OFF_US)
         if not due:
             return
         roster = step.resident(Roster)

@@ -161,6 +161,14 @@ def test_an_agenda_is_a_dictionary_that_knows_who_is_due(changes: list[tuple[str
     assert [agenda.is_due(name, now_us) for name in "abcdef"] == [model.get(name, 99) <= now_us for name in "abcdef"]
 
 
+def test_whoever_was_entered_before_the_clock_was_put_back_is_due() -> None:
+    agenda = Agenda().with_("ann", 1_000).with_("bob", 40).with_("cid", 60)
+    assert agenda.due(50) == ["bob"]
+    assert agenda.due(50, longest_us=30) == ["bob", "ann"]
+    assert agenda.due(10, longest_us=30) == ["cid", "ann"]
+    assert agenda.due(10, longest_us=50) == ["ann"]
+
+
 # Jobs
 
 
