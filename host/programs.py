@@ -14,6 +14,9 @@ from tallystick.scenarios.tiny_store.audit import StockAudit
 from tallystick.scenarios.tiny_store.inventory import Stock
 from tallystick.scenarios.tiny_store.scripts import SCRIPTS
 from tallystick.scenarios.tiny_store.system import ACTIONS, modules
+from tallystick.scenarios.travel_booking import script as travel_script
+from tallystick.scenarios.travel_booking import system as travel
+from tallystick.scenarios.travel_booking.audit import EndsAudit
 
 Residents = Mapping[type[ts.Resident], ts.Resident]
 
@@ -80,9 +83,18 @@ SETTLERS: Final = Program(
     audit=_ColonyAudit,
 )
 
+TRAVEL_BOOKING: Final = Program(
+    name=travel_script.NAME,
+    modules=travel.modules,
+    actions=travel.actions(),
+    additions=Additions(),
+    audit=EndsAudit,
+)
+
 PROGRAMS: Final[Mapping[str, Program]] = {
     TINY_STORE.name: TINY_STORE,
     SETTLERS.name: SETTLERS,
+    TRAVEL_BOOKING.name: TRAVEL_BOOKING,
     **dict.fromkeys(SCRIPTS, TINY_STORE),
 }
 """By name; a scenario's name stands for the program that it plays on."""

@@ -72,7 +72,7 @@ def _asked_by(behaviours: Iterable[Behaviour]) -> Iterator[tuple[type[ts.Event],
 
 def title(module: str) -> str:
     """A module's name as a diagram shows it."""
-    return module.replace("_", " ").title().replace(" ", "")
+    return "".join(word[:1].upper() + word[1:] for word in module.split("_"))
 
 
 def mermaid(arrows: Iterable[Arrow]) -> Iterator[str]:

@@ -11,22 +11,24 @@ from tallystick.host import colony_view
 from tallystick.host.log_command import as_object
 from tallystick.host.output import Name, print_json, print_table
 from tallystick.host.parameters import LOG_TO_WRITE
-from tallystick.host.programs import TINY_STORE
+from tallystick.host.programs import TINY_STORE, TRAVEL_BOOKING, Program
 from tallystick.host.render import Arrow, Sequencer, mermaid
 from tallystick.scenarios.tiny_store.scripts import SCRIPTS, Script
 from tallystick.scenarios.tiny_store.stage import Audience, PlayedWrong, Stage
+from tallystick.scenarios.travel_booking import script as travel_script
 
 
 @click.group("scenario")
 def command() -> None:
-    """Play the store's stories, and let a colony of settlers live."""
+    """Play the store's stories, and those of travellers, and let a colony of settlers live."""
 
 
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 def list_(*, as_json: bool) -> None:
     """List the scenarios."""
-    listed = [*((script.name, script.summary) for script in SCRIPTS.values()), (colony_view.NAME, colony_view.SUMMARY)]
+    listed = [(script.name, script.summary) for script in SCRIPTS.values()]
+    listed += [(travel_script.NAME, travel_script.SUMMARY), (colony_view.NAME, colony_view.SUMMARY)]
     if as_json:
         print_json([{"name": name, "summary": summary} for name, summary in listed])
     else:
@@ -34,7 +36,7 @@ def list_(*, as_json: bool) -> None:
 
 
 @command.command("run")
-@click.argument("name", type=Name([*SCRIPTS, colony_view.NAME]), metavar="NAME")
+@click.argument("name", type=Name([*SCRIPTS, travel_script.NAME, colony_view.NAME]), metavar="NAME")
 @click.option("--log", "log_path", type=LOG_TO_WRITE, metavar="FILE", help="Keep the log in this new file.")
 @click.option("--mermaid", is_flag=True, help="Print the sequence diagram that the log makes, instead of the story.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -65,8 +67,10 @@ def run(*, name: str, log_path: Path | None, mermaid: bool, as_json: bool, **col
         if colony_view.run(colony_view.Life(**given), log_path, as_json=as_json):
             raise click.exceptions.Exit(1)
         return
-    audience = Drawn() if mermaid else AsJson() if as_json else Told()
-    problem = play(SCRIPTS[name], ts.MemoryLog() if log_path is None else ts.SqliteLog(log_path), audience)
+    program = TINY_STORE if name in SCRIPTS else TRAVEL_BOOKING
+    audience = Drawn(program) if mermaid else AsJson() if as_json else Told(program)
+    log = ts.MemoryLog() if log_path is None else ts.SqliteLog(log_path)
+    problem = play(SCRIPTS[name], log, audience) if name in SCRIPTS else travel_script.play(log, audience)
     audience.ends(name, problem)
     if problem is not None:
         raise click.exceptions.Exit(1)
@@ -88,8 +92,8 @@ def play(script: Script, log: ts.EventLog, audience: Audience) -> PlayedWrong | 
 class Told(Audience):
     """People: a line for each event, and the story between them."""
 
-    def __init__(self) -> None:
-        self._sequencer = Sequencer(TINY_STORE.modules(), TINY_STORE.additions)
+    def __init__(self, program: Program) -> None:
+        self._sequencer = Sequencer(program.modules(), program.additions)
 
     def hears(self, line: str) -> None:
         """A line of the story."""
@@ -130,8 +134,8 @@ class AsJson(Audience):
 class Drawn(Audience):
     """A diagram, at the end."""
 
-    def __init__(self) -> None:
-        self._sequencer = Sequencer(TINY_STORE.modules(), TINY_STORE.additions)
+    def __init__(self, program: Program) -> None:
+        self._sequencer = Sequencer(program.modules(), program.additions)
         self._arrows: list[Arrow] = []
 
     def sees(self, recorded: ts.Recorded) -> None:

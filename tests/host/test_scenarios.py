@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 import tallystick as ts
 from tallystick.host.cli import cli
-from tallystick.host.programs import TINY_STORE
+from tallystick.host.programs import TINY_STORE, TRAVEL_BOOKING
 from tallystick.host.scenario_command import play
 from tallystick.host.verify import verify
 from tallystick.scenarios.tiny_store.orders import OrderStatus
@@ -23,7 +23,7 @@ def run(*arguments: str) -> Result:
 
 def test_the_list_has_every_scenario() -> None:
     listed = json.loads(run("list", "--json").stdout)
-    assert {each["name"] for each in listed} == {*SCRIPTS, "settlers"}
+    assert {each["name"] for each in listed} == {*SCRIPTS, "settlers", "travel-booking"}
     assert all(each["summary"] for each in listed)
     assert set(SCRIPTS) >= {
         "happy-path",
@@ -108,3 +108,14 @@ def test_a_name_may_be_written_with_underscores() -> None:
     refused = run("run", "happy_end")
     assert refused.exit_code == 2
     assert "happy-end" in refused.stderr
+
+
+def test_the_travellers_are_told_of_drawn_and_kept(tmp_path: Path) -> None:
+    told = run("run", "travel-booking", "--log", str(tmp_path / "travel.db"))
+    assert told.exit_code == 0
+    assert "trip-of-Dora is needs_person" in told.stdout
+    assert told.stdout.endswith("travel-booking: as it should be.\n")
+    drawn = run("run", "travel-booking", "--mermaid").stdout
+    assert drawn.startswith("sequenceDiagram\n")
+    assert "    BookTrip->>EventBus: BookTripFlightUndone\n    BookTrip->>BookTrip: BookTripHotelUndoStarted\n" in drawn
+    assert verify(tmp_path / "travel.db", TRAVEL_BOOKING).events > 60
