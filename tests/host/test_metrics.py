@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 import tallystick as ts
 from tallystick.actors import metering
 from tallystick.host import metrics
+from tests.actors.errand import Did, Errand, Job, Outside
 from tests.actors.outside import FaultyLog
 from tests.host import shop
 
@@ -213,3 +214,29 @@ def test_what_a_meter_says_can_be_written_down(scraped: Scraped) -> None:
     assert scraped.system.meter is not None
     measured = scraped.system.meter.read()
     assert json.dumps({work.operation: count for work, count in measured.executions.started.items()}) == '{"Sending": 1}'
+
+
+def test_processes_are_counted_as_they_begin_and_end_and_those_under_way_at_the_opening_are_active() -> None:
+    outside, log = Outside(), ts.MemoryLog()
+    outside.refuses, outside.puts_off = {"bad again"}, {"slow"}
+
+    def value(system: ts.System, name: str, **labels: str) -> float | None:
+        registry = CollectorRegistry()
+        registry.register(metrics.SystemCollector({"x": system}))
+        return registry.get_sample_value(f"tallystick_processes_{name}", {"system": "x", "process": "Errand", **labels})
+
+    system, runtime = outside.system(log, ts.Meter())
+    with system:
+        for what in ("good", "bad", "slow"):
+            system.start(Errand, Job(what=what), id=what)
+        runtime.run_until_idle()
+        assert [value(system, name) for name in ("started_total", "completed_total", "active")] == [3, 1, 1]
+        assert value(system, "failed_total", outcome="failed") == 1
+        token = system.open_executions()[0].execution.token
+    system, runtime = outside.system(log.reopened(), ts.Meter())
+    with system:
+        assert [value(system, name) for name in ("started_total", "active")] == [None, 1]
+        runtime.advance(timedelta(seconds=10))
+        assert system.complete(token, Did(what="slow"))
+        runtime.run_until_idle()
+        assert [value(system, name) for name in ("completed_total", "active", "duration_seconds_count")] == [1, None, 1]
