@@ -14,6 +14,7 @@ import msgspec
 import tallystick as ts
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.protocol import ENGINE_EVENTS, EXECUTION
+from tallystick.host.dead_letters import letters_in
 from tallystick.host.kept_head import KeptHead
 from tallystick.host.output import Progress
 from tallystick.host.programs import Program
@@ -108,7 +109,7 @@ def verify(
             open=len(brackets.open),
             retried=counts["RetryScheduled"],
             late_successes=counts["LateSuccess"],
-            dead_letters=counts["ReactionFailed"] and _dead_letters(reader),
+            dead_letters=len(letters_in(reader)) if counts["ReactionFailed"] or counts["PersonNeeded"] else 0,
             scenario=None if program is None else program.name,
         )
 
@@ -211,17 +212,3 @@ class Folds:
                 if fold.into is kind:
                     state = fold.apply(state, self._codec.decode(earlier))
         return state
-
-
-def _dead_letters(reader: ts.SqliteReader) -> int:
-    """How many events wait for a person."""
-    waiting: set[tuple[str, str, str]] = set()
-    kinds = ("ReactionFailed", "ReactionResumed", "ReactionRedriven")
-    for recorded in reader.read(ts.Query(event_types=kinds)):
-        content = msgspec.json.decode(recorded.payload)
-        source = (recorded.owner, content["aggregateType"], content["aggregateId"])
-        if recorded.event_type == "ReactionFailed" and content.get("retryAt") is None:
-            waiting.add(source)
-        else:
-            waiting.discard(source)
-    return len(waiting)
