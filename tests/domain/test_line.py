@@ -1,13 +1,11 @@
 """Who is served next in a subject's line: the order, what an interruption does, and that nobody is lost or starves."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 import tallystick as ts
 from tallystick.domain.line import (
@@ -16,21 +14,17 @@ from tallystick.domain.line import (
     PARKED_LIMIT,
     PATIENCE,
     Candidate,
-    Decided,
     Line,
     Move,
-    Priority,
     Standing,
     arrives,
     decides,
     leaves,
 )
+from tests.domain.lines import PRIORITIES, candidates_, tokens
 
 AT_ONCE = Line("at once", waiting=3)
 EACH_STEP = Line("each step", waiting=3, arbitration="each_step")
-PRIORITIES = tuple(Priority)
-INTERRUPTIONS = ("deferred", "replayable", "not_interruptible")
-POLICIES = ("resume_parent", "fail_parent", "drop_parent")
 
 
 def candidate(name: str, number: int, priority: int = 200, **settings_: object) -> Candidate:
@@ -46,12 +40,6 @@ def standing_of(line: Line, *candidates: Candidate) -> Standing:
 
 def names(moves: Iterable[Move]) -> list[str]:
     return [f"{move.what} {move.token}" for move in moves]
-
-
-def tokens(standing: Standing) -> Sequence[str]:
-    active = [standing.active] if standing.active is not None else []
-    places = [*active, *standing.parked, *standing.waiting]
-    return [place.candidate.token for place in places] + [each.token for each in standing.arrived]
 
 
 # One after another.
@@ -230,14 +218,6 @@ def test_a_line_that_cannot_be_is_refused() -> None:
 
 # Properties.
 
-candidates_ = st.builds(
-    lambda number, priority, rank, interruption, policy: Candidate(ts.Token(str(number)), number, priority, rank, interruption, policy),
-    st.integers(0, 10_000),
-    st.sampled_from(PRIORITIES),
-    st.integers(0, 3),
-    st.sampled_from(INTERRUPTIONS),
-    st.sampled_from(POLICIES),
-)
 many = st.lists(candidates_, min_size=1, max_size=8, unique_by=lambda each: each.number)
 
 
@@ -307,99 +287,3 @@ def test_the_lowest_goes_first_when_so_many_others_were_started(line: Line, inte
         standing, _ = decides(standing, line) if line.arbitration == "each_step" else (standing, ())
     others = started.index("victim")
     assert others == PATIENCE if interrupted else others == PATIENCE + 1, "one of them was being served when it came"
-
-
-class LineMachine(RuleBasedStateMachine):
-    """A line beside a model of it in plain lists: who is where, and what each has been told."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.line = AT_ONCE
-        self.standing = NOBODY
-        self.candidates: dict[str, Candidate] = {}
-        self.active: str | None = None
-        self.parked: list[str] = []
-        self.waiting: set[str] = set()
-        self.arrived: set[str] = set()
-        self.ended: Counter[str] = Counter()
-
-    def took(self, decided: Decided) -> None:
-        """Do to the model what the moves say; it must come out as the line does."""
-        self.standing, moves = decided
-        for what, token, _cause in moves:
-            if what == "interrupt":
-                assert self.active == token
-                self.parked.append(token)
-                self.active = None
-            elif what in {"start", "resume", "replay"}:
-                assert self.active is None, "one at a time"
-                assert (token in self.parked) == (what != "start")
-                if what != "start":
-                    self.parked.remove(token)
-                    assert what == ("replay" if self.candidates[token].interruption == "replayable" else "resume")
-                self.waiting.discard(token)
-                self.arrived.discard(token)
-                self.active = token
-            else:
-                assert token != self.active
-                self.ended[token] += 1
-                self.waiting.discard(token)
-                self.arrived.discard(token)
-                if token in self.parked:
-                    self.parked.remove(token)
-        self.waiting |= self.arrived - {each.token for each in self.standing.arrived}
-        self.arrived = {each.token for each in self.standing.arrived}
-
-    @rule(each_step=st.booleans(), waiting=st.integers(0, 3))
-    @precondition(lambda self: not self.candidates)
-    def is_like(self, each_step: bool, waiting: int) -> None:
-        self.line = Line("line", waiting=waiting, arbitration="each_step" if each_step else "at_once")
-
-    @rule(drawn=candidates_)
-    def somebody_comes(self, drawn: Candidate) -> None:
-        number = len(self.candidates)
-        fresh = Candidate(ts.Token(str(number)), number, drawn.priority, drawn.rank, drawn.interruption, drawn.if_it_fails)
-        self.candidates[fresh.token] = fresh
-        self.arrived.add(fresh.token)
-        self.took(arrives(self.standing, fresh, self.line))
-
-    @rule()
-    @precondition(lambda self: self.line.arbitration == "each_step")
-    def a_step_is_decided(self) -> None:
-        self.took(decides(self.standing, self.line))
-        there = self.parked or self.waiting or self.arrived
-        assert self.active is not None or not there, "a decision leaves nobody waiting for an empty place"
-
-    @rule(chance=st.randoms(), failed=st.booleans())
-    @precondition(lambda self: not self.standing.empty)
-    def somebody_leaves(self, chance: object, failed: bool) -> None:
-        token = chance.choice(sorted(tokens(self.standing)))  # type: ignore[attr-defined]
-        self.ended[token] += 1
-        if token == self.active:
-            self.active = None
-        self.waiting.discard(token)
-        self.arrived.discard(token)
-        if token in self.parked:
-            self.parked.remove(token)
-        self.took(leaves(self.standing, ts.Token(token), self.line, failed=failed))
-
-    @invariant()
-    def the_line_is_as_the_model_says(self) -> None:
-        standing = self.standing
-        assert (standing.active.candidate.token if standing.active else None) == self.active
-        assert [place.candidate.token for place in standing.parked] == self.parked
-        assert {place.candidate.token for place in standing.waiting} == self.waiting
-        assert len(standing.waiting) <= self.line.waiting
-
-    @invariant()
-    def everybody_is_somewhere_or_has_been_told_once(self) -> None:
-        here = Counter(tokens(self.standing))
-        assert {token: here[token] + self.ended[token] for token in self.candidates} == dict.fromkeys(self.candidates, 1)
-
-    @invariant()
-    def at_once_nobody_waits_for_an_empty_place(self) -> None:
-        if self.line.arbitration == "at_once" and self.standing.active is None:
-            assert self.standing.empty
-
-
-TestLine = LineMachine.TestCase
