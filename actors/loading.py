@@ -4,6 +4,7 @@ from msgspec import structs
 
 from tallystick.actors import saved_states
 from tallystick.actors.clock import ManualClock, SeededIdentity
+from tallystick.actors.collector import not_looking
 from tallystick.actors.engine import Engine, Program
 from tallystick.actors.messages import Context
 from tallystick.actors.queue import OWN_LINE
@@ -49,7 +50,7 @@ class Loaded:
         log.open()
         try:
             self._check(program, Engine(program, log, lambda _actor, _error: None))
-        except (TallystickError, ValueError, TypeError) as error:
+        except (TallystickError, ValueError, TypeError, LookupError, ArithmeticError) as error:
             msg = f"{self._path!r} does not fit this program: {error} Nothing was changed."
             raise SaveMismatch(msg) from error
         finally:
@@ -84,7 +85,10 @@ class Loaded:
         _restore_chance(document, engine)
         if isinstance(engine.clock, ManualClock):
             engine.clock.advance_to_us(max(document.now_us, engine.clock.now_us()))
-        return _resume(document, engine) if document.at_rest else recover(engine)
+        if not document.at_rest:
+            return recover(engine)
+        with not_looking():
+            return _resume(document, engine)
 
 
 def _line(program: Program, name: str) -> Line:

@@ -13,6 +13,7 @@ import msgspec
 from tallystick.actors import saved_states
 from tallystick.actors.actor import EngineActor
 from tallystick.actors.clock import SeededIdentity
+from tallystick.actors.collector import not_looking
 from tallystick.actors.commands import KEYS_KEPT_US
 from tallystick.actors.engine import QUEUE, Engine, Program
 from tallystick.actors.messages import Context
@@ -70,7 +71,8 @@ def write(path: str | os.PathLike[str], program: Program, engine: Callable[[], E
     if database is not None and os.path.realpath(path) in {database, *(f"{database}{side}" for side in ("-wal", "-shm", ".lock"))}:
         msg = f"{os.fspath(path)!r} is the log itself; give the save a path of its own. Nothing was written."
         raise SaveError(msg)
-    write_save(path, encoded(gather(program, engine, in_turn, saves)))
+    with not_looking():
+        write_save(path, encoded(gather(program, engine, in_turn, saves)))
 
 
 def gather(program: Program, engine: Callable[[], Engine], in_turn: AskInTurn, saves: SaveFormat) -> Document:
@@ -111,6 +113,7 @@ class _Gathering:
         self._head = self._log.head()
         cursors = (moment.copy.seen for moment in moments.values() if moment.copy.position)
         self._start = self._place(min(cursors, default=self._head.position))
+        self._behaviours: dict[str, Behaviour] = {behaviour.name: behaviour for behaviour in program.behaviours}
         self._owner_of = {kind: name for name, kinds in program.ownership.items() for kind in kinds}
 
     def document(self, queues: SavedQueues) -> Document:
@@ -219,7 +222,7 @@ class _Gathering:
         found = kept.get(copy.position)
         if found is None and copy.position > self._start.position:
             found = tail[copy.position - self._start.position - 1]
-        behaviour = self._behaviour(copy.owner)
+        behaviour = self._behaviours[copy.owner]
         return SavedOwner(
             position=copy.position,
             hash=b"" if found is None else found.hash,
@@ -232,12 +235,9 @@ class _Gathering:
             aggregates={aggregate_type: tuple(each) for aggregate_type, each in aggregates.items()},
         )
 
-    def _behaviour(self, owner: str) -> Behaviour:
-        return next(behaviour for behaviour in self._program.behaviours if behaviour.name == owner)
-
     def _aggregate(self, owner: str, stream: Stream, version: int) -> SavedAggregate:
         """An aggregate from memory, or as it is read back; not folded again where nothing of it has happened since it was loaded."""
-        behaviour = self._behaviour(owner)
+        behaviour = self._behaviours[owner]
         start = self._start_of(stream)
         if start.version == version:
             return SavedAggregate(stream[1], version, dict(start.states))

@@ -13,6 +13,7 @@ from tallystick.actors.actor import InTurn
 from tallystick.actors.admission import Admission, Limits, WhenFull
 from tallystick.actors.asking import with_sagas
 from tallystick.actors.bracketing import BracketsOperations
+from tallystick.actors.collector import not_looking
 from tallystick.actors.composition import check_stepped, lines_by_name
 from tallystick.actors.counters import Counters
 from tallystick.actors.engine import Program, command_owners, ownership
@@ -190,23 +191,24 @@ class System(Operating, StartsSagas, BracketsOperations):
             SaveError: the file is no save, damaged, of a version that is not read, or does not fit these modules; nothing was made.
             DefinitionError: as for a new system.
         """
-        loaded = Loaded(os.fspath(path), saves)
-        system = cls(
-            modules,
-            sagas=sagas,
-            performers=performers,
-            lines=lines,
-            log=loaded.log(),
-            runtime=runtime,
-            limits=limits,
-            restarts=restarts,
-            operations=operations,
-            performs=performs,
-            meter=meter,
-            saves=saves,
-        )
-        loaded.check(system._program)
-        system._life.take_up = loaded.take_up
+        with not_looking():
+            loaded = Loaded(os.fspath(path), saves)
+            system = cls(
+                modules,
+                sagas=sagas,
+                performers=performers,
+                lines=lines,
+                log=loaded.log(),
+                runtime=runtime,
+                limits=limits,
+                restarts=restarts,
+                operations=operations,
+                performs=performs,
+                meter=meter,
+                saves=saves,
+            )
+            loaded.check(system._program)
+            system._life.take_up = loaded.take_up
         return system
 
     # Commands.

@@ -1,0 +1,17 @@
+"""Python's collector of cycles, and when not to let it look: while much is made that is all kept, each look goes through all that there is."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def not_looking() -> Iterator[None]:
+    """Have no garbage looked for meanwhile, in the whole process: for less than a second of making what stays."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
