@@ -1,4 +1,4 @@
-"""Python's collector of cycles, and when not to let it look: while much is made that is all kept, each look goes through all that there is."""
+"""Python's collector of cycles, and when not to let it look: while much is made that is kept, each look goes through all that there is."""
 
 import gc
 from collections.abc import Iterator

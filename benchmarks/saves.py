@@ -27,8 +27,8 @@ ARRIVALS_A_STEP = 500
 def measured(settlers: int, seconds: float, runs: int, folder: Path) -> dict[str, float]:
     """The figures; the medians of the runs."""
     path = folder / "colony.save"
-    saving_s: list[float] = []
-    loading_s: list[float] = []
+    saving_s, saving_cpu_s = list[float](), list[float]()
+    loading_s, loading_cpu_s = list[float](), list[float]()
     colony = Colony(1, settlers)
     with colony.system:
         for number, arrival in enumerate(arrivals(colony.land, settlers), start=1):
@@ -37,13 +37,15 @@ def measured(settlers: int, seconds: float, runs: int, folder: Path) -> dict[str
                 colony.step()
         colony.live(timedelta(seconds=seconds))
         for _ in range(runs):
-            began_s = time.perf_counter()
+            began_s, began_cpu_s = time.perf_counter(), time.process_time()
             colony.system.save(path)
             saving_s.append(time.perf_counter() - began_s)
-            began_s = time.perf_counter()
+            saving_cpu_s.append(time.process_time() - began_cpu_s)
+            began_s, began_cpu_s = time.perf_counter(), time.process_time()
             runtime = ts.SteppedRuntime(seed=1)
             with ts.System.load(path, modules(colony.land), performers=performers(), lines=LINES, runtime=runtime) as loaded:
                 loading_s.append(time.perf_counter() - began_s)
+                loading_cpu_s.append(time.process_time() - began_cpu_s)
                 if loaded.health().tail != colony.system.health().tail:
                     msg = "The loaded colony does not stand where the saved one stands."
                     raise SystemExit(msg)
@@ -52,7 +54,9 @@ def measured(settlers: int, seconds: float, runs: int, folder: Path) -> dict[str
             "open_executions": sum(owner.open_executions for owner in colony.system.health().owners.values()),
             "megabytes": round(path.stat().st_size / 1e6, 2),
             "save_s": round(statistics.median(saving_s), 3),
+            "save_cpu_s": round(statistics.median(saving_cpu_s), 3),
             "load_s": round(statistics.median(loading_s), 3),
+            "load_cpu_s": round(statistics.median(loading_cpu_s), 3),
         }
 
 

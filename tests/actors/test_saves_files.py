@@ -117,7 +117,7 @@ def test_a_module_that_is_new_joins(saved: Path) -> None:
         name = "newcomer"
 
     with load(saved, [Desk(), Workshop(), Ledger(), Newcomer()]) as system:
-        joined = [each for each in system.events(owner="newcomer")]
+        joined = list(system.events(owner="newcomer"))
         assert [each.event_type for each in joined] == ["OwnerJoined"]
 
 
