@@ -16,6 +16,7 @@ from tallystick.domain.line import (
     Candidate,
     Line,
     Move,
+    Place,
     Standing,
     arrives,
     decides,
@@ -199,6 +200,19 @@ def test_a_step_decides_between_those_that_come_those_parked_and_those_that_wait
     assert names(moves) == ["resume low"]
     after, moves = decides(arrives(standing, candidate("normal", 3, 200), EACH_STEP)[0], EACH_STEP)
     assert (names(moves), tokens(after)) == (["start normal"], ["normal", "low"])
+
+
+def test_of_equals_on_the_stack_the_top_goes_on_first() -> None:
+    parked = tuple(Place(candidate(name, number)) for number, name in enumerate("ab"))
+    standing = Standing(Place(candidate("c", 3, 400)), parked)
+    assert names(leaves(standing, ts.Token("c"), AT_ONCE)[1]) == ["resume b"]
+
+
+@pytest.mark.parametrize(("rank", "served"), [(0, "new"), (1, "old"), (2, "old")])
+def test_of_one_that_waits_and_one_that_comes_the_better_origin_goes_first_and_of_equals_the_one_that_waits(rank: int, served: str) -> None:
+    standing = Standing(waiting=(Place(candidate("old", 1, rank=1)),))
+    standing, _ = arrives(standing, candidate("new", 2, rank=rank), EACH_STEP)
+    assert names(decides(standing, EACH_STEP)[1]) == [f"start {served}"]
 
 
 def test_a_line_that_cannot_be_is_refused() -> None:
