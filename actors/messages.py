@@ -11,7 +11,7 @@ from tallystick.domain.command import Command
 from tallystick.domain.effect import IfItFails, Interruption
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.execution import ExecutionMap
-from tallystick.domain.outcome import Cancelled, Failed
+from tallystick.domain.outcome import Cancelled, Failed, Succeeded
 from tallystick.domain.parking import Parking, Source
 from tallystick.domain.step import Step
 from tallystick.domain.token import Token
@@ -188,12 +188,13 @@ class By(NamedTuple):
 
 
 class SettleByHand(NamedTuple):
-    """A person ends an open execution."""
+    """A person ends an open execution, whatever is left of its actions; `dead`: only if it waits for a person."""
 
     token: Token
-    outcome: Cancelled | Failed
+    outcome: Succeeded[Any] | Failed | Cancelled
     reply: "Reply"
     by: By = By()
+    dead: bool = False
 
 
 class SettleFromOutside(NamedTuple):

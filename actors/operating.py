@@ -38,7 +38,7 @@ from tallystick.domain.action import Action
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.errors import Rejected
 from tallystick.domain.execution import ExecutionRecord
-from tallystick.domain.outcome import Cancelled, Failed
+from tallystick.domain.outcome import Cancelled, Failed, Succeeded
 from tallystick.domain.parking import Parked
 from tallystick.domain.protocol import EXECUTION
 from tallystick.domain.token import Token
@@ -186,6 +186,19 @@ class Operating:
             self._request(letter.owner, lambda reply: DiscardExecution(token, reply, by))
         else:
             self._request(letter.owner, lambda reply: Discard(letter.source, who, why, reply))
+
+    def settle(self, letter: DeadLetter, outcome: Succeeded[Any] | Failed | Cancelled, *, who: str = "", why: str = "") -> None:
+        """End an execution that waits for a person, whatever is left of its actions: its owner hears the outcome; recorded.
+
+        Raises:
+            Rejected: it does not wait any more; or it is no execution, but a handler that fails (NOT_AN_EXECUTION).
+            InvalidPayload: the result is not of the type that the intent promises.
+        """
+        if not letter.of_execution:
+            msg = f"{letter.id} is a handler that fails: redrive it when it is mended, or discard it."
+            raise Rejected("NOT_AN_EXECUTION", msg)  # noqa: EM101 - a code
+        token, by = Token(letter.aggregate_id), By(who, why)
+        self._request(letter.owner, lambda reply: SettleByHand(token, outcome, reply, by, dead=True))
 
     def redrive_all(self, query: DeadLetterQuery, *, who: str = "", why: str = "") -> Done:
         """Redrive all that the query means by now; one that refuses keeps no other back."""

@@ -27,7 +27,7 @@ from tallystick.domain import execution
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import InvalidPayload, NotAccepted, Rejected
 from tallystick.domain.execution import CALLS_LIMIT, ExecutionRecord
-from tallystick.domain.outcome import Failed, Outcome, Refused, Succeeded, TimedOut
+from tallystick.domain.outcome import Cancelled, Failed, Outcome, Refused, Succeeded, TimedOut
 from tallystick.domain.parking import Source
 from tallystick.domain.protocol import EXECUTION, ActionsAdvanced, IntentStarted, LateSuccess, PersonActed, PersonNeeded
 from tallystick.domain.token import Token
@@ -150,13 +150,20 @@ class Settling:
 
     def by_hand(self, message: SettleByHand) -> None:
         """End an open execution because a person said so."""
-        record = self.undecided(message.token)
-        if record is None:
-            message.reply.refuse(Rejected("NOT_OPEN", f"{self._acting.name} has no open execution {message.token}."))
+        record, outcome = self.undecided(message.token), message.outcome
+        try:
+            if record is None or (message.dead and record.status != "person"):
+                waits = "that waits for a person " if message.dead else ""
+                msg = f"{self._acting.name} has no open execution {waits}{message.token}."
+                raise Rejected("NOT_OPEN", msg)  # noqa: EM101, TRY301 - a code; one place answers
+            if isinstance(outcome, Succeeded):
+                outcome = Succeeded(result=self._codec.checked(outcome.result, self._codec.result_types[type(record.intent)]))
+        except (Rejected, InvalidPayload) as refusal:
+            message.reply.refuse(refusal)
             self._acting.journal.gate(message.reply)
             return
         message.reply.answer(None)
-        self.settle(record, message.outcome, message.reply, acted_by(message.by, "abandoned"))
+        self.settle(record, outcome, message.reply, acted_by(message.by, _DONE_BY_HAND[type(outcome)]))
 
     # Parts.
 
@@ -237,6 +244,13 @@ class Settling:
         last = self._acting.journal.last(EXECUTION, token)
         correlation = None if last is None else last.correlation
         warn("report.stale", what=what, owner=self._acting.name, token=token, attempt=attempt, correlation=correlation)
+
+
+_DONE_BY_HAND: dict[type[Any], Literal["completed", "failed", "abandoned"]] = {
+    Succeeded: "completed",
+    Failed: "failed",
+    Cancelled: "abandoned",
+}
 
 
 def acted_by(by: By, did: Literal["completed", "failed", "abandoned", "discarded", "redriven"]) -> PersonActed | None:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -74,7 +74,17 @@ class DiscardAll(Asked, tag="discard_all"):
     query: ts.DeadLetterQuery
 
 
-Request = Redrive | Discard | RedriveAll | DiscardAll
+class Settle(Asked, tag="settle"):
+    """End an execution that waits for a person: with this result, with this failure, or abandoned."""
+
+    letter: str
+    ends: Literal["completed", "failed", "abandoned"]
+    result: msgspec.Raw = NOT_EDITED
+    code: str = ""
+    message: str = ""
+
+
+Request = Redrive | Discard | RedriveAll | DiscardAll | Settle
 
 
 class Answer(ts.Record):
@@ -105,11 +115,23 @@ def carry_out(system: ts.System, request: Request) -> Done:
             system.redrive(letter_of(system, letter), edited=changed, who=who, why=why)
         case Discard(letter=letter):
             system.discard(letter_of(system, letter), who=who, why=why)
+        case Settle(letter=letter):
+            system.settle(letter_of(system, letter), _outcome_of(request), who=who, why=why)
         case RedriveAll(query=query):
             return system.redrive_all(query, who=who, why=why)
         case DiscardAll(query=query):
             return system.discard_all(query, who=who, why=why)
     return Done(done=1)
+
+
+def _outcome_of(request: Settle) -> ts.Succeeded[Any] | ts.Failed | ts.Cancelled:
+    match request.ends:
+        case "completed":
+            return ts.Succeeded(result=msgspec.json.decode(request.result))
+        case "failed":
+            return ts.Failed(code=request.code, message=request.message)
+        case "abandoned":
+            return ts.Cancelled(reason=request.why)
 
 
 def letter_of(system: ts.System, name: str) -> ts.DeadLetter:

@@ -3,18 +3,18 @@
 import getpass
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import click
 import msgspec
 
 import tallystick as ts
 from tallystick.actors.dead_letters import Done
-from tallystick.host.control import NOT_EDITED, Discard, DiscardAll, Redrive, RedriveAll, Request
+from tallystick.host.control import NOT_EDITED, Discard, DiscardAll, Redrive, RedriveAll, Request, Settle
 from tallystick.host.dead_letters import letters_in
 from tallystick.host.log_command import moment
 from tallystick.host.operator import Operator
@@ -71,20 +71,31 @@ def query_of(*, older_than: timedelta | None, before: datetime | None, **fields:
     return ts.DeadLetterQuery(before=before, **fields)
 
 
+def asking(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What all commands that decide something have: who and why, and whom to ask."""
+    for option in reversed(
+        (
+            click.option("--why", type=TEXT, required=True, help="The reason, which is recorded."),
+            click.option("--who", type=TEXT, default=login_name, metavar="NAME", help="Who decides; your login name by default."),
+            click.option("--program", type=TEXT, metavar="NAME", help="What runs on the log: tiny-store, or MODULE:FUNCTION."),
+            click.option("--control", type=click.Path(path_type=Path), metavar="SOCKET", help="Where the host is asked; FILE.control."),
+            click.option("--json", "as_json", is_flag=True, help="One JSON object."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
 def decisions(function: Callable[..., Any]) -> Callable[..., Any]:
-    """What all commands that decide something have."""
+    """What the commands have that decide on several."""
     for option in reversed(
         (
             click.argument("file", type=EXISTING_LOG),
             click.argument("letters", type=TEXT, nargs=-1, metavar="[ID]..."),
             filters,
             click.option("--all", "everything", is_flag=True, help="All there are."),
-            click.option("--why", type=TEXT, required=True, help="The reason, which is recorded."),
-            click.option("--who", type=TEXT, default=login_name, metavar="NAME", help="Who decides; your login name by default."),
-            click.option("--program", type=TEXT, metavar="NAME", help="What runs on the log: tiny-store, or MODULE:FUNCTION."),
-            click.option("--control", type=click.Path(path_type=Path), metavar="SOCKET", help="Where the host is asked; FILE.control."),
             click.option("--dry-run", is_flag=True, help="Only say which are meant."),
-            click.option("--json", "as_json", is_flag=True, help="One JSON object."),
+            asking,
         )
     ):
         function = option(function)
@@ -95,7 +106,7 @@ def decisions(function: Callable[..., Any]) -> Callable[..., Any]:
 def command() -> None:
     """What waits for a person in a log, and what to do with it.
 
-    Listing reads the log and nothing else, also while a host writes it. Redriving and discarding need somebody who writes: this process,
+    Listing reads the log and nothing else, also while a host writes it. A decision needs somebody who writes: this process,
     which runs the program for a moment without performing anything; or the host that has the log, if it serves a control socket.
     """
 
@@ -144,7 +155,7 @@ def redrive(*, edited: Any, **options: Any) -> None:
     if edited is not None and len(options["letters"]) != 1:
         msg = "--edited needs the ID of the one letter that it is for."
         raise click.UsageError(msg)
-    content = NOT_EDITED if edited is None else msgspec.Raw(_edit(edited.read(EDIT_LIMIT_BYTES + 1)))
+    content = NOT_EDITED if edited is None else msgspec.Raw(_json("--edited", edited))
     _decide(
         lambda letter, who, why: Redrive(letter=letter, edited=content, who=who, why=why),
         lambda query, who, why: RedriveAll(query=query, who=who, why=why),
@@ -166,14 +177,38 @@ def discard(**options: Any) -> None:
     )
 
 
-def _edit(content: bytes) -> bytes:
+@command.command("settle")
+@click.argument("file", type=EXISTING_LOG)
+@click.argument("letter", type=TEXT, metavar="ID")
+@click.option("--result", type=click.File("rb"), metavar="JSON", help="It was done, with this result; - for stdin.")
+@click.option("--failed", type=TEXT, metavar="CODE", help="It was not, and will not be.")
+@click.option("--abandoned", is_flag=True, help="Nobody wants it any more.")
+@asking
+def settle(*, file: Path, letter: str, result: Any, failed: str | None, abandoned: bool, as_json: bool, **asked: Any) -> None:
+    """End an execution that waits for a person: done, failed or abandoned, in this person's word.
+
+    Its module hears the outcome. Recorded with who and why. Exit code 1 if it refuses.
+    """
+    if [result is not None, failed is not None, abandoned].count(True) != 1:
+        msg = "Say how it ends: --result, --failed or --abandoned."
+        raise click.UsageError(msg)
+    content = NOT_EDITED if result is None else msgspec.Raw(_json("--result", result))
+    ends: Literal["completed", "failed", "abandoned"] = (
+        "completed" if result is not None else "failed" if failed is not None else "abandoned"
+    )
+    request = Settle(letter=letter, ends=ends, result=content, code=failed or "", message=asked["why"], who=asked["who"], why=asked["why"])
+    _ask([request], file, asked["program"], asked["control"], as_json=as_json)
+
+
+def _json(option: str, file: Any) -> bytes:
+    content = file.read(EDIT_LIMIT_BYTES + 1)
     if len(content) > EDIT_LIMIT_BYTES:
-        msg = f"--edited has more than {EDIT_LIMIT_BYTES} bytes."
+        msg = f"{option} has more than {EDIT_LIMIT_BYTES} bytes."
         raise click.UsageError(msg)
     try:
         return bytes(msgspec.json.format(content, indent=-1))
     except msgspec.MsgspecError as error:
-        msg = f"--edited is no JSON: {error}."
+        msg = f"{option} is no JSON: {error}."
         raise click.UsageError(msg) from error
 
 
@@ -203,6 +238,10 @@ def _decide(  # noqa: PLR0913 - the options of a command
         _say(Done(done=len(meant)), as_json=as_json, would=[letter.id for letter in meant])
         return
     requests = [one(letter, who, why) for letter in letters] or [several(query, who, why)]
+    _ask(requests, file, program, control, as_json=as_json)
+
+
+def _ask(requests: Sequence[Request], file: Path, program: str | None, control: Path | None, *, as_json: bool) -> None:
     done = Operator(file, program, control).carry_out(requests)
     _say(done, as_json=as_json)
     if done.refused:

@@ -296,6 +296,35 @@ def test_what_is_no_dead_letter_any_more_can_be_neither_redriven_nor_discarded(k
             again(letter)
 
 
+@pytest.mark.parametrize("outcome", [ts.Succeeded(result="by hand"), ts.Failed(code="BROKEN"), ts.Cancelled(reason="too late")])
+def test_a_letter_is_settled_whole_whatever_is_left_of_its_actions(
+    kiln: KilnStage, outcome: ts.Succeeded[str] | ts.Failed | ts.Cancelled
+) -> None:
+    kiln.fails(steps=3)
+    kiln.system.settle(kiln.letter, outcome, who="Ann", why="saw it")
+    kiln.idle()
+    assert [*kiln.results, *kiln.reasons][0] in {"by hand", "BROKEN", "too late"}
+    assert kiln.events("PersonActed")[0].did in {"completed", "failed", "abandoned"}
+    assert len(kiln.provider.calls) == 3
+    assert kiln.system.open_executions() == ()
+
+
+def test_a_result_that_is_not_what_the_intent_promises_settles_nothing(kiln: KilnStage) -> None:
+    kiln.fails()
+    with pytest.raises(ts.InvalidPayload):
+        kiln.system.settle(kiln.letter, ts.Succeeded(result=3))
+    assert kiln.letter.kind == "actions"
+
+
+def test_only_what_waits_is_settled_so(kiln: KilnStage) -> None:
+    kiln.fails()
+    letter = kiln.letter
+    kiln.provider.answers("a", StillRunning())
+    kiln.system.redrive(letter)
+    with pytest.raises(ts.Rejected, match="NOT_OPEN"):
+        kiln.system.settle(letter, ts.Cancelled(reason="x"))
+
+
 # Any open execution.
 
 

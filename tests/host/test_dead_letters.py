@@ -211,6 +211,17 @@ def test_one_that_refuses_keeps_no_other_back_and_is_told(log: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "how"), [(("--result", "-"), "by hand"), (("--failed", "LOST"), "Failed"), (("--abandoned",), "Cancelled")]
+)
+def test_what_waits_is_ended_in_a_persons_word(log: Path, options: tuple[str, ...], how: str) -> None:
+    first = ids(log, "--kind", "actions")[0]
+    assert decided("settle", log, first, *options, "--program", PROGRAM, stdin='"by hand"') == {"done": 1, "refused": []}
+    assert payloads(log, "Sent")[-1]["how"] == how
+    assert payloads(log, "PersonActed")[0]["who"] == "Ann"
+    assert run("settle", log, ids(log, "--kind", "reaction")[0], *options, "--why", "x", "--program", PROGRAM, stdin='""').exit_code == 1
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("redrive", "LOG", "--why", "x"), "by ID, by filters, or --all"),
@@ -223,6 +234,8 @@ def test_one_that_refuses_keeps_no_other_back_and_is_told(log: Path) -> None:
         (("discard", "LOG", "--all", "--why", "x", "--program", "sys:path"), "is no function"),
         (("redrive", "LOG", "--all", "--why", "x", "--edited", "-"), "the ID of the one letter"),
         (("redrive", "LOG", "shop:1", "--why", "x", "--edited", "-"), "no JSON"),
+        (("settle", "LOG", "shop:1", "--why", "x"), "how it ends"),
+        (("settle", "LOG", "shop:1", "--why", "x", "--abandoned", "--failed", "X"), "how it ends"),
     ],
 )
 def test_a_wrong_call_is_refused_in_one_line(log: Path, arguments: tuple[str, ...], message: str) -> None:
