@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tallystick.actors.save_document import SaveFormat
     from tallystick.actors.supervision import Health, RestartPolicy
     from tallystick.actors.system import System
+    from tallystick.actors.watching import Look, OperationWatcher, Sweep
     from tallystick.domain.action import Action, Call, Done, Later, NotDone, Performer, Probe, Running, Ticker, Unknown
     from tallystick.domain.command import Command
     from tallystick.domain.effect import Begin, Decision, Effect, Effects, NeedsPerson, Settle
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     )
     from tallystick.domain.event import Aggregate, Event, Resident
     from tallystick.domain.execution import Execution
+    from tallystick.domain.explanation import Explanation
     from tallystick.domain.intent import Intent
     from tallystick.domain.line import Line, Priority
     from tallystick.domain.module import Module, Turn, each_step, folds, handles, reacts_to
@@ -87,7 +89,9 @@ if TYPE_CHECKING:
     from tallystick.domain.saga import Results, Saga, SagaStep, step, sub_saga
     from tallystick.domain.saga_composition import saga_modules
     from tallystick.domain.step import Step
+    from tallystick.domain.timeline import Timeline
     from tallystick.domain.token import Token
+    from tallystick.domain.watching import Alert
     from tallystick.store.log import EventLog, Query
     from tallystick.store.memory import MemoryLog
     from tallystick.store.sqlite import SqliteLog
@@ -117,6 +121,7 @@ else:
 __all__ = [
     "Action",
     "Aggregate",
+    "Alert",
     "AlreadyEnded",
     "AlreadySettled",
     "Anchor",
@@ -139,6 +144,7 @@ __all__ = [
     "Event",
     "EventLog",
     "Execution",
+    "Explanation",
     "ExponentialBackoff",
     "Failed",
     "Fenced",
@@ -157,6 +163,7 @@ __all__ = [
     "LogLocked",
     "LogPoisoned",
     "LogVersionError",
+    "Look",
     "MalformedPayload",
     "ManualClock",
     "MemoryLog",
@@ -176,6 +183,7 @@ __all__ = [
     "OperationStatistics",
     "OperationStatus",
     "OperationTracker",
+    "OperationWatcher",
     "Outcome",
     "Overloaded",
     "Performer",
@@ -214,6 +222,7 @@ __all__ = [
     "StepFailed",
     "SteppedRuntime",
     "Succeeded",
+    "Sweep",
     "System",
     "SystemClock",
     "TallystickError",
@@ -221,6 +230,7 @@ __all__ = [
     "Ticker",
     "TimedOut",
     "TimedOutWaiting",
+    "Timeline",
     "Token",
     "Turn",
     "Unknown",
@@ -241,6 +251,10 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "domain.timeline": "Timeline",
+    "domain.explanation": "Explanation",
+    "domain.watching": "Alert",
+    "actors.watching": "Look OperationWatcher Sweep",
     "actors.brackets": "Operation",
     "actors.operation_queries": "OpenIntent OperationPage",
     "actors.operations": "OperationTracker",

@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 from tallystick.actors.brackets import OperationScope, Settings
 from tallystick.actors.operations import OperationTracker
 from tallystick.actors.runtimes.runtime import Runtime
+from tallystick.actors.watching import OperationWatcher, TellAlert
 from tallystick.domain.action import Call, Performer
 from tallystick.domain.operation import Ending, OperationId, cut
 from tallystick.domain.operation_events import Json, OnOverdue, Verdict
@@ -31,6 +32,16 @@ class BracketsOperations:
     def operations(self) -> OperationTracker:
         """All operations of this system: to start one that ends elsewhere, to follow, complete and find them."""
         return OperationTracker(cast("Any", self), self._runtime.clock)
+
+    def watch(
+        self,
+        *,
+        thresholds: Mapping[str, timedelta] | None = None,
+        on_alert: TellAlert | None = None,
+        cool_down: timedelta = timedelta(minutes=15),
+    ) -> OperationWatcher:
+        """A watcher of this system's operations: `with system.watch(on_alert=page_me).every(timedelta(minutes=1)): …`."""
+        return OperationWatcher(self.operations, thresholds=thresholds, on_alert=on_alert, cool_down=cool_down)
 
     def _performers_of_operations(self) -> tuple[Performer, ...]:
         return (AttendOperation.performed_by(self._attend_operation),)

@@ -42,6 +42,7 @@ class ThreadExecutor:
                 self._report(answer)
 
     def _answer(self, call: RunningCall) -> Answered:
+        call.thread = threading.get_ident()
         try:
             return Answered(call, self._performer.run(call.action, call))
         except BaseException as error:  # noqa: BLE001 - user code; SystemExit too is an answer here, and ends no thread of ours
@@ -138,6 +139,7 @@ class LoopExecutor:
     async def _answer(self, call: RunningCall) -> None:
         if call.cancelled():
             return
+        call.thread = threading.get_ident()
         try:
             answer = Answered(call, await self._performer.run(call.action, call))
         except BaseException as error:  # noqa: BLE001 - user code

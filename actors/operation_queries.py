@@ -84,14 +84,15 @@ class OperationQueries:
         """Where it stands, as far as that is durable; None when there is no such operation."""
         return self._host.get(OperationSnapshot, operation_id)
 
-    def _index(self) -> OpenOperations:
+    def index(self) -> OpenOperations:
+        """All open ones, as they are now; an immutable value."""
         return self._host.resident(OpenOperations)
 
     # Open ones.
 
     def open(self, *, name_prefix: str = "") -> Iterator[OperationSnapshot]:
         """Those that have not ended, oldest first."""
-        found = [each for each in self._index() if each.name.startswith(name_prefix)]
+        found = [each for each in self.index() if each.name.startswith(name_prefix)]
         return iter(sorted(found, key=_began))
 
     def open_intents(self, *, name_prefix: str = "", older_than: timedelta = timedelta(0), limit: int = PAGE) -> list[OpenIntent]:
@@ -107,11 +108,11 @@ class OperationQueries:
 
     def find_stalled(self) -> list[OperationSnapshot]:
         """Open ones that were silent for longer than they may be, the longest silent first."""
-        return self._index().silent(from_micros(self.clock.now_us()))
+        return self.index().silent(from_micros(self.clock.now_us()))
 
     def find_overdue(self) -> list[OperationSnapshot]:
         """Open ones whose time is up, the earliest first."""
-        return self._index().overdue(from_micros(self.clock.now_us()))
+        return self.index().overdue(from_micros(self.clock.now_us()))
 
     # All of them.
 
@@ -128,7 +129,7 @@ class OperationQueries:
         before_us: int | None = None,
     ) -> OperationPage:
         """Operations that match, newest first; give `before` the `next` of the page before."""
-        index = self._index()
+        index = self.index()
         found: list[OperationSnapshot] = []
         filters: dict[str, Any] = {"event_types": (OperationStarted.__name__,), "newest_first": True}
         until = None if before is None else before - 1

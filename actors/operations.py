@@ -29,6 +29,7 @@ from tallystick.domain.operations import (
     AddEvidence,
     AttendOperation,
     Beat,
+    GiveUp,
     MarkStalled,
     RecordAudit,
     Resume,
@@ -242,6 +243,16 @@ class OperationTracker(OperationQueries):
         if marked:
             warn("operation.stalled", operation=operation.name, operation_id=operation.operation_id)
         return marked
+
+    def give_up(self, operation: OperationSnapshot, why: str) -> bool:
+        """Abandon an orphan, unless it has ended or begun anew by the time that this is decided; whether it was."""
+        if operation.started_at is None:
+            return False
+        before = operation.started_at + MICROSECOND
+        given_up = self._host.ask(GiveUp(operation_id=operation.operation_id, started_before=before, why=why))
+        if given_up:
+            warn("operation.orphaned", operation=operation.name, operation_id=operation.operation_id)
+        return given_up
 
     def _ask(self, command: Command[None]) -> None:
         try:

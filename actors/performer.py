@@ -25,7 +25,7 @@ ERROR_LIMIT_CHARS = 500
 class RunningCall:
     """One call of a performer, as it sees it (`Call`) and as the queue follows it."""
 
-    __slots__ = ("_cancelled", "action", "attempt", "identity", "index", "key", "start", "token")
+    __slots__ = ("_cancelled", "action", "attempt", "identity", "index", "key", "start", "thread", "token")
 
     def __init__(self, start: StartQueue, index: int, *, several: bool) -> None:
         self.start = start
@@ -36,6 +36,8 @@ class RunningCall:
         self.key: str = f"{token}/{index}" if several else token
         self.identity = (token, attempt, index)
         self._cancelled = False
+        self.thread: int | None = None
+        """Which thread runs it, once one does; so that its stack can be looked at."""
 
     @property
     def deadline(self) -> datetime | None:

@@ -92,6 +92,11 @@ class QueueActor(EngineActor):
             GoOn: self._go_on,
         }
 
+    @property
+    def held(self) -> Holdings:
+        """Who stands where; to be looked at in its own turn."""
+        return self._held
+
     # Coming and going.
 
     def _start(self, start: StartQueue) -> None:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from tallystick.actors.actor import InTurn
 from tallystick.actors.admission import Admission, Limits, WhenFull
 from tallystick.actors.asking import with_sagas
-from tallystick.actors.bracketing import BracketsOperations
 from tallystick.actors.collector import not_looking
 from tallystick.actors.composition import check_stepped, lines_by_name
 from tallystick.actors.counters import Counters
 from tallystick.actors.engine import Program, command_owners, ownership
+from tallystick.actors.explaining import ExplainsItself
 from tallystick.actors.lifecycle import Lifecycle
 from tallystick.actors.loading import Loaded
 from tallystick.actors.messages import Ask
@@ -56,7 +56,7 @@ Deliver = Callable[[HostReply], None]
 """How a reply resolves its future: in the thread that releases it, or elsewhere."""
 
 
-class System(Operating, StartsSagas, BracketsOperations):
+class System(Operating, StartsSagas, ExplainsItself):
     """Modules, sagas, performers and a log, running.
 
     A context manager, for `with` and `async with`: entering opens the log and recovers, leaving stops cleanly. All methods may be called

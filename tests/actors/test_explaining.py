@@ -1,0 +1,123 @@
+"""Why is it stuck, and what has led to what: from a running system, at each moment that an execution can be in."""
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+import tallystick as ts
+from tallystick.domain import timeline_drawing
+from tests.actors.outside import StillRunning
+from tests.actors.stage import Stage
+from tests.actors.workshop import Do
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def runtime() -> ts.SteppedRuntime:
+    return ts.SteppedRuntime(ts.ManualClock())
+
+
+@pytest.fixture
+def system(runtime: ts.SteppedRuntime) -> Iterator[ts.System]:
+    with ts.System(runtime=runtime) as system:
+        yield system
+
+
+def test_an_operation_waits_for_whoever_has_its_id(system: ts.System) -> None:
+    why = system.why(system.operations.start("Webhook.Process", timeout=5 * MINUTE))
+    assert why.sentence == "Webhook.Process waits for somebody to complete it by its id; its time is up in 300 s."
+    assert (why.standing.owner, why.standing.attempt, why.standing.last_event) == ("operations", 1, "BracketStarted")
+    assert why.next_timer == why.standing.deadline is not None
+    forever = system.why(system.operations.start("Webhook.Process"))
+    assert forever.sentence.endswith("; nothing ends it by itself.")
+
+
+def test_a_stalled_one_says_since_when(system: ts.System, runtime: ts.SteppedRuntime) -> None:
+    operation_id = system.operations.start("Import", stalled_after=MINUTE)
+    runtime.advance(2 * MINUTE)
+    system.operations.mark_stalled()
+    assert "stalled, without progress since" in system.why(operation_id).sentence
+
+
+def test_what_has_ended_waits_for_nothing_and_what_never_began_is_an_error(system: ts.System) -> None:
+    operation_id = system.operations.start("Import")
+    system.operations.fail(operation_id, "LOST")
+    assert "waits for nothing: it has failed, by OperationFailed" in system.why(operation_id).sentence
+    with pytest.raises(ts.AlreadyEnded, match="Nothing was ever begun"):
+        system.why("nobody")
+
+
+def test_a_body_is_shown_with_its_thread_and_stack() -> None:
+    inside, go = threading.Event(), threading.Event()
+    with ts.System() as system:
+        ids: list[str] = []
+
+        def importing() -> None:
+            with system.bracket("Import") as operation:
+                ids.append(operation.id)
+                inside.set()
+                assert go.wait(30)
+
+        thread = threading.Thread(target=importing, name="importer")
+        thread.start()
+        assert inside.wait(30)
+        why = system.why(ids[0])
+        go.set()
+        thread.join()
+    assert why.thread == "thread importer"
+    assert any(frame.startswith("test_explaining.py:") and frame.endswith(" in importing") for frame in why.stack)
+    assert "the code inside its bracket, which runs in thread importer" in why.sentence
+
+
+def test_actions_that_are_out_due_or_in_line_are_told_apart(stage: Stage) -> None:
+    stage.provider.answers("a", StillRunning())
+    stage.system.ask(Do(job_id="a"))
+    stage.idle()
+    out = stage.system.why(stage.token("a"))
+    assert out.standing.title == "Making"
+    assert "the answer of Work, attempt 1" in out.sentence
+    assert out.next_timer is not None
+    stage.advance(61)
+    due = stage.system.why(stage.token("a"))
+    assert (due.standing.status, due.standing.attempt) == ("retrying", 2)
+    assert "waits for attempt 2, due in" in due.sentence
+    assert "attempt 1 failed with TIMED_OUT" in due.sentence
+
+
+def test_the_timeline_joins_operations_events_attempts_timers_evidence_and_audit_records(stage: Stage) -> None:
+    stage.provider.answers("a", StillRunning())
+    with stage.system.bracket("Workshop.Day", correlation="day 1") as operation:
+        stage.system.ask(Do(job_id="a"))
+        operation.note("checkpoint", "asked")
+        stage.system.operations.audit("day.opened", who="ann", anchors=(ts.Anchor(kind="Day", id="1", role="Subject"),))
+        stage.advance(90)
+    timeline = stage.system.timeline("day 1")
+    assert [each.position for each in timeline.entries] == sorted(each.position for each in timeline.entries)
+    kinds = {each.kind for each in timeline.entries}
+    assert kinds >= {"operation", "evidence", "event", "attempt", "timer", "audit"}
+    spans = {span.title: span for span in timeline.spans}
+    assert spans["Workshop.Day"].settles == "succeeded"
+    assert len(spans["Making"].attempts) == 2
+    audit = next(each for each in timeline.entries if each.kind == "audit")
+    assert (audit.data["who"], audit.data["operationId"]) == ("ann", operation.id)
+    assert msgspec.json.decode(msgspec.json.encode(timeline.as_objects()))["correlation"] == "day 1"
+
+
+def test_a_timeline_is_drawn_as_a_sequence_and_as_a_chart(stage: Stage) -> None:
+    with stage.system.bracket("Workshop.Day", correlation="day; 1") as operation:
+        stage.system.ask(Do(job_id="a"))
+        operation.note("checkpoint", "a: b; c\nd")
+        stage.idle()
+    timeline = stage.system.timeline("day; 1")
+    sequence = list(timeline_drawing.sequence(timeline))
+    assert sequence[0] == "sequenceDiagram"
+    assert "    outside->>workshop: JobBegun" in sequence
+    assert any(line.startswith("    outside->>workshop: MakingStarted") for line in sequence)
+    assert "    Note over operations: OperationNoted kind=checkpoint, message=a  b  c d" in sequence
+    chart = list(timeline_drawing.gantt(timeline, datetime(2026, 1, 2, tzinfo=UTC)))
+    assert chart[:2] == ["gantt", "    title day  1"]
+    assert any(line.startswith("    Workshop.Day :done, ") for line in chart)
