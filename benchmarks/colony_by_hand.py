@@ -112,12 +112,12 @@ class ColonyByHand:
         doing = settler.doing
         if doing is None:
             return None
-        if doing.way is None and self._hindered(settler, doing):
-            return self._hindered(settler, doing)
         doing.left -= 1
-        if doing.left:
-            return None
-        return "" if doing.way is None else self._walk(doing, doing.way)
+        if doing.way is None:
+            if doing.left % STEPS_A_SECOND:
+                return None
+            return self._hindered(settler, doing) or (None if doing.left else "")
+        return None if doing.left else self._walk(doing, doing.way)
 
     def _hindered(self, settler: Settler, doing: Doing) -> str:
         if doing.owner == "work" and settler.task is Task.FELL and not self.wood_of(settler.tree):

@@ -5,6 +5,7 @@ from typing import Final, TypeVar
 import tallystick as ts
 from tallystick.scenarios.settlers.jobs import BUILD_US, FELL_US, TILE_US
 from tallystick.scenarios.settlers.land import MOVES, Tile
+from tallystick.scenarios.settlers.levels import SECOND_US
 from tallystick.scenarios.settlers.relief import LASTS_US, Relief
 from tallystick.scenarios.settlers.roster import Roster
 from tallystick.scenarios.settlers.wellbeing import Wellbeing
@@ -78,16 +79,19 @@ class Walking(ts.Ticker[Walk, Tile | None]):
 
 
 class Lasting(ts.Ticker[A, Tile | None]):
-    """Something that takes its time, and ends early if what it needs is not there any more."""
+    """Something that takes whole seconds, and ends early if what it needs is not there any more: after each second the settler looks up."""
 
     spent_us: int = 0
 
     def tick(self, action: A, step: ts.Step) -> ts.Running | ts.Done[Tile | None] | ts.Failed:
         """Go on."""
+        seconds = self.spent_us // SECOND_US
+        self.spent_us += step.delta_us
+        if self.spent_us // SECOND_US == seconds:
+            return RUNNING
         hindered = self.hindered(action, step)
         if hindered:
             return ts.Failed(code=hindered)
-        self.spent_us += step.delta_us
         return RUNNING if self.spent_us < self.lasts_us(action) else ts.Done(result=self.stands(action))
 
     def hindered(self, action: A, step: ts.Step) -> str:

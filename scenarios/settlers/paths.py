@@ -1,6 +1,5 @@
 """Paths: the shortest way from tile to tile, as a string of moves such as "nneess". Pure: what is kept is kept for speed alone."""
 
-from collections import deque
 from functools import lru_cache
 from typing import Final
 
@@ -8,11 +7,13 @@ from tallystick.scenarios.settlers.land import MOVES, Land, Tile
 
 FAR: Final = 1 << 20
 """Farther than any tile can be."""
+CLOSED: Final = FAR + 1
+"""What stands in a field where nobody can step."""
 KEPT: Final = 20_000
 """How many ways, and fields of distances, are kept."""
 
 Field = list[int]
-"""For each tile, row by row, how far it is from one of them; FAR where no way leads."""
+"""For each tile, row by row, how far it is from one of them; FAR where no way leads, CLOSED where nobody can step."""
 
 
 class Paths:
@@ -22,7 +23,9 @@ class Paths:
         self._land = land
         self._width = land.side + 2  # with a rim, so that no move leaves the field
         self._moves = tuple((move, dx + dy * self._width) for move, (dx, dy) in MOVES.items())
-        self._closed = self._rim() | {self._place(rock) for rock in land.rocks}
+        self._bare = [FAR] * (self._width * self._width)
+        for place in self._rim() | {self._place(rock) for rock in land.rocks}:
+            self._bare[place] = CLOSED
         self._field = lru_cache(KEPT)(lambda goal: self._flooded(goal, frozenset()))
         self._way = lru_cache(KEPT)(lambda start, goal: self._descent(start, self._field(goal)))
         self._round = lru_cache(KEPT // 100)(self._flooded)
@@ -34,13 +37,10 @@ class Paths:
     def way(self, start: Tile, goal: Tile, blocked: frozenset[Tile]) -> str | None:
         """The moves of a shortest way around what is blocked; None if no way leads there. Of several ways always the same one."""
         from_, to = self._place(start), self._place(goal)
-        if self._field(to)[from_] >= FAR:
-            return None
-        way: str = self._way(from_, to)
-        if not blocked or not self._meets(start, way, blocked):
+        way: str | None = self._way(from_, to)
+        if way is None or not blocked or not self._meets(start, way, blocked):
             return way
-        field = self._round(to, frozenset(map(self._place, blocked)))
-        return self._descent(from_, field) if field[from_] < FAR else None
+        return self._descent(from_, self._round(to, frozenset(map(self._place, blocked))))
 
     def _meets(self, start: Tile, way: str, blocked: frozenset[Tile]) -> bool:
         x, y = start
@@ -61,29 +61,34 @@ class Paths:
         return frozenset(place for edge in edges for place in edge)
 
     def _flooded(self, goal: int, blocked: frozenset[int]) -> Field:
-        """How far it is from each tile to the goal, breadth first. Whoever stands on a blocked tile can leave it; nobody steps on one."""
-        field = [FAR] * (self._width * self._width)
-        closed, steps = self._closed, tuple(step for _, step in self._moves)
+        """How far it is from each tile to the goal, breadth first. What is blocked stays closed."""
+        field, steps = self._bare.copy(), tuple(step for _, step in self._moves)
+        for place in blocked:
+            field[place] = CLOSED
         if goal in blocked:
             return field
-        field[goal] = 0
-        front = deque((goal,))
+        field[goal] = distance = 0
+        front = [goal]
         while front:
-            place = front.popleft()
-            beyond = field[place] + 1
-            for step in steps:
-                there = place + step
-                if field[there] > beyond and there not in closed:
-                    field[there] = beyond
-                    if there not in blocked:
-                        front.append(there)
+            distance += 1
+            beyond: list[int] = []
+            for place in front:
+                for step in steps:
+                    there = place + step
+                    if field[there] == FAR:
+                        field[there] = distance
+                        beyond.append(there)
+            front = beyond
         return field
 
-    def _descent(self, start: int, field: Field) -> str:
+    def _descent(self, start: int, field: Field) -> str | None:
+        """The moves to where the field is nought. Only the first step may be from a tile that is closed."""
         way: list[str] = []
         place = start
         while field[place]:
-            nearer = field[place] - 1
+            nearer = field[place] - 1 if field[place] < FAR else min(field[place + step] for _, step in self._moves)
+            if nearer >= FAR:
+                return None
             move, step = next((move, step) for move, step in self._moves if field[place + step] == nearer)
             way.append(move)
             place += step

@@ -86,6 +86,13 @@ def test_without_hindrance_the_distance_is_the_length_of_the_way(start: Tile, go
     assert len(PATHS.way(start, goal, frozenset()) or "") == PATHS.distance(start, goal) < FAR
 
 
+def test_a_way_around_does_not_lead_over_what_it_goes_around() -> None:
+    goal, before = Tile(12, 4), Tile(12, 3)
+    way = PATHS.way(Tile(0, 0), goal, frozenset({before}))
+    assert way is not None
+    assert before not in followed(Tile(0, 0), way)
+
+
 def test_a_goal_that_is_walled_in_cannot_be_reached() -> None:
     wall = frozenset(tile for _, tile in neighbours(LAND.trees[0]))
     assert PATHS.way(LAND.stockpile, LAND.trees[0], wall) is None
