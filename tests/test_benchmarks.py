@@ -25,11 +25,19 @@ FLOOR = {f"floor_{name}" for name in SIDES}
             ["chain", "--orders", "30", "--in-flight", "4", "--runs", "1"],
             {"chain_us_per_record", "records_per_order", "chain_us_per_order", "cpu_us_per_order", "share_percent", "budget_percent"},
         ),
+        (
+            ["sagas", "--sagas", "30", "--in-flight", "4", "--runs", "1"],
+            {name.replace("order", "saga") for name in SIDES} | {"orders_per_s", "ratio"},
+        ),
+        (
+            ["sagas", "--waiting", "50"],
+            {"waiting", "begun_peak_rss_mb", "opened_s", "opened_peak_rss_mb", "bytes_per_saga"},
+        ),
     ],
 )
 def test_a_benchmark_prints_its_figures_as_json(arguments: list[str], keys: set[str], tmp_path: Path) -> None:
     name, *options = arguments
-    if name in {"order_flow", "chain"}:
+    if name in {"order_flow", "chain", "sagas"}:
         options += ["--directory", str(tmp_path)]
     figures = json.loads(last_line(name, *options, "--json"))
     assert set(figures) == keys
