@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ def compose(**given: Any) -> ts.System:
 
 
 @contextmanager
-def stepped(log: str | Path | ts.EventLog) -> Iterator[tuple[ts.System, ts.SteppedRuntime]]:
+def stepped(log: str | Path | ts.EventLog | None) -> Generator[tuple[ts.System, ts.SteppedRuntime]]:
     """The shop in virtual time."""
     runtime = ts.SteppedRuntime(ts.ManualClock(), seed=1)
     with compose(log=log, runtime=runtime) as system:

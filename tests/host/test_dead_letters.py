@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -255,7 +255,7 @@ def test_an_example_is_a_program_by_its_name(tmp_path: Path) -> None:
 
 
 @contextmanager
-def hosting(log: Path, socket: Path | None) -> Iterator["subprocess.Popen[str]"]:
+def hosting(log: Path, socket: Path | None) -> Generator["subprocess.Popen[str]"]:
     """A process that has the log, until the block ends."""
     command = [sys.executable, "-m", "tests.host.shop", json.dumps([str(log), "" if socket is None else str(socket)])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
