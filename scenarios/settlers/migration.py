@@ -5,7 +5,7 @@ its owner had no record of it. Version 2 keeps `{owner, token}` there, and the r
 gets a token, and its owner an execution of that token: whatever was under way goes on, in its place in the line, and its end is heard.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -38,7 +38,7 @@ def migrated(document: dict[str, Any], kinds: Mapping[str, Read]) -> dict[str, A
     """
     queues = document["queues"]
     position = document["log"]["start"]["position"]
-    for number, queue in enumerate(_queues(queues), start=1):
+    for number, (queue, active) in enumerate(_queues(queues), start=1):
         old = queue["context"]
         if "kind" not in old:
             continue  # one that has its token already
@@ -49,6 +49,8 @@ def migrated(document: dict[str, Any], kinds: Mapping[str, Read]) -> dict[str, A
         begun = read(old)
         token = f"v1-{document['log']['identity']}-{position}-{number}"
         queue["context"] = {"owner": begun.owner, "token": token}
+        if active and queue.get("ticker"):
+            queues["ticking"] = [*queues.get("ticking", ()), token]
         executions = document["owners"][begun.owner]["state"].setdefault("executions", [])
         executions.append(_execution(token, begun, queue, position, document["nowUs"]))
     for owner in document["owners"].values():
@@ -56,11 +58,15 @@ def migrated(document: dict[str, Any], kinds: Mapping[str, Read]) -> dict[str, A
     return document
 
 
-def _queues(queues: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield from queues.get("alone", ())
+def _queues(queues: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bool]]:
+    """Every queue, and whether it is its turn."""
+    for queue in queues.get("alone", ()):
+        yield queue, True
     for line in queues["lines"]:
-        active: Iterable[dict[str, Any]] = [line["active"]] if line.get("active") else []
-        yield from (*active, *line.get("parked", ()), *line.get("waiting", ()), *line.get("arrived", ()))
+        if line.get("active"):
+            yield line["active"], True
+        for queue in (*line.get("parked", ()), *line.get("waiting", ()), *line.get("arrived", ())):
+            yield queue, False
 
 
 def _execution(token: str, begun: Begun, queue: dict[str, Any], position: int, now_us: int) -> dict[str, Any]:

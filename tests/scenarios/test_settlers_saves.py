@@ -4,12 +4,15 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import tallystick as ts
 from tallystick.scenarios.settlers.colony import STEPS_A_SECOND, Colony
+from tallystick.scenarios.settlers.migration import SAVES
 from tallystick.scenarios.settlers.system import LINES, modules, performers
 from tallystick.store.log import Head
+from tallystick.store.save_file import framed, read_save
 
 SETTLERS = 12
 SECONDS = 60
@@ -78,3 +81,54 @@ def test_interruptions_and_tickers_are_in_those_saves() -> None:
             if step + 1 in SAVED_AT:
                 seen |= {what for what in ("queues_parked", "queues_ticking", "queues_waiting", "timers") if getattr(health, what)}
     assert {"queues_ticking", "timers"} <= seen
+
+
+# The version before
+
+
+def as_version_1(document: dict[str, Any]) -> dict[str, Any]:
+    """A colony as it was saved when queues said themselves what they were for, and owners kept no record of it."""
+    records = {each["record"]["token"]: each for owner in document["owners"].values() for each in owner["state"].pop("executions")}
+    for line in document["queues"]["lines"]:
+        queues = [*([line["active"]] if line.get("active") else []), *line.get("parked", ()), *line.get("waiting", ())]
+        for queue in queues:
+            execution = records.pop(queue["context"]["token"])
+            started = execution["started"]
+            intent = started["intent"]
+            queue["actions"], queue["priority"] = started["actions"], started.get("priority", 200)
+            if execution["operation"] == "Working":
+                interruption = started.get("interruption", "deferred")
+                queue["context"] = {"kind": "Work", "settlerId": intent["settler"], "step": intent["task"], "interruption": interruption}
+            else:
+                need = {"needType": intent["need"], "relief": intent["relief"]}
+                queue["context"] = {"kind": "Need", "settlerId": intent["settler"], **need}
+    assert records == {}
+    document["queues"]["ticking"] = []
+    document["timers"] = []
+    document["program"] = {"name": "settlers", "version": 1}
+    return document
+
+
+@pytest.mark.parametrize("at", [30, 160, 500])
+def test_a_colony_of_version_1_is_migrated_and_lives_on(at: int, tmp_path: Path) -> None:
+    path = tmp_path / "colony.save"
+    with Colony(1, SETTLERS) as colony:
+        for _ in range(at):
+            colony.step()
+        colony.system._saves = SAVES
+        colony.system.save(path)
+        picture = colony.picture().hash
+    path.write_bytes(framed(msgspec.json.encode(as_version_1(msgspec.json.decode(read_save(path))))))
+    runtime = ts.SteppedRuntime(ts.ManualClock(), seed=1)
+    other = Colony(1, SETTLERS)
+    other.steps, other.clock = at, runtime.clock
+    other.system = ts.System.load(path, modules(other.land), performers=performers(), lines=LINES, runtime=runtime, saves=SAVES)
+    with other.system:
+        assert other.picture().hash == picture
+        contexts = msgspec.json.decode(msgspec.json.encode(other.system._life.engine.queue.saved()))["lines"]
+        assert {tuple(sorted(line["active"]["context"])) for line in contexts if line.get("active")} == {("owner", "token")}
+        ended = other.system.health().tail
+        for _ in range(30 * STEPS_A_SECOND):
+            other.step()
+        assert sum(1 for each in other.system.events(after=ended) if each.settles == "succeeded") > SETTLERS
+        assert not other.system.health().counters.get("stale_queue_tokens")
