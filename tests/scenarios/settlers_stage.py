@@ -41,6 +41,11 @@ def way(start: Tile, goal: Tile) -> str:
     return found
 
 
+def succeeded(at: Tile | None) -> ts.Succeeded[Tile | None]:
+    """What a queue ends with, whose settler stands there."""
+    return ts.Succeeded(result=at)
+
+
 def at_step(now_us: int = NOON_US, *residents: ts.Resident) -> ts.Step:
     """A step in which everybody stands at home and is free, unless it is said otherwise."""
     usual: dict[type[Any], ts.Resident] = {

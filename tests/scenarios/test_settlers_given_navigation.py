@@ -28,7 +28,7 @@ from tallystick.scenarios.settlers.relief import Relief
 from tallystick.scenarios.settlers.roster import Roster
 from tallystick.scenarios.settlers.works import Works
 from tallystick.testing import given, settled
-from tests.scenarios.settlers_stage import ANN, HOME, LAND, NOON_US, PATHS, SECOND_US, at_step, way
+from tests.scenarios.settlers_stage import ANN, HOME, LAND, NOON_US, PATHS, SECOND_US, at_step, succeeded, way
 
 THERE = LAND.trees[0]
 ROCK = min(LAND.rocks)
@@ -106,7 +106,7 @@ def test_an_order_is_followed_when_the_settler_is_free() -> None:
 
 
 def test_whoever_is_there_has_followed_its_order() -> None:
-    happened = given(navigation(), *UNDER_WAY).when(settled(GOING, ts.Succeeded(result=THERE)))
+    happened = given(navigation(), *UNDER_WAY).when(settled(GOING, succeeded(THERE)))
     happened.then(OrderDone(settler=ANN, at=THERE)).then_open().when(at_step(NOON_US + 60 * SECOND_US)).then_nothing()
     assert happened._owner.turn().resident(Roster).at[ANN] == THERE
 

@@ -14,7 +14,7 @@ from tallystick.scenarios.settlers.roster import Order, Roster
 from tallystick.scenarios.settlers.wellbeing import Condition, Wellbeing
 from tallystick.scenarios.settlers.works import Works
 from tallystick.testing import given, settled
-from tests.scenarios.settlers_stage import ANN, HOME, LAND, NOON_US, PATHS, SECOND_US, at_step, way
+from tests.scenarios.settlers_stage import ANN, HOME, LAND, NOON_US, PATHS, SECOND_US, at_step, succeeded, way
 
 AT_WORK = Works()
 """Ann is not on the agenda: she does something."""
@@ -140,7 +140,7 @@ def condition(happened: object) -> Condition:
 def test_a_meal_stills_the_hunger_and_fills_the_pouch() -> None:
     before = (feeling(hunger=URGENT), NeedPursued(settler=ANN, need=Need.HUNGER, relief=Relief.MEAL), MEAL)
     bush = LAND.bushes[0]
-    happened = given(needs(), *before).when(settled(MEAL, ts.Succeeded(result=bush)))
+    happened = given(needs(), *before).when(settled(MEAL, succeeded(bush)))
     happened.then(NeedMet(settler=ANN, need=Need.HUNGER, relief=Relief.MEAL, at_us=NOON_US, at=bush)).then_open()
     assert condition(happened).hunger.at(Need.HUNGER, NOON_US) == 0
     assert condition(happened).portions == PORTIONS
@@ -148,7 +148,7 @@ def test_a_meal_stills_the_hunger_and_fills_the_pouch() -> None:
 
 def test_a_ration_helps_a_little_and_is_eaten() -> None:
     before = (feeling(hunger=CRITICAL), NeedPursued(settler=ANN, need=Need.HUNGER, relief=Relief.RATION), RATION)
-    happened = given(needs(), *before).when(settled(RATION, ts.Succeeded(result=None)))
+    happened = given(needs(), *before).when(settled(RATION, succeeded(None)))
     happened.then(NeedMet(settler=ANN, need=Need.HUNGER, relief=Relief.RATION, at_us=NOON_US)).then_open()
     assert condition(happened).hunger.at(Need.HUNGER, NOON_US) == CRITICAL - 200
     assert condition(happened).portions == PORTIONS - 1
@@ -178,7 +178,7 @@ def test_what_did_not_help_leaves_no_token_and_is_tried_again_after_fifteen_seco
 
 def test_what_has_helped_is_not_done_again_for_sixty_seconds() -> None:
     before = (feeling(hunger=950), NeedPursued(settler=ANN, need=Need.HUNGER, relief=Relief.RATION), RATION)
-    happened = given(needs(), *before).when(settled(RATION, ts.Succeeded(result=None)))
+    happened = given(needs(), *before).when(settled(RATION, succeeded(None)))
     assert condition(happened).hunger.at(Need.HUNGER, NOON_US) > URGENT
     happened.when(at_step(NOON_US + 60 * SECOND_US - 1)).then_nothing()
     happened.when(at_step(NOON_US + 60 * SECOND_US)).then(

@@ -1,9 +1,12 @@
 """Work by specification: every settler gets a job, is led through its tasks, and loses it when it must; nothing is promised twice."""
 
+from typing import Any, Literal
+
 import pytest
 from pyrsistent import pmap
 
 import tallystick as ts
+from tallystick.domain.effect import Interruption
 from tallystick.scenarios.settlers.actions import PATH_BLOCKED, TARGET_GONE, Build, Fell, Walk
 from tallystick.scenarios.settlers.events import (
     JobDone,
@@ -32,7 +35,7 @@ from tallystick.scenarios.settlers.roster import Roster
 from tallystick.scenarios.settlers.work import Assign, FellTree, Unassign, Working, WorkManager
 from tallystick.scenarios.settlers.works import Tree, Works
 from tallystick.testing import given, settled, timed_out
-from tests.scenarios.settlers_stage import ANN, BOB, HOME, LAND, NOON_US, PATHS, SECOND_US, at_step, way
+from tests.scenarios.settlers_stage import ANN, BOB, HOME, LAND, NOON_US, PATHS, SECOND_US, at_step, succeeded, way
 
 NEAREST = min(range(len(LAND.trees)), key=lambda tree: PATHS.distance(HOME, LAND.trees[tree]))
 TREE_AT = LAND.trees[NEAREST]
@@ -45,7 +48,7 @@ AT_WORK = (ENROLLED, WOOD, FELL_BEGUN, FELLING)
 CUT = TaskDone(settler=ANN, task=Task.FELL, at=TREE_AT, at_us=NOON_US)
 
 
-def begun(task: Task, *actions: ts.Action[object], interruption: str = "deferred") -> ts.Begin:
+def begun(task: Task, *actions: ts.Action[Any], interruption: Interruption = "deferred") -> ts.Begin:
     return ts.Begin(
         intent=Working(settler=ANN, task=task),
         actions=actions,
@@ -97,15 +100,13 @@ def test_a_house_gets_wood_from_the_stockpile_and_a_beam() -> None:
     there, then = at_step(), at_step(NOON_US, Roster(at=pmap({ANN: house_at})))
     given(work(), *stored).when(there).then(
         HOUSE, TaskBegun(settler=ANN, task=Task.FETCH), begun(Task.FETCH, Walk(start=HOME, way=""), interruption="replayable")
-    ).when(settled(Working(settler=ANN, task=Task.FETCH), ts.Succeeded(result=HOME))).then(
+    ).when(settled(Working(settler=ANN, task=Task.FETCH), succeeded(HOME))).then(
         TaskDone(settler=ANN, task=Task.FETCH, at=HOME, at_us=NOON_US)
     ).when(there).then(TaskBegun(settler=ANN, task=Task.CARRY), begun(Task.CARRY, Walk(start=HOME, way=way(HOME, house_at)))).when(
-        settled(Working(settler=ANN, task=Task.CARRY), ts.Succeeded(result=house_at))
+        settled(Working(settler=ANN, task=Task.CARRY), succeeded(house_at))
     ).then(TaskDone(settler=ANN, task=Task.CARRY, at=house_at, at_us=NOON_US)).when(then).then(
         TaskBegun(settler=ANN, task=Task.BUILD), begun(Task.BUILD, Build(at=house_at), interruption="not_interruptible")
-    ).when(settled(Working(settler=ANN, task=Task.BUILD), ts.Succeeded(result=house_at))).then(
-        JobDone(settler=ANN, at=house_at, at_us=NOON_US)
-    )
+    ).when(settled(Working(settler=ANN, task=Task.BUILD), succeeded(house_at))).then(JobDone(settler=ANN, at=house_at, at_us=NOON_US))
 
 
 # Ends
@@ -113,7 +114,7 @@ def test_a_house_gets_wood_from_the_stockpile_and_a_beam() -> None:
 
 def test_a_task_that_is_done_is_followed_by_the_next() -> None:
     there = at_step(NOON_US, Roster(at=pmap({ANN: TREE_AT})))
-    given(work(), *AT_WORK).when(settled(FELLING, ts.Succeeded(result=TREE_AT))).then(CUT).then_open().when(there).then(
+    given(work(), *AT_WORK).when(settled(FELLING, succeeded(TREE_AT))).then(CUT).then_open().when(there).then(
         TaskBegun(settler=ANN, task=Task.STORE), begun(Task.STORE, Walk(start=TREE_AT, way=way(TREE_AT, HOME)))
     )
 
@@ -160,7 +161,9 @@ def test_silence_is_a_failure() -> None:
 
 
 @pytest.mark.parametrize("cause", ["busy", "superseded", "unknown_subject", "no_actions"])
-def test_whoever_does_not_get_the_settler_keeps_the_job_and_no_token(cause: str) -> None:
+def test_whoever_does_not_get_the_settler_keeps_the_job_and_no_token(
+    cause: Literal["busy", "no_actions", "unknown_subject", "superseded"],
+) -> None:
     put_off = TaskPutOff(settler=ANN, until_us=NOON_US + 30 * SECOND_US)
     refused = settled(FELLING, ts.Refused(cause=cause))
     given(work(), *AT_WORK).when(refused).then(put_off).then_open().when(

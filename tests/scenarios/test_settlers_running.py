@@ -318,7 +318,7 @@ def test_a_job_that_fails_three_times_is_dropped() -> None:
             if LAND.is_open(tile):
                 played.system.ask(BlockTile(tile=tile))
         dropped = played.until(JobDropped)
-        reasons = [each.reason for each in (*played.happened(TaskFailed), dropped)]
+        reasons = [*(each.reason for each in played.happened(TaskFailed)), dropped.reason]
         assert reasons == [PATH_BLOCKED, "NO_WAY", "NO_WAY"]
         assert played.open("work") == []
 
