@@ -1,12 +1,12 @@
 """Python's collector of cycles, and when not to let it look: while much is made that is kept, each look goes through all that there is."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 
 @contextmanager
-def not_looking() -> Iterator[None]:
+def not_looking() -> Generator[None, None, None]:
     """Have no garbage looked for meanwhile, in the whole process: for less than a second of making what stays."""
     was_enabled = gc.isenabled()
     gc.disable()
