@@ -50,15 +50,17 @@ def picture(colony: ColonyByHand) -> Picture:
 def run(seed: int, settlers: int, minutes: float) -> dict[str, float | str]:
     """Let it live so long; the figures, and the final hash."""
     colony = ColonyByHand(seed, settlers)
-    began_s = time.perf_counter()
+    began_s, began_cpu_s = time.perf_counter(), time.process_time()
     steps = round(minutes * 60 * STEPS_A_SECOND)
     for _ in range(steps):
         colony.step()
-    spent_s = time.perf_counter() - began_s
+    spent_s, cpu_s = time.perf_counter() - began_s, time.process_time() - began_cpu_s
     return {
         "hash": picture(colony).hash,
         "seconds": round(spent_s, 3),
+        "cpu_seconds": round(cpu_s, 3),
         "times_real": round(minutes * 60 / spent_s, 1),
+        "times_real_of_cpu": round(minutes * 60 / cpu_s, 1),
         "peak_rss_mb": round(peak_rss_bytes() / 1e6, 1),
     }
 
