@@ -8,7 +8,7 @@ in `__all__` and in `_ROOMS`; a test holds the three together.
 TYPE_CHECKING = False  # what type checkers take for true; importing typing for it would cost more than all the rest
 if TYPE_CHECKING:
     from tallystick.actors.admission import Limits
-    from tallystick.actors.brackets import Operation
+    from tallystick.actors.brackets import Operation, current_operation
     from tallystick.actors.clock import ManualClock, SeededIdentity, SystemClock
     from tallystick.actors.dead_letters import DeadLetter, DeadLetterQuery
     from tallystick.actors.metering import Meter
@@ -240,6 +240,7 @@ __all__ = [
     "UnknownSaga",
     "UnreadableEvent",
     "VersionConflict",
+    "current_operation",
     "each_step",
     "folds",
     "handles",
@@ -255,7 +256,7 @@ _ROOMS = {
     "domain.explanation": "Explanation",
     "domain.watching": "Alert",
     "actors.watching": "Look OperationWatcher Sweep",
-    "actors.brackets": "Operation",
+    "actors.brackets": "Operation current_operation",
     "actors.operation_queries": "OpenIntent OperationPage",
     "actors.operations": "OperationTracker",
     "domain.operation": "AlreadyEnded Ending InvalidOperation OperationId OperationSnapshot OperationStatus parsed_id",

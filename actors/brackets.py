@@ -185,10 +185,10 @@ class OperationScope:
             here = Surroundings(before.correlation, operation_id=operation_id, tags=tags, traceparent=before.traceparent)
         else:
             here = Surroundings(operation_id=operation_id, tags=tags, look_up=lambda: tracker.correlation_of(operation_id))
+        operation = self._operation = here.operation = Operation(tracker, operation_id, self._name)
         self._around = [surrounded(here), bound(operation=self._name, operation_id=operation_id)]
         for around in self._around:
             around.__enter__()
-        operation = self._operation = Operation(tracker, operation_id, self._name)
         if self._settings.idempotency_key is not None:
             operation.found = tracker.get(operation_id)
         self._began_us = tracker.clock.now_us()
@@ -294,3 +294,9 @@ def stack_of(error: BaseException) -> tuple[str, ...]:
     """Where an exception came through, innermost last; names of files and functions only, since values may be anybody's."""
     frames = traceback.extract_tb(error.__traceback__)[-STACK_FRAMES:]
     return tuple(f"{PurePath(frame.filename).name}:{frame.lineno} in {frame.name}" for frame in frames)
+
+
+def current_operation() -> Operation | None:
+    """The operation that the calling code runs in, as in a function that is decorated by a bracket; None outside of all brackets."""
+    found: Operation | None = surroundings().operation
+    return found

@@ -14,10 +14,11 @@ from tallystick.actors.operations import Runner
 from tallystick.actors.queue import QueueActor
 from tallystick.actors.reading import matching
 from tallystick.domain.envelope import from_micros
-from tallystick.domain.explanation import Explanation, Here, explained, standing_of
+from tallystick.domain.explanation import Explanation, Here, explained, standing_of, with_last
 from tallystick.domain.explanation import Standing as Stands
 from tallystick.domain.line import Standing
 from tallystick.domain.operation import AlreadyEnded
+from tallystick.domain.operation_events import OfOperation
 from tallystick.domain.parking import Source
 from tallystick.domain.protocol import EXECUTION
 from tallystick.domain.timeline import Timeline, timeline_of
@@ -57,7 +58,11 @@ class ExplainsItself(BracketsOperations):
         if standing is None:
             msg = f"Nothing was ever begun with token {token}; an operation's token is its id."
             raise AlreadyEnded(msg)
-        operation = self.operations.get(token) if standing.operation else None
+        operation = None
+        if standing.operation:
+            operation = self.operations.get(token)
+            newest = Query(aggregate_type=OfOperation.aggregate_type, aggregate_id=token, newest_first=True, limit=1)
+            standing = with_last(standing, next(matching(self._life, newest), None))
         return explained(standing, operation, self._here(standing), from_micros(self._runtime.clock.now_us()))
 
     def _here(self, standing: Stands) -> Here:

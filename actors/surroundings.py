@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 
@@ -17,7 +18,7 @@ class Surroundings:
     The correlation of an operation that began a new one is its first event's id; it is looked up when somebody wants it.
     """
 
-    __slots__ = ("_correlation", "_look_up", "operation_id", "tags", "traceparent")
+    __slots__ = ("_correlation", "_look_up", "operation", "operation_id", "tags", "traceparent")
 
     def __init__(
         self,
@@ -33,6 +34,8 @@ class Surroundings:
         self.operation_id = operation_id
         self.tags: Mapping[str, str] = tags or {}
         self.traceparent = traceparent
+        self.operation: Any = None
+        """What the code can say as that operation, where it runs in this process."""
 
     @property
     def correlation(self) -> str | None:

@@ -74,6 +74,13 @@ def standing_of(records: Iterable[Recorded]) -> Standing | None:
     return standing
 
 
+def with_last(standing: Standing, last: Recorded | None) -> Standing:
+    """The same with what its operation last said, if that came later than what its execution did."""
+    if last is None or last.occurred_at < standing.last_at or last.event_type == "OperationStarted":
+        return standing
+    return msgspec.structs.replace(standing, last_event=last.event_type, last_at=last.occurred_at)
+
+
 def _begun(recorded: Recorded, content: Mapping[str, Any]) -> Standing:
     intent = content.get("intent")
     return Standing(

@@ -19,6 +19,7 @@ _COMMANDS: Final = {
     "dead-letters": "tallystick.host.dead_letters_command",
     "demo": "tallystick.host.demo_command",
     "log": "tallystick.host.log_command",
+    "operations": "tallystick.host.operations_command",
     "replay": "tallystick.host.replay_command",
     "scenario": "tallystick.host.scenario_command",
     "simulate": "tallystick.host.simulate_command",

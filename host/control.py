@@ -84,7 +84,16 @@ class Settle(Asked, tag="settle"):
     message: str = ""
 
 
-Request = Redrive | Discard | RedriveAll | DiscardAll | Settle
+class SettleOperation(Asked, tag="settle_operation"):
+    """End an open operation by hand, or have it go on."""
+
+    operation: str
+    how: Literal["complete", "fail", "abandon", "cancel", "retry", "resume"]
+    message: str = ""
+    code: str = ""
+
+
+Request = Redrive | Discard | RedriveAll | DiscardAll | Settle | SettleOperation
 
 
 class Answer(ts.Record):
@@ -121,7 +130,36 @@ def carry_out(system: ts.System, request: Request) -> Done:
             return system.redrive_all(query, who=who, why=why)
         case DiscardAll(query=query):
             return system.discard_all(query, who=who, why=why)
+        case SettleOperation():
+            settle_operation(system, request)
     return Done(done=1)
+
+
+def settle_operation(system: ts.System, request: SettleOperation) -> None:
+    """Settle an operation by hand.
+
+    Raises:
+        Rejected: it has ended, or is not stalled where it is to be resumed.
+    """
+    operations, which = system.operations, request.operation
+    by, why = request.who, request.why
+    try:
+        match request.how:
+            case "complete":
+                operations.succeed(which, request.message, by=by, why=why)
+            case "fail":
+                operations.fail(which, request.code, request.message, by=by, why=why)
+            case "abandon":
+                operations.abandon(which, request.message, by=by, why=why)
+            case "cancel":
+                operations.cancel(which, request.message, by=by, why=why)
+            case "retry":
+                operations.retry(which, by=by, why=why)
+            case "resume":
+                operations.resume(which, by=by, why=why)
+    except ts.AlreadyEnded as error:
+        code = "NOT_OPEN"
+        raise ts.Rejected(code, str(error)) from error
 
 
 def _outcome_of(request: Settle) -> ts.Succeeded[Any] | ts.Failed | ts.Cancelled:

@@ -26,7 +26,12 @@ def tiny_store(**given: Any) -> ts.System:
     return ts.System(modules(), performers=[action.performed_by(_nobody) for action in ACTIONS], **given)
 
 
-PROGRAMS: Final = {"tiny-store": tiny_store}
+def operations(**given: Any) -> ts.System:
+    """A program that has nothing but operations."""
+    return ts.System(**given)
+
+
+PROGRAMS: Final = {"operations": operations, "tiny-store": tiny_store}
 
 
 class NoProgram(ts.TallystickError):
@@ -99,7 +104,7 @@ def _all(requests: Sequence[control.Request], carry_out: Callable[[control.Reque
         try:
             each = carry_out(request)
         except ts.Rejected as error:
-            refused.append(Refusal(id=getattr(request, "letter", ""), error=str(error)))
+            refused.append(Refusal(id=getattr(request, "letter", "") or getattr(request, "operation", ""), error=str(error)))
         else:
             done += each.done
             refused += each.refused

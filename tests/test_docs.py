@@ -6,6 +6,7 @@ and one space for any number of them.
 """
 
 import re
+import shlex
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("docs/testing.md", "docs/queues.md", "docs/operating.md", "docs/sagas.md")
+PAGES = ("docs/testing.md", "docs/queues.md", "docs/operating.md", "docs/sagas.md", "docs/quickstart.md")
 PLUGIN = "tallystick.testing.plugin"
 INSTALLED = any(each.value == PLUGIN for each in entry_points(group="pytest11"))
 PYTEST = ["pytest", "-p", "no:cacheprovider", "-p", "no:randomly", *([] if INSTALLED else ["-p", PLUGIN])]
@@ -28,7 +29,7 @@ def blocks(page: str) -> list[tuple[str, str]]:
 
 
 def run(command: str, folder: Path) -> str:
-    program, *arguments = command.split()
+    program, *arguments = shlex.split(command)
     done = subprocess.run(  # noqa: S603 - our own page's command
         [sys.executable, *MODULES[program], *arguments],
         cwd=folder,

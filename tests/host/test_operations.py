@@ -1,0 +1,93 @@
+"""`tallystick operations` on a log that is free, and beside a host that serves a control socket."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import tallystick as ts
+from tallystick.host import control
+from tallystick.host.cli import cli
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, ["operations", *map(str, arguments)], catch_exceptions=False)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """A log with an operation of each kind, whose host is gone."""
+    path = tmp_path / "ops.db"
+    with ts.System(log=path) as system:
+        with system.bracket("Import.Lines", correlation="night 1") as operation:
+            operation.note("checkpoint", "half")
+        system.operations.fail(system.operations.start("Import.Lines"), "LOST")
+        system.operations.start(
+            "Webhook.Process", tags={"provider": "p"}, stalled_after=timedelta(microseconds=1), timeout=timedelta(hours=1)
+        )
+    return path
+
+
+def listed(*arguments: object) -> list[dict[str, object]]:
+    return [json.loads(line) for line in run("list", *arguments, "--json").stdout.splitlines()]
+
+
+def test_they_are_listed_newest_first_by_name_status_and_page(log: Path) -> None:
+    assert [each["name"] for each in listed(log)] == ["Webhook.Process", "Import.Lines", "Import.Lines"]
+    assert [each["status"] for each in listed(log, "--name", "Import")] == ["Failed", "Succeeded"]
+    assert [each["name"] for each in listed(log, "--open")] == ["Webhook.Process"]
+    assert [each["status"] for each in listed(log, "--limit", 1, "--page", 2)] == ["Failed"]
+    assert [each["name"] for each in listed(log, "--status", "succeeded")] == ["Import.Lines"]
+    assert listed(log, "--older-than", "1h") == []
+    assert "Webhook.Process" in run("list", log).stdout
+
+
+def test_statistics_add_up(log: Path) -> None:
+    statistics = json.loads(run("list", log, "--statistics", "--json").stdout)
+    assert statistics["total"] == sum(sum(each.values()) for each in statistics["byName"].values()) == 3
+    assert statistics["durations"]["Import.Lines"]["ended"] == 2
+    assert "1 Failed, 1 Succeeded" in run("list", log, "--statistics").stdout
+
+
+def test_one_is_shown_and_explained_by_id_or_by_name(log: Path) -> None:
+    (webhook,) = listed(log, "--open")
+    for named in ("Webhook.Process", webhook["operationId"]):
+        assert json.loads(run("show", log, named, "--json").stdout)["tags"] == {"provider": "p"}
+        assert run("why", log, named).stdout.startswith("Webhook.Process waits for somebody to complete it by its id")
+    assert json.loads(run("why", log, "Webhook.Process", "--json").stdout)["standing"]["owner"] == "operations"
+    assert run("why", log, "Nobody").exit_code == run("show", log, "Nobody").exit_code == 2
+
+
+def test_a_timeline_is_a_table_a_diagram_or_json(log: Path) -> None:
+    assert "OperationNoted" in run("timeline", log, "night 1").stdout
+    (done,) = listed(log, "--status", "succeeded")
+    by_id = json.loads(run("timeline", log, done["operationId"], "--json").stdout)
+    assert (by_id["correlation"], len(by_id["entries"])) == ("night 1", 4)
+    assert run("timeline", log, "night 1", "--mermaid", "sequence").stdout.startswith("sequenceDiagram\n")
+    assert "Import.Lines :done" in run("timeline", log, "night 1", "--mermaid", "gantt").stdout
+    assert run("timeline", log, "nowhere").exit_code == 2
+
+
+def test_stalled_ones_are_a_reason_to_look(log: Path) -> None:
+    stalled = run("stalled", log, "--json")
+    assert (json.loads(stalled.stdout)["name"], stalled.exit_code) == ("Webhook.Process", 1)
+
+
+def test_a_person_settles_in_a_free_log_once(log: Path) -> None:
+    assert run("settle", log, "Webhook.Process", "fail", "--code", "GONE", "--who", "ann", "--why", "asked").exit_code == 0
+    shown = json.loads(run("show", log, "Webhook.Process", "--json").stdout)
+    assert [shown[field] for field in ("status", "code", "by", "why")] == ["Failed", "GONE", "ann", "asked"]
+    again = run("settle", log, "Webhook.Process", "complete", "--why", "again")
+    assert (again.exit_code, "NOT_OPEN" in again.stderr) == (1, True)
+
+
+def test_beside_a_host_its_control_socket_is_asked(log: Path) -> None:
+    with ts.System(log=log) as system:
+        locked = run("settle", log, "Webhook.Process", "cancel", "--why", "not wanted")
+        assert locked.exit_code == 2
+        with control.serve(system, control.path_beside(log)):
+            for how, status in (("retry", "Pending"), ("cancel", "Canceled")):
+                assert run("settle", log, "Webhook.Process", how, "--who", "ann", "--why", "not wanted").exit_code == 0
+                assert system.operations.find(name_prefix="Webhook")[0].status == status
