@@ -88,6 +88,7 @@ class OwnerState:
         self._codec = codec
         self._journal = journal
         self.entries: dict[Stream, Entry] = {}
+        self._folded_types = frozenset(behaviour.streams.values())
         self._closing: deque[tuple[int, Stream, int]] = deque()
         self._by_subject: dict[tuple[type[Any], str], dict[Token, None]] = {}
         self.residents: Residents = {kind: kind() for kind in behaviour.residents}
@@ -106,9 +107,15 @@ class OwnerState:
     # Reading.
 
     def read_back(self, stream: Stream) -> Entry:
-        """An aggregate that is not in memory, from the log: all its events are durable then (P17)."""
-        if self._journal.version(*stream) == 0:
+        """An aggregate that is not in memory, from the log: all its events are durable then (P17).
+
+        Of one that nothing is folded into but residents, the version says all: its events are not read again, however many there are.
+        """
+        version = self._journal.version(*stream)
+        if version == 0:
             return NOTHING
+        if stream[0] not in self._folded_types:
+            return version, {}
         start = started_at(self._journal.start_of(*stream), self._behaviour)
         return folded_on(start, self._journal.stream(*stream), self._behaviour, self._codec)
 
