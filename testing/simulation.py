@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, Unpack
 from tallystick.actors.messages import TakeSnapshot
 from tallystick.actors.owner import OwnerActor
 from tallystick.domain.envelope import MICROSECOND
+from tallystick.domain.errors import Rejected
 from tallystick.testing.chance import Chance
 from tallystick.testing.customers import Customers
 from tallystick.testing.disk import Disk
@@ -274,7 +275,10 @@ class Simulation:
         waiting = sum(owner.dead_letters + owner.waiting_for_person for owner in system.health().owners.values())
         for letter in (each for each in system.dead_letters() if each.kind != "person"):
             self._world.tell("note", letter.owner, letter.owner, f"redrive {letter.source.aggregate_type}")
-            system.redrive(letter, who="simulation", why="mended")
+            try:
+                system.redrive(letter, who="simulation", why="mended")
+            except Rejected as gone:  # another letter's redrive has ended this one
+                self._world.tell("note", letter.owner, letter.owner, str(gone))
         self._processes.person.look(system)
         if watcher.violation is not None:
             raise watcher.violation

@@ -31,7 +31,7 @@ FLOOR = {f"floor_{name}" for name in SIDES}
         ),
         (
             ["sagas", "--waiting", "50"],
-            {"waiting", "begun_peak_rss_mb", "opened_s", "opened_peak_rss_mb", "bytes_per_saga"},
+            {"waiting", "begun_peak_rss_mb", "opened_s", "opened_cpu_s", "opened_peak_rss_mb", "bytes_per_saga"},
         ),
     ],
 )
