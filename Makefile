@@ -56,11 +56,12 @@ mutants: $(VENV)/.tools $(VENV)/.installed ## change the code at random in a cop
 	@$(BIN)/python -m tests.planted.mutants domain $(ARGS)
 	@$(BIN)/python -m tests.planted.mutants engine $(ARGS)
 
-bench: $(VENV)/.installed ## measure the order flow against the hand-written floor, with many in flight and with one; then the timers, and the hash chain
+bench: $(VENV)/.installed ## measure the order flow against the hand-written floor, with many in flight and with one; then the timers, the hash chain and the colony
 	@$(BIN)/python -m benchmarks.order_flow --orders $(ORDERS) --in-flight 512
 	@$(BIN)/python -m benchmarks.order_flow --orders 1000 --in-flight 1
 	@$(BIN)/python -m benchmarks.timers
 	@$(BIN)/python -m benchmarks.chain --orders $(ORDERS)
+	@$(BIN)/python -m benchmarks.colony
 
 peers: $(VENV)-peers/.peers ## measure the order flow on other libraries, in turn with ours
 	@$(VENV)-peers/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --force-reinstall .

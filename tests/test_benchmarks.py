@@ -44,6 +44,16 @@ def test_a_benchmark_prints_its_figures_as_json(arguments: list[str], keys: set[
     assert all(value > 0 for value in figures.values())
 
 
+def test_the_colony_and_the_one_by_hand_come_to_the_same_end(tmp_path: Path) -> None:
+    options = ("--settlers", "5", "--minutes", "0.5", "--runs", "1", "--directory", str(tmp_path), "--json")
+    figures = json.loads(last_line("colony", *options))
+    measured = {"seconds", "cpu_seconds", "times_real", "times_real_of_cpu", "peak_rss_mb"}
+    assert set(figures) == measured | {f"by_hand_{name}" for name in measured} | {"hash", "events", "longest_step_ms", "ratio", "cpu_ratio"}
+    alone = json.loads(last_line("colony", "--alone", *options))
+    assert alone["hash"] == figures["hash"]
+    assert len(alone["peak_rss_mb_by_tenths"]) == 10
+
+
 def last_line(name: str, *options: str) -> str:
     """The last line that a benchmark prints."""
     command = [sys.executable, "-m", f"benchmarks.{name}", *options]

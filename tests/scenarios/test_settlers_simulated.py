@@ -1,0 +1,66 @@
+"""The colony in the simulator: clean through all faults, repeatable, and it finds what it is there to find."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+import tallystick as ts
+from tallystick.scenarios.settlers.events import NeedNotMet, TaskDone
+from tallystick.scenarios.settlers.needs import NeedsManager
+from tallystick.scenarios.settlers.simulated import LAND, PATHS, SimulatedColony
+from tallystick.scenarios.settlers.system import modules
+from tallystick.scenarios.settlers.wellbeing import Wellbeing
+from tallystick.scenarios.settlers.work import WorkManager
+from tallystick.scenarios.settlers.works import Works
+from tallystick.testing import InvariantViolation, Simulation
+
+
+@pytest.mark.parametrize("seed", [8, 11, 1001])
+def test_no_token_is_left_and_nobody_is_stuck_through_all_faults(seed: int) -> None:
+    result = Simulation(SimulatedColony, seed).check()
+    assert sum(result.faults.values()) > 0
+    assert result.records > 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2_000, 2_030))
+def test_so_it_is_for_many_seeds(seed: int) -> None:
+    Simulation(SimulatedColony, seed).check()
+
+
+def test_a_seed_repeats() -> None:
+    assert Simulation(SimulatedColony, 3).run() == Simulation(SimulatedColony, 3).run()
+
+
+class NeverAgain(NeedsManager):
+    """Forgets that an attempt has ended that came to nothing."""
+
+    @ts.folds(NeedNotMet, Wellbeing)
+    def not_met(self, wellbeing: Wellbeing, event: NeedNotMet) -> Wellbeing:
+        del event
+        return wellbeing
+
+
+class Forgotten(WorkManager):
+    """Forgets to look again at whoever has done a task."""
+
+    @ts.folds(TaskDone, Works)
+    def task_done(self, works: Works, event: TaskDone) -> Works:
+        done = super().task_done(works, event)
+        return done if event.settler != "settler-00002" else works.task_done(event.settler, 1 << 61)
+
+
+@pytest.mark.parametrize(("bug", "invariant"), [(NeverAgain(LAND, PATHS), "L2"), (Forgotten(LAND, PATHS), "L")])
+def test_a_planted_bug_is_found(bug: ts.Module, invariant: str) -> None:
+    class Buggy(SimulatedColony):
+        def modules(self) -> Sequence[ts.Module]:
+            return [bug if each.name == bug.name else each for each in modules(LAND, PATHS)]
+
+    def found(seed: int) -> Any:
+        return Simulation(Buggy, seed, faults="none").run().violation
+
+    violations = [violation for seed in range(12) if (violation := found(seed)) is not None]
+    assert violations
+    assert isinstance(violations[0], InvariantViolation)
+    assert violations[0].invariant.startswith(invariant)
