@@ -1,7 +1,7 @@
 """What a system makes of its sagas: an owner for each, its methods marked for the types that the saga has in the log."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from tallystick.domain import saga_events as said
 from tallystick.domain.errors import DefinitionError
@@ -51,10 +51,11 @@ def _plans(name: str, sagas: Sequence[Saga[Any, Any]]) -> Sequence[SagaPlan]:
 def _types(sagas: Sequence[Saga[Any, Any]], plans: Sequence[SagaPlan]) -> SagaTypes:
     """Made once for the same versions, and kept with the first of them: a system that is opened again does not make them anew."""
     versions = tuple(type(saga) for saga in sagas)
-    kept: dict[tuple[type[Any], ...], SagaTypes] = vars(versions[0]).get("_types", {})
+    keeper: Any = versions[0]
+    kept: dict[tuple[type[Any], ...], SagaTypes] = vars(keeper).get("_types", {})
     if versions not in kept:
         kept[versions] = types_of(plans)
-        versions[0]._types = kept  # noqa: SLF001 - kept with the class, so that they go when it does
+        keeper._types = kept  # noqa: SLF001 - kept with the class, so that they go when it does
     return kept[versions]
 
 
@@ -73,8 +74,9 @@ def _owner(sagas: Sequence[Saga[Any, Any]], plans: Sequence[SagaPlan], relatives
     for method, marks in (*_decisions(sagas, types), *_reactions(types, relatives)):
         if marks:
             namespace[method.__name__] = _marked(method, marks)
-    made = ModuleMeta(f"{types.name}Owner", (SagaOwner,), namespace)
-    return cast("SagaOwner", made(sagas, plans, types))
+    made: Any = ModuleMeta(f"{types.name}Owner", (SagaOwner,), namespace)
+    owner: SagaOwner = made(sagas, plans, types)
+    return owner
 
 
 def _decisions(sagas: Sequence[Saga[Any, Any]], types: SagaTypes) -> Iterator[Marked]:
@@ -95,7 +97,7 @@ def _decisions(sagas: Sequence[Saga[Any, Any]], types: SagaTypes) -> Iterator[Ma
 
 
 def _events(types: SagaTypes) -> Iterator[type[Any]]:
-    yield from (types.started, types.cancel_requested, types.completed, types.compensated, types.redriven)
+    yield from (types.started, types.cancel_requested, types.completed, types.compensated, types.redriven, types.resolved)
     for step in types.steps.values():
         yield from (kind for kind in step if isinstance(kind, type) and issubclass(kind, said.SagaEvent))
     yield from (kind for kind in types.former if issubclass(kind, said.SagaEvent))

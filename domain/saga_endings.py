@@ -3,26 +3,19 @@
 from typing import Any
 
 from tallystick.domain import saga_events as said
-from tallystick.domain.effect import Effects
 from tallystick.domain.outcome import Cancelled, Failed, Outcome, Refused, TimedOut
 
 
 class Withdrawn(Cancelled):
     """The owner itself ends one of its executions, and has decided already what that means: `event` is what is to be written."""
 
-    event: said.SagaEvent | None = None
+    event: said.SagaEvent
 
 
 class Redriving(Cancelled):
     """A person lets an instance go on."""
 
     event: said.Redriven
-
-
-def said_by(outcome: Withdrawn) -> Effects:
-    """What is to be written, if anything is."""
-    if outcome.event is not None:
-        yield outcome.event
 
 
 def reason_of(outcome: Outcome[Any]) -> tuple[str, str]:

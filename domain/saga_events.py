@@ -65,6 +65,12 @@ class Redriven(SagaEvent):
     may_ask: bool = False
 
 
+class Resolved(SagaEvent):
+    """Nobody need look at a step any more: what it waited for has come by itself."""
+
+    step: str
+
+
 class StepEvent(SagaEvent):
     """Something that happened to one step of it."""
 

@@ -16,7 +16,7 @@ from tallystick.domain.errors import IdempotencyConflict, Rejected
 from tallystick.domain.module import Module, Turn
 from tallystick.domain.outcome import Cancelled, Failed, Outcome, Refused, Succeeded, TimedOut
 from tallystick.domain.saga import Results, Saga
-from tallystick.domain.saga_endings import Redriving, Withdrawn, reason_of, said_by
+from tallystick.domain.saga_endings import Redriving, Withdrawn, reason_of
 from tallystick.domain.saga_events import Parent
 from tallystick.domain.saga_plan import SagaPlan, StepPlan
 from tallystick.domain.saga_state import Instance, Move, apply, moves, past_pivot
@@ -102,7 +102,7 @@ class SagaOwner(Module):
     def step_ended(self, turn: Turn, intent: StepIntent, outcome: Outcome[Any]) -> Effects:
         """A step is done, failed, or in doubt."""
         if isinstance(outcome, Withdrawn):
-            yield from said_by(outcome)
+            yield outcome.event
             return
         types, before = self.types.steps[intent.step], self._before(turn, intent.saga_id)
         event: said.StepEvent
@@ -130,7 +130,7 @@ class SagaOwner(Module):
     def asked(self, turn: Turn, intent: AskIntent, outcome: Outcome[Answer[Any]]) -> Effects:
         """The outside world has said whether a step was done, or could not."""
         if isinstance(outcome, Withdrawn):
-            yield from said_by(outcome)
+            yield outcome.event
             return
         types, before = self.types.steps[intent.step], self._before(turn, intent.saga_id)
         event: said.StepEvent
@@ -161,6 +161,7 @@ class SagaOwner(Module):
     def attended(self, turn: Turn, intent: AttentionIntent, outcome: Outcome[Any]) -> Effects:
         """A person has looked: by a redrive, or by ending this execution by hand, of which a success means that it is put right."""
         if isinstance(outcome, Withdrawn):
+            yield outcome.event
             return
         if isinstance(outcome, Redriving):
             event = outcome.event
@@ -334,7 +335,8 @@ class SagaOwner(Module):
 
     def _release(self, turn: Turn, plan: SagaPlan, saga_id: str, after: Instance, step: StepPlan) -> Told:
         del plan, after
-        return (_settle(self._attention(turn, saga_id, step.name), Withdrawn(reason="nobody need look any more")),), None
+        event = self.types.resolved(saga_id=saga_id, step=step.name)
+        return (_settle(self._attention(turn, saga_id, step.name), Withdrawn(reason="nobody need look any more", event=event)),), None
 
     _for_step = {  # noqa: RUF012 - a table, never changed
         "begin": _begin_step,

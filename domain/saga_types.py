@@ -142,6 +142,7 @@ class SagaTypes(NamedTuple):
     completed: type[said.Completed]
     compensated: type[said.Compensated]
     redriven: type[said.Redriven]
+    resolved: type[said.Resolved]
     attention: type[AttentionIntent]
     steps: Mapping[str, StepTypes]
     former: tuple[type[Record], ...]
@@ -206,7 +207,7 @@ def types_of(plans: Sequence[SagaPlan]) -> SagaTypes:
         return _made(f"{name}{what}", base, fields, aggregate_type=name)
 
     completed = made("Completed", said.Completed, result=_one(name, "its result", [plan.result for plan in plans]))
-    redriven = made("Redriven", said.Redriven)
+    redriven, resolved = made("Redriven", said.Redriven), made("Resolved", said.Resolved)
     return SagaTypes(
         name=name,
         instance=_made(f"{name}Instance", Instance, {}),
@@ -215,7 +216,8 @@ def types_of(plans: Sequence[SagaPlan]) -> SagaTypes:
         completed=completed,
         compensated=made("Compensated", said.Compensated),
         redriven=redriven,
-        attention=_made(f"{name}Attention", AttentionIntent, {}, started=f"{name}NeedsPerson", ends_with=(redriven,)),
+        resolved=resolved,
+        attention=_made(f"{name}Attention", AttentionIntent, {}, started=f"{name}NeedsPerson", ends_with=(redriven, resolved)),
         steps={each: _step_types(name, each, found) for each, found in steps.items()},
         former=tuple(kind for each in former for kind in _former_types(name, each)),
     )

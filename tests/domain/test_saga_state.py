@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tallystick.domain import saga_events as said
+from tallystick.domain.record import RecordMeta
 from tallystick.domain.saga_plan import Patience, SagaPlan, StepPlan
 from tallystick.domain.saga_state import ACTIVE, Instance, Move, apply, moves
 
@@ -59,7 +60,8 @@ def plans(draw: st.DrawFn) -> SagaPlan:
 
 
 def kind(base: type[Any], step: str) -> type[Any]:
-    return type(base)(base.__name__, (base,), {"__annotations__": {}, "step": step, "__module__": __name__})
+    made: type[Any] = RecordMeta(base.__name__, (base,), {"__annotations__": {}, "step": step, "__module__": __name__})
+    return made
 
 
 class Play:
