@@ -40,7 +40,11 @@ def loaded(colony: Colony, path: Path) -> Colony:
 @pytest.fixture(scope="module")
 def never_saved() -> list[Standing]:
     with Colony(1, SETTLERS) as colony:
-        return [(colony.step(), standing(colony))[1] for _ in range(SECONDS * STEPS_A_SECOND)]
+        standings: list[Standing] = []
+        for _ in range(SECONDS * STEPS_A_SECOND):
+            colony.step()
+            standings.append(standing(colony))
+        return standings
 
 
 @pytest.mark.parametrize("at", SAVED_AT)
