@@ -86,7 +86,7 @@ def compared(options: argparse.Namespace) -> dict[str, Any]:
         msg = f"The colonies have come to different ends: {sorted(hashes)}"
         raise SystemExit(msg)
     numbers = ("seconds", "cpu_seconds", "times_real", "times_real_of_cpu", "peak_rss_mb")
-    mine, theirs = ({name: statistics.median(run[name] for run in runs) for name in numbers} for runs in (ours, by_hand))
+    mine, theirs = ({name: round(statistics.median(run[name] for run in runs), 3) for name in numbers} for runs in (ours, by_hand))
     return {
         "hash": hashes.pop(),
         **mine,
