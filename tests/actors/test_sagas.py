@@ -1,15 +1,11 @@
 """Sagas on a running system: forward, back, in doubt, with people, and what is heard of them."""
 
-import asyncio
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
 import tallystick as ts
-from tallystick.scenarios.travel_booking.agencies import World
 from tallystick.scenarios.travel_booking.holiday import Approval, BookHoliday, Holiday
-from tallystick.scenarios.travel_booking.system import sagas
 from tallystick.scenarios.travel_booking.trip import BookTrip
 from tests.actors.travels import TRIP, Travels
 
@@ -354,57 +350,4 @@ def test_a_cancel_while_the_payment_is_out_waits_for_it(travels: Travels) -> Non
     assert holiday.status().state == "running"
     travels.world.deliver(travels.system.complete)
     holiday.result()
-    assert travels.held == ALL
-
-
-# Runtimes, threads, event loops
-
-
-@pytest.mark.parametrize("runtime", [ts.DispatcherRuntime, ts.ThreadsRuntime])
-def test_handles_wait_on_every_runtime(runtime: Any) -> None:
-    world = World()
-    with ts.System(sagas=sagas(), performers=world.performers(), runtime=runtime()) as system:
-        handles = [system.start(BookTrip, TRIP, id=str(number)) for number in range(20)]
-        assert len({handle.result(30).hotel for handle in handles}) == 20
-
-
-def test_handles_wait_in_an_event_loop() -> None:
-    async def book() -> str:
-        world = World()
-        async with ts.System(sagas=sagas(), performers=world.performers()) as system:
-            handle = await system.start_async(BookTrip, TRIP, id="1")
-            itinerary = await handle.result_async()
-            with pytest.raises(ts.Rejected):
-                await handle.cancel_async("too late")
-            with pytest.raises(ts.Rejected):
-                await handle.redrive_async()
-            assert (await handle.status_async()).state == "completed"
-            return itinerary.hotel
-
-    assert asyncio.run(book()).startswith("H-")
-
-
-def test_waiting_ends_with_the_time_that_was_given(travels: Travels) -> None:
-    travels.moods.are("hotel", "later")
-    with pytest.raises(ts.TimedOutWaiting):
-        travels.start().result(0.01)
-    world = World(travels.moods)
-    travels.moods.are("hotel", "later")
-    with ts.System(sagas=sagas(), performers=world.performers()) as system:
-        handle = system.start(BookTrip, TRIP, id="1")
-        with pytest.raises(ts.TimedOutWaiting):
-            handle.result(0.01)
-
-
-def test_an_action_that_nobody_performs_is_found_when_the_system_is_composed() -> None:
-    with pytest.raises(ts.DefinitionError, match="BookHotel"):
-        ts.System(sagas=[BookTrip()])
-
-
-def test_a_step_that_is_retried_uses_the_same_key(travels: Travels) -> None:
-    travels.moods.are("hotel", "mumbles", 2)
-    trip = travels.start()
-    travels.runtime.advance(timedelta(minutes=10))
-    trip.result()
-    assert len({key for what, key in travels.world.asked if what == "hotel"}) == 1
     assert travels.held == ALL
