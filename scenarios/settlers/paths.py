@@ -10,7 +10,9 @@ FAR: Final = 1 << 20
 CLOSED: Final = FAR + 1
 """What stands in a field where nobody can step."""
 KEPT: Final = 20_000
-"""How many ways, and fields of distances, are kept."""
+"""How many ways are kept, and fields of distances across the bare land."""
+KEPT_AROUND: Final = 40
+"""How many fields around what is blocked are kept: it is blocked for a short time, and a field takes as much memory as the land."""
 
 Field = list[int]
 """For each tile, row by row, how far it is from one of them; FAR where no way leads, CLOSED where nobody can step."""
@@ -28,7 +30,7 @@ class Paths:
             self._bare[place] = CLOSED
         self._field = lru_cache(KEPT)(lambda goal: self._flooded(goal, frozenset()))
         self._way = lru_cache(KEPT)(lambda start, goal: self._descent(start, self._field(goal)))
-        self._round = lru_cache(KEPT // 100)(self._flooded)
+        self._round = lru_cache(KEPT_AROUND)(self._flooded)
 
     def distance(self, start: Tile, goal: Tile) -> int:
         """How many tiles it is, if none is blocked; FAR if no way leads there."""
