@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from tallystick.actors.operations import OperationTracker, Runner, tell_end
-from tallystick.actors.surroundings import Surroundings, correlation_of, surrounded, surroundings
-from tallystick.actors.telling import bound, warn
+from tallystick.actors.surroundings import Surrounded, Surroundings, correlation_of, surroundings
+from tallystick.actors.telling import bound, log_lines_are_bound, warn
 from tallystick.domain.errors import Overloaded, Rejected, TallystickError
 from tallystick.domain.operation import Ending, InvalidOperation, OperationId, OperationSnapshot, checked_name, checked_percent, cut
 from tallystick.domain.operation_events import Failure, Json, OnOverdue
@@ -165,7 +165,7 @@ class OperationScope:
             msg = f"This bracket of {self._name} was entered before; make a new one with system.bracket(…)."
             raise InvalidOperation(msg)
         given = self._settings
-        with surrounded(self._surroundings()):
+        with Surrounded(self._surroundings()):
             return self._tracker.start(
                 self._name,
                 timeout=given.timeout,
@@ -186,7 +186,9 @@ class OperationScope:
         else:
             here = Surroundings(operation_id=operation_id, tags=tags, look_up=lambda: tracker.correlation_of(operation_id))
         operation = self._operation = here.operation = Operation(tracker, operation_id, self._name)
-        self._around = [surrounded(here), bound(operation=self._name, operation_id=operation_id)]
+        self._around = [Surrounded(here)]
+        if log_lines_are_bound():
+            self._around.append(bound(operation=self._name, operation_id=operation_id))
         for around in self._around:
             around.__enter__()
         if self._settings.idempotency_key is not None:

@@ -80,6 +80,10 @@ class Operating:
         """
         return self._settle_from_outside(token, result, None, By(who, why))
 
+    def complete_as(self, owner: str, token: Token, result: object) -> bool:
+        """As `complete`, where the owner is known and need not be looked up."""
+        return bool(self._request(owner, lambda reply: SettleFromOutside(token, result, None, reply)))
+
     def fail(self, token: Token, reason: Failed, *, who: str = "", why: str = "") -> bool:
         """As `complete`, for the outside world's final no."""
         return self._settle_from_outside(token, None, reason, By(who, why))

@@ -33,8 +33,8 @@ class Host(Protocol):
         """As `System.submit`."""
         ...
 
-    def complete(self, token: Token, result: object) -> bool:
-        """As `System.complete`."""
+    def complete_as(self, owner: str, token: Token, result: object) -> bool:
+        """As `System.complete`, of an execution whose owner is known."""
         ...
 
     def retry(self, execution: Any, *, who: str = "", why: str = "") -> None:

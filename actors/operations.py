@@ -26,6 +26,7 @@ from tallystick.domain.operation import (
 )
 from tallystick.domain.operation_events import Anchor, AuditOutcome, Json, OnOverdue, Verdict
 from tallystick.domain.operations import (
+    OWNER,
     AddEvidence,
     AttendOperation,
     Beat,
@@ -162,7 +163,7 @@ class OperationTracker(OperationQueries):
 
     def try_complete(self, operation_id: str, ending: Ending) -> bool:
         """As `complete`; False where that raises `AlreadyEnded`. Nothing is told."""
-        return self._host.complete(Token(operation_id), ending)
+        return self._host.complete_as(OWNER, Token(operation_id), ending)
 
     def succeed(self, operation_id: str, message: str = "", *, data: Mapping[str, Json] | None = None, by: str = "", why: str = "") -> None:
         """Complete it, with its result in `data`. `by` and `why` where a person settles what is stuck. Raises as `complete`."""

@@ -4,8 +4,7 @@ Into tasks they flow by themselves; into a thread with `asyncio.to_thread`, or w
 """
 
 import re
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -54,14 +53,19 @@ def surroundings() -> Surroundings:
     return _current.get()
 
 
-@contextmanager
-def surrounded(by: Surroundings) -> Generator[None]:
-    """Have the code inside run in these surroundings."""
-    reset = _current.set(by)
-    try:
-        yield
-    finally:
-        _current.reset(reset)
+class Surrounded:
+    """Has the code inside run in these surroundings. Plain, since a generator's frame would cost a bracket a twentieth of its time."""
+
+    __slots__ = ("_by", "_reset")
+
+    def __init__(self, by: Surroundings) -> None:
+        self._by = by
+
+    def __enter__(self) -> None:
+        self._reset = _current.set(self._by)
+
+    def __exit__(self, *_raised: object) -> None:
+        _current.reset(self._reset)
 
 
 def correlation_of(traceparent: str) -> str | None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 _NAME = "tallystick"
+_LOGGER = logging.getLogger(_NAME)
 
 
 def warn(event: str, **fields: Any) -> None:
@@ -25,12 +26,14 @@ def note(event: str, **fields: Any) -> None:
         _logger().info(event, **fields)
 
 
+def log_lines_are_bound() -> bool:
+    """Whether the host uses structlog, so that `bound` would do anything."""
+    return "structlog" in sys.modules
+
+
 @contextmanager
 def bound(**fields: str) -> Generator[None]:
-    """Have the host's own log lines say these too, in the code inside; nothing where the host does not use structlog."""
-    if "structlog" not in sys.modules:
-        yield
-        return
+    """Have the host's own log lines say these too, in the code inside; only where `log_lines_are_bound`."""
     from structlog.contextvars import bound_contextvars  # noqa: PLC0415 - see `_heard`
 
     with bound_contextvars(**fields):
@@ -39,7 +42,7 @@ def bound(**fields: str) -> Generator[None]:
 
 def _heard(level: int) -> bool:
     """Whether anybody listens: asked first, so that structlog (90 ms, 10 MB) is imported for a line that is written, and for no other."""
-    return "structlog" in sys.modules or logging.getLogger(_NAME).isEnabledFor(level)
+    return "structlog" in sys.modules or _LOGGER.isEnabledFor(level)
 
 
 def _logger() -> Any:
@@ -48,7 +51,7 @@ def _logger() -> Any:
     if structlog.is_configured():
         return structlog.get_logger(_NAME)
     return structlog.wrap_logger(
-        logging.getLogger(_NAME),
+        _LOGGER,
         processors=[structlog.stdlib.filter_by_level, structlog.processors.KeyValueRenderer(key_order=["event"])],
         wrapper_class=structlog.stdlib.BoundLogger,
     )

@@ -284,7 +284,7 @@ def test_trap_completed_and_abandoned_are_never_both_recorded() -> None:
 
 
 def test_a_log_that_fails_masks_no_exception_of_the_body() -> None:
-    log = FaultyLog()
+    log, before = FaultyLog(), surroundings()
 
     def import_something(system: ts.System) -> None:
         with system.bracket("Import"):
@@ -295,7 +295,7 @@ def test_a_log_that_fails_masks_no_exception_of_the_body() -> None:
         with pytest.raises(ValueError, match="the body's") as caught:
             import_something(system)
         assert "could not be ended in the log" in caught.value.__notes__[0]
-        assert surroundings().operation_id == ""
+        assert surroundings() is before
 
 
 def test_a_log_that_fails_is_heard_of_where_the_body_has_nothing_to_say() -> None:

@@ -1,0 +1,197 @@
+"""What becomes of operations that are overdue, by each policy; and what people, keys and audit records add to them."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+import tallystick as ts
+from tallystick.domain.operation_events import Verdict
+from tests.actors.outside import FaultyLog
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def runtime() -> ts.SteppedRuntime:
+    return ts.SteppedRuntime(ts.ManualClock())
+
+
+@pytest.fixture
+def system(runtime: ts.SteppedRuntime) -> Iterator[ts.System]:
+    with ts.System(runtime=runtime) as system:
+        yield system
+
+
+def found(system: ts.System, operation_id: str) -> ts.OperationSnapshot:
+    operation = system.operations.get(operation_id)
+    assert operation is not None
+    return operation
+
+
+def test_abandoned_or_failed_when_the_time_that_the_call_gave_is_up(system: ts.System, runtime: ts.SteppedRuntime) -> None:
+    abandoned = system.operations.start("Import", timeout=5 * MINUTE)
+    failed = system.operations.start("Import", timeout=6 * MINUTE, on_overdue="fail")
+    runtime.advance(5 * MINUTE)
+    assert (found(system, abandoned).status, found(system, failed).status) == ("Abandoned", "Pending")
+    runtime.advance(MINUTE)
+    assert (found(system, failed).status, found(system, failed).code) == ("Failed", "TIMED_OUT")
+
+
+def test_retried_as_the_policy_says_and_then_failed(system: ts.System, runtime: ts.SteppedRuntime) -> None:
+    policy = ts.FixedDelay(interval=MINUTE, max_retries=2)
+    operation_id = system.operations.start("Import", timeout=5 * MINUTE, on_overdue="retry", retry=policy)
+    runtime.advance(5 * MINUTE)
+    assert "attempt 2, due in 60 s" in system.why(operation_id).sentence
+    runtime.advance(6 * MINUTE)
+    assert found(system, operation_id).status == "Pending"
+    assert [each.token for each in system.events(event_types=("AttemptStarted",))] == [operation_id]
+    runtime.advance(6 * MINUTE)
+    assert (found(system, operation_id).status, found(system, operation_id).message) == ("Failed", "timed out after 3 attempts")
+
+
+def test_a_success_of_any_attempt_completes(system: ts.System, runtime: ts.SteppedRuntime) -> None:
+    operation_id = system.operations.start("Import", timeout=5 * MINUTE, on_overdue="retry")
+    runtime.advance(5 * MINUTE)
+    system.operations.succeed(operation_id)
+    assert found(system, operation_id).status == "Succeeded"
+
+
+def test_left_to_the_watcher(system: ts.System, runtime: ts.SteppedRuntime) -> None:
+    operation_id = system.operations.start("Import", timeout=5 * MINUTE, on_overdue="alert")
+    runtime.advance(60 * MINUTE)
+    assert found(system, operation_id).status == "Pending"
+    assert [each.operation_id for each in system.operations.find_overdue()] == [operation_id]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status", "code"), [("abandon", "Abandoned", ""), ("fail", "Failed", "OVERDUE"), ("alert", "Pending", "")]
+)
+def test_the_hosts_own_handler_decides(system: ts.System, runtime: ts.SteppedRuntime, verdict: Verdict, status: str, code: str) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def decide(operation: ts.OperationSnapshot, number: int) -> Verdict:
+        asked.append((operation.operation_id, number))
+        return verdict
+
+    system.operations.when_overdue("Import", decide)
+    system.operations.when_overdue("", lambda _operation, _number: "fail")
+    operation_id = system.operations.start("Import.Lines", timeout=5 * MINUTE, on_overdue="handler")
+    runtime.advance(60 * MINUTE)
+    assert asked == [(operation_id, 1)]
+    assert (found(system, operation_id).status, found(system, operation_id).code) == (status, code)
+
+
+def test_a_handler_that_gives_more_time_is_asked_again(system: ts.System, runtime: ts.SteppedRuntime) -> None:
+    asked: list[int] = []
+
+    def decide(_operation: ts.OperationSnapshot, number: int) -> Verdict:
+        asked.append(number)
+        return "retry" if number < 3 else "abandon"
+
+    system.operations.when_overdue("Import", decide)
+    operation_id = system.operations.start("Import", timeout=5 * MINUTE, on_overdue="handler")
+    runtime.advance(14 * MINUTE)
+    assert (asked, found(system, operation_id).status) == ([1, 2], "Pending")
+    runtime.advance(MINUTE)
+    assert (asked, found(system, operation_id).status) == ([1, 2, 3], "Abandoned")
+    assert system.open_executions() == ()
+
+
+def test_whatever_ends_first_ends_the_waiting_for_a_handler(system: ts.System, runtime: ts.SteppedRuntime) -> None:
+    operation_id = system.operations.start("Import", timeout=5 * MINUTE, on_overdue="handler")
+    system.operations.succeed(operation_id)
+    assert system.open_executions() == ()
+    runtime.advance(60 * MINUTE)
+    assert found(system, operation_id).status == "Succeeded"
+
+
+def test_nobody_to_decide_abandons_and_says_so(system: ts.System, runtime: ts.SteppedRuntime) -> None:
+    operation_id = system.operations.start("Import", timeout=5 * MINUTE, on_overdue="handler")
+    runtime.advance(60 * MINUTE)
+    assert found(system, operation_id).status == "Abandoned"
+    assert "no decision" in found(system, operation_id).message
+
+
+def test_a_person_retries_a_stalled_one_and_that_is_recorded(system: ts.System, runtime: ts.SteppedRuntime) -> None:
+    operation_id = system.operations.start("Import", timeout=60 * MINUTE, stalled_after=MINUTE)
+    runtime.advance(2 * MINUTE)
+    system.operations.mark_stalled()
+    system.operations.retry(operation_id, by="ann", why="the provider is back")
+    assert found(system, operation_id).status == "Running"
+    redriven = next(system.events(event_types=("ExecutionRedriven",)))
+    assert b'"who":"ann","why":"the provider is back"' in redriven.payload
+    assert system.why(operation_id).standing.attempt == 2
+    runtime.advance(59 * MINUTE)
+    assert found(system, operation_id).status == "Running", "a new attempt has its own time"
+    runtime.advance(MINUTE)
+    assert found(system, operation_id).status == "Abandoned"
+    with pytest.raises(ts.AlreadyEnded):
+        system.operations.retry(operation_id, by="ann", why="again")
+
+
+def test_a_person_resumes_a_stalled_one_only(system: ts.System, runtime: ts.SteppedRuntime) -> None:
+    operation_id = system.operations.start("Import", stalled_after=MINUTE)
+    with pytest.raises(ts.Rejected, match="NOT_STALLED"):
+        system.operations.resume(operation_id, by="ann", why="early")
+    runtime.advance(2 * MINUTE)
+    system.operations.mark_stalled()
+    system.operations.resume(operation_id, by="ann", why="it is slow")
+    assert found(system, operation_id).status == "Running"
+
+
+def test_intents_and_completions_by_token_keep_the_result(system: ts.System) -> None:
+    token = system.record_intent("OrderSubmission", timeout=5 * MINUTE, metadata={"streamId": "o1"}, idempotency_key="submit o1")
+    assert system.record_intent("OrderSubmission", timeout=5 * MINUTE, metadata={"streamId": "o1"}, idempotency_key="submit o1") == token
+    assert system.record_completion(token, result={"orderId": "o1"})
+    assert not system.record_completion(token, "failure", reason="EMPTY_ORDER")
+    assert (found(system, token).status, found(system, token).data) == ("Succeeded", {"orderId": "o1"})
+    refused = system.record_intent("OrderSubmission")
+    system.record_completion(refused, "failure", reason="EMPTY_ORDER")
+    assert (found(system, refused).status, found(system, refused).code) == ("Failed", "EMPTY_ORDER")
+    given_up = system.record_intent("OrderSubmission")
+    system.record_completion(given_up, "abandoned", reason="no answer")
+    assert [each.operation_id for each in system.operations.abandoned(name_prefix="Order")] == [given_up]
+
+
+def test_a_bracket_with_a_key_is_entered_again_and_its_result_is_there(runtime: ts.SteppedRuntime) -> None:
+    log = FaultyLog()
+    with ts.System(log=log, runtime=runtime) as system, system.bracket("Agent.Call", idempotency_key="run 1, call 1") as first:
+        assert not first.ended
+        first.data = {"answer": 42}
+    with ts.System(log=log.reopened(), runtime=ts.SteppedRuntime(ts.ManualClock())) as again:
+        with again.bracket("Agent.Call", idempotency_key="run 1, call 1") as second:
+            assert (second.id, second.ended) == (first.id, True)
+            assert second.found is not None
+            assert second.found.data == {"answer": 42}
+        assert [each.event_type for each in again.events() if each.settles] == ["OperationSucceeded"]
+
+
+def test_open_intents_are_asked_for_by_type_age_and_number(system: ts.System, runtime: ts.SteppedRuntime) -> None:
+    for name in ("Import", "Import", "Export"):
+        system.operations.start(name)
+        runtime.advance(MINUTE)
+    asked = system.operations.open_intents(name_prefix="Import", older_than=2 * MINUTE, limit=5)
+    assert [(each.operation.name, each.since_start) for each in asked] == [("Import", 3 * MINUTE), ("Import", 2 * MINUTE)]
+    assert len(system.operations.open_intents(limit=1)) == 1
+
+
+def test_pages_lose_none_of_those_that_began_at_one_time(system: ts.System) -> None:
+    ids = [system.operations.start("Import") for _ in range(5)]
+    seen: list[str] = []
+    page = system.operations.page(size=2)
+    while True:
+        seen += [each.operation_id for each in page.operations]
+        if page.next is None:
+            break
+        page = system.operations.page(size=2, before=page.next)
+    assert seen == ids[::-1]
+
+
+def test_durations_are_percentiles_by_name(system: ts.System, runtime: ts.SteppedRuntime) -> None:
+    for minutes in range(1, 11):
+        operation_id = system.operations.start("Import")
+        runtime.advance(minutes * MINUTE)
+        system.operations.succeed(operation_id)
+    took = system.operations.statistics().durations["Import"]
+    assert took == (10, 5 * MINUTE, 9 * MINUTE, 10 * MINUTE, 10 * MINUTE)
