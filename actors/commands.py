@@ -13,7 +13,7 @@ from tallystick.actors.turn import TurnInProgress
 from tallystick.domain.command import Command
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import EffectError, IdempotencyConflict, NotAccepted, Rejected, VersionConflict
-from tallystick.domain.protocol import COMMAND, CommandSettled
+from tallystick.domain.protocol import COMMAND, OWNER, CommandSettled, IdempotencyConflicted
 from tallystick.domain.record import type_argument
 from tallystick.store.codec import Codec
 
@@ -104,15 +104,26 @@ class Commands:
         settled: CommandSettled = self._codec.decode(recorded)
         reply = message.reply
         if settled.content_hash != self._codec.content_hash(message.command):
-            self._acting.counters.count("idempotency_conflicts")
-            used = f"Idempotency key {message.key!r} was used for another {settled.command}; use a new key."
-            reply.refuse(IdempotencyConflict(used))
-        elif settled.rejected:
+            self._conflict(message, recorded, settled)
+            return
+        if settled.rejected:
             reply.refuse(Rejected(settled.code, settled.message))
         else:
             reply.answer(self._codec.read_value(bytes(settled.reply), type_argument(type(message.command), Command)))
         self._acting.counters.count("repeated_commands")
         self._acting.journal.gate(reply)
+
+    def _conflict(self, message: Ask, recorded: Recorded, settled: CommandSettled) -> None:
+        """Refuse, and write down that somebody tried."""
+        self._acting.counters.count("idempotency_conflicts")
+        self._acting.counters.count("repeated_commands")
+        reply, command = message.reply, message.command
+        reply.refuse(IdempotencyConflict(f"Idempotency key {message.key!r} was used for another {settled.command}; use a new key."))
+        tried = IdempotencyConflicted(
+            key=message.key or "", command=type(command).__name__, content_hash=self._codec.content_hash(command), settled=recorded.position
+        )
+        cause = Cause(recorded.correlation, recorded.position)
+        self._acting.take(cause, TurnInProgress.note_in, (OWNER, self._acting.name), tried, outputs=(reply,))
 
 
 NO_CAUSE = Cause()

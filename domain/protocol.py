@@ -125,6 +125,15 @@ class CommandSettled(Record):
     message: str = ""
 
 
+class IdempotencyConflicted(Record):
+    """Somebody used a key again with other content, and was refused. `settled` is the position of the key's answer."""
+
+    key: str
+    command: str
+    content_hash: str
+    settled: int
+
+
 class ReactionFailed(Record, omit_defaults=True):
     """A handler raised. Without `retry_at` it is a dead letter, until somebody redrives or discards it (P12, P13).
 
@@ -184,6 +193,7 @@ ENGINE_EVENTS: tuple[type[Record], ...] = (
     PersonActed,
     LateSuccess,
     CommandSettled,
+    IdempotencyConflicted,
     ReactionFailed,
     ReactionResumed,
     ReactionRedriven,

@@ -5,12 +5,12 @@ from typing import Final, Literal, NamedTuple
 
 import tallystick as ts
 from tallystick.domain.behaviour import Behaviour
-from tallystick.domain.protocol import CommandSettled, CursorAdvanced, OwnerJoined
+from tallystick.domain.protocol import CommandSettled, CursorAdvanced, IdempotencyConflicted, OwnerJoined
 from tallystick.host.catalogue import Additions, subscribers
 
 API: Final = "API"
 BUS: Final = "EventBus"
-UNSEEN: Final = frozenset({kind.__name__ for kind in (CommandSettled, CursorAdvanced, OwnerJoined)})
+UNSEEN: Final = frozenset({kind.__name__ for kind in (CommandSettled, CursorAdvanced, IdempotencyConflicted, OwnerJoined)})
 """Book-keeping of the library, which would only hide the story."""
 
 

@@ -35,7 +35,7 @@ def test_p15_a_command_that_yields_nothing_appends_its_answer_all_the_same(stage
     assert stage.types() == ["CommandSettled"]
 
 
-def test_p15_other_content_under_the_same_key_is_a_conflict_that_changes_nothing(stage: Stage) -> None:
+def test_p15_other_content_under_the_same_key_is_a_conflict_that_is_recorded_and_changes_nothing_else(stage: Stage) -> None:
     stage.system.ask(Do(job_id="a"), idempotency_key="k")
     stage.idle()
     before = stage.types()
@@ -43,7 +43,9 @@ def test_p15_other_content_under_the_same_key_is_a_conflict_that_changes_nothing
     for other in others:
         with pytest.raises(ts.IdempotencyConflict, match="'k'"):
             stage.system.ask(other, idempotency_key="k")
-    assert stage.types() == before
+    assert stage.types() == [*before, *["IdempotencyConflicted"] * 4]
+    assert [each.command for each in stage.events("IdempotencyConflicted")] == ["Do", "Do", "Drop", "Order"]
+    assert {each.key for each in stage.events("IdempotencyConflicted")} == {"k"}
     assert stage.counted("idempotency_conflicts") == 4
     assert stage.system.ask(Do(job_id="a"), idempotency_key="k") == "a"
 
