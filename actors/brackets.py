@@ -17,7 +17,7 @@ from tallystick.actors.surroundings import Surrounded, Surroundings, correlation
 from tallystick.actors.telling import bound, log_lines_are_bound, warn
 from tallystick.domain.errors import Overloaded, Rejected, TallystickError
 from tallystick.domain.operation import Ending, InvalidOperation, OperationId, OperationSnapshot, checked_name, checked_percent, cut
-from tallystick.domain.operation_events import Failure, Json, OnOverdue
+from tallystick.domain.operation_events import Failure, Json, OnOverdue, OperationNoted
 from tallystick.domain.retry import AnyRetry
 
 P = ParamSpec("P")
@@ -117,6 +117,10 @@ class Operation:
     def note(self, kind: str, message: str = "", data: Mapping[str, Json] | None = None) -> None:
         """Keep evidence: a checkpoint, a warning, an error. Durable when it returns."""
         self._tracker.note(self.id, kind, message, data)
+
+    def last_note(self, kind: str) -> OperationNoted | None:
+        """The latest evidence of a kind, such as the checkpoint from which to go on when it is entered again after a crash."""
+        return self._tracker.last_note(self.id, kind)
 
     def cancelled(self) -> bool:
         """Whether it was ended from outside, by a person or because it is overdue; long loops look now and then."""

@@ -10,8 +10,8 @@ from tallystick.domain.command import Command
 from tallystick.domain.envelope import Recorded, from_micros
 from tallystick.domain.event import Resident
 from tallystick.domain.operation import OperationSnapshot, OperationStatus
-from tallystick.domain.operation_events import OfOperation, OperationAbandoned, OperationStarted
-from tallystick.domain.operation_figures import MOVING, OperationStatistics, statistics_of
+from tallystick.domain.operation_events import OfOperation, OperationAbandoned, OperationNoted, OperationStarted
+from tallystick.domain.operation_figures import MOVING, OperationStatistics, read, statistics_of
 from tallystick.domain.operation_index import OpenOperations
 from tallystick.domain.token import Token
 
@@ -170,6 +170,12 @@ class OperationQueries:
             if len(found) == limit:
                 break
         return found
+
+    def last_note(self, operation_id: str, kind: str) -> OperationNoted | None:
+        """The latest evidence of a kind, such as the checkpoint from which to go on."""
+        filters: dict[str, Any] = {"aggregate_type": OfOperation.aggregate_type, "aggregate_id": operation_id, "newest_first": True}
+        notes = (read(recorded) for recorded in self._host.events(**filters, event_types=(OperationNoted.__name__,)))
+        return next((note for note in notes if note.kind == kind), None)
 
     def statistics(self, *, name_prefix: str = "") -> OperationStatistics:
         """How many there are by name and status, and how long those took that have ended; read from the log in one pass."""
