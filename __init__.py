@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         Overloaded,
         PositionConflict,
         Rejected,
+        RetryAfter,
         SagaCompensated,
         SagaNeedsPerson,
         SagaVersionMissing,
@@ -199,6 +200,7 @@ __all__ = [
     "Resident",
     "RestartPolicy",
     "Results",
+    "RetryAfter",
     "RetryPolicy",
     "Running",
     "Saga",
@@ -281,7 +283,7 @@ _ROOMS = {
     "domain.errors": (
         "AlreadySettled CommitUnknown DefinitionError EffectError Fenced IdempotencyConflict InvalidPayload LogCorrupt LogError "
         "LogLocked LogPoisoned LogVersionError MalformedPayload NotAccepted NotCommitted NotStepped Overloaded PositionConflict "
-        "Rejected SagaCompensated SagaNeedsPerson SagaVersionMissing SaveDamaged SaveError SaveMismatch SaveVersionError "
+        "Rejected RetryAfter SagaCompensated SagaNeedsPerson SagaVersionMissing SaveDamaged SaveError SaveMismatch SaveVersionError "
         "SnapshotError StepFailed TallystickError TimedOutWaiting UnknownCommand UnknownEventType UnknownEventVersion UnknownSaga "
         "UnreadableEvent VersionConflict"
     ),

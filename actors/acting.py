@@ -11,7 +11,7 @@ from tallystick.actors.state import OwnerState
 from tallystick.actors.timer import Deadlines
 from tallystick.actors.turn import NO_TAGS, Setting, TurnInProgress
 from tallystick.domain.clock import Clock
-from tallystick.domain.envelope import Recorded
+from tallystick.domain.envelope import MICROSECOND, Recorded
 from tallystick.domain.errors import EffectError, NotAccepted
 from tallystick.domain.execution import ExecutionRecord
 from tallystick.domain.parking import Source
@@ -72,6 +72,7 @@ def start_queue(
         started.interruption,
         started.if_it_fails,
         admitted,
+        None if intent.heartbeat is None else intent.heartbeat // MICROSECOND,
     )
 
 

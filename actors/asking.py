@@ -36,6 +36,10 @@ class AskedCall:
         """Whether nobody waits for the answer any more."""
         return self._call.cancelled()
 
+    def heartbeat(self) -> None:
+        """The question is alive."""
+        self._call.heartbeat()
+
 
 def with_sagas(
     modules: Sequence[Module], sagas: Sequence[Saga[Any, Any]], performers: Sequence[Performer]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tallystick.actors.acting import Acting, Ports, start_queue
 from tallystick.actors.actor import Crash
 from tallystick.actors.counters import Counters
+from tallystick.actors.heartbeats import Heartbeats
 from tallystick.actors.messages import Arbitrate, Context, Mailbox, StartQueue, StepTaken, Tick
 from tallystick.actors.owner import OwnerActor
 from tallystick.actors.performer import PerformerPool
@@ -136,7 +137,7 @@ class Engine:
         if self.program.meter is not None:
             opened = [(name, record) for name, owner in self.owners.items() for record in owner.state.open.values()]
             self.program.meter.engine_begins(opened, self._first_of)
-        self.program.pool.report_to(self.queue.post)
+        self.program.pool.report_to(self.queue.post, Heartbeats(self.clock, self.router.post))
         for actor in (self.writer, self.router, self.queue, self.timer, *self.owners.values()):
             actor.begin()
         for owner in self.owners.values():

@@ -137,18 +137,33 @@ class LoopExecutor:
         self._start_waiting()
 
     async def _answer(self, call: RunningCall) -> None:
-        if call.cancelled():
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        if call.cancelled() or task is None:
             return
         call.thread = threading.get_ident()
+        call.when_cancelled(lambda: self._cancel(loop, task))
         try:
             answer = Answered(call, await self._performer.run(call.action, call))
+        except asyncio.CancelledError as error:
+            if self._loop is None:
+                raise  # the system has stopped: the call stays open in its log, as after a crash
+            answer = answer_to(call, error)
+            if call.cancelled():
+                answer = Answered(call, failure=answer.failure, called_off=True)
         except BaseException as error:  # noqa: BLE001 - user code
             answer = answer_to(call, error)
         self._report(answer)
 
+    def _cancel(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
+        """Have the loop cancel a task, from any thread; a loop that has been stopped has cancelled it already."""
+        with self._lock:
+            if self._loop is loop:
+                loop.call_soon_threadsafe(task.cancel)
+
     def stop(self) -> None:
         """End the loop; what runs on it is cancelled with it."""
-        loop, self._loop = self._loop, None
+        with self._lock:
+            loop, self._loop = self._loop, None
         if loop is not None:
             loop.call_soon_threadsafe(loop.stop)
 

@@ -1,6 +1,7 @@
 """What actors tell each other. Plain immutable values; a report's context is owner and token and nothing else."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -45,12 +46,14 @@ class QueueCompleted(msgspec.Struct, frozen=True, eq=False, gc=False):
 
 
 class QueueFailed(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """An action failed; `final` when the outside world said no for good."""
+    """An action failed; `final` when the outside world said no for good. `error` is what was raised, `retry_after` what it asks for."""
 
     context: Context
     attempt: int | None
     reason: Failed
     final: bool = False
+    error: type[BaseException] | None = None
+    retry_after: timedelta | None = None
 
 
 class QueueRejected(msgspec.Struct, frozen=True, eq=False, gc=False):
@@ -66,6 +69,14 @@ class QueueAdvanced(msgspec.Struct, frozen=True, eq=False, gc=False):
     context: Context
     attempt: int
     index: int
+
+
+class QueueBeat(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """A call is alive, which holds until then; None: no call is out any more that could say so."""
+
+    context: Context
+    attempt: int
+    until_us: int | None
 
 
 class TimeoutDecision(msgspec.Struct, frozen=True, eq=False, gc=False):
@@ -96,7 +107,10 @@ class ParkedDue(msgspec.Struct, frozen=True, eq=False, gc=False):
     source: Source
 
 
-REPORTS: tuple[type[Any], ...] = (QueueCompleted, QueueFailed, QueueRejected, QueueAdvanced, TimeoutDecision, RetryDue, ParkedDue)
+REPORTS: tuple[type[Any], ...] = (
+    *(QueueCompleted, QueueFailed, QueueRejected, QueueAdvanced, QueueBeat),
+    *(TimeoutDecision, RetryDue, ParkedDue),
+)
 """What a router hands on."""
 
 
@@ -121,6 +135,7 @@ class StartQueue(msgspec.Struct, frozen=True, eq=False, gc=False):
     interruption: Interruption = "deferred"
     if_it_fails: IfItFails = "resume_parent"
     admitted: bool = False
+    heartbeat_us: int | None = None
 
 
 class FinishQueue(msgspec.Struct, frozen=True, eq=False, gc=False):

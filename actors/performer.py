@@ -6,15 +6,16 @@ takes up running calls instead of making them twice, and is given again the answ
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import msgspec
 
+from tallystick.actors.heartbeats import Heartbeats
 from tallystick.actors.messages import Mailbox, StartQueue
-from tallystick.domain.action import Performer
+from tallystick.domain.action import Later, Performer
 from tallystick.domain.envelope import from_micros
-from tallystick.domain.errors import DefinitionError, Rejected
+from tallystick.domain.errors import DefinitionError, Rejected, RetryAfter
 from tallystick.domain.outcome import Failed
 from tallystick.domain.rate import Bucket
 from tallystick.domain.token import Token
@@ -25,7 +26,10 @@ ERROR_LIMIT_CHARS = 500
 class RunningCall:
     """One call of a performer, as it sees it (`Call`) and as the queue follows it."""
 
-    __slots__ = ("_cancelled", "action", "attempt", "identity", "index", "key", "start", "thread", "token")
+    __slots__ = (
+        *("_cancelled", "_when_cancelled", "action", "attempt", "beats", "identity", "index", "key", "next_beat_us", "start"),
+        *("thread", "token"),
+    )
 
     def __init__(self, start: StartQueue, index: int, *, several: bool) -> None:
         self.start = start
@@ -35,9 +39,18 @@ class RunningCall:
         self.action: Any = start.actions[index]
         self.key: str = f"{token}/{index}" if several else token
         self.identity = (token, attempt, index)
+        self.beats: Callable[[RunningCall], None] | None = None
+        """Where its heartbeats go; nowhere before it is made, and where its intent wants none."""
+        self.next_beat_us = 0
         self._cancelled = False
         self.thread: int | None = None
         """Which thread runs it, once one does; so that its stack can be looked at."""
+        self._when_cancelled: Callable[[], None] | None = None
+
+    @property
+    def more_to_come(self) -> bool:
+        """Whether there are more actions after its own."""
+        return self.index + 1 < len(self.start.actions)
 
     @property
     def deadline(self) -> datetime | None:
@@ -48,31 +61,56 @@ class RunningCall:
         """Whether nobody waits for it any more."""
         return self._cancelled
 
+    def heartbeat(self) -> None:
+        """Say that it is alive; safe in any thread."""
+        beats = self.beats
+        if beats is not None and not self._cancelled:
+            beats(self)
+
     def cancel(self) -> None:
-        """Say so; running code may look."""
+        """Say that nobody waits any more; running code may look, a coroutine is cancelled."""
         self._cancelled = True
+        self._tell_cancelled()
+
+    def when_cancelled(self, tell: Callable[[], None]) -> None:
+        """Have this called when nobody waits any more, once, in whatever thread says so; at once where that is so by now."""
+        self._when_cancelled = tell
+        if self._cancelled:
+            self._tell_cancelled()
+
+    def _tell_cancelled(self) -> None:
+        tell, self._when_cancelled = self._when_cancelled, None
+        if tell is not None:
+            tell()
 
 
 class Answered(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """What a performer returned or raised; `final` when it raised `Rejected`."""
+    """What a performer returned or raised; `final` when it raised `Rejected`, `retry_after` when it raised that."""
 
     call: RunningCall
     result: Any = None
     failure: Failed | None = None
     final: bool = False
+    error: type[BaseException] | None = None
+    retry_after: timedelta | None = None
+    called_off: bool = False
+    """Its coroutine was cancelled because nobody waits for it: whether it had its effect is in doubt, but that is no failure."""
 
 
 def failure_of(error: BaseException) -> tuple[Failed, bool]:
     """What an exception of user code means, and whether it is final."""
     if isinstance(error, Rejected):
         return Failed(code=error.code, message=error.message), True
+    if isinstance(error, RetryAfter):
+        return Failed(code=error.code, message=error.message[:ERROR_LIMIT_CHARS]), False
     return Failed(code=type(error).__name__, message=str(error)[:ERROR_LIMIT_CHARS]), False
 
 
 def answer_to(call: RunningCall, error: BaseException) -> Answered:
     """The answer that an exception makes."""
     failure, final = failure_of(error)
-    return Answered(call, failure=failure, final=final)
+    retry_after = error.delay if isinstance(error, RetryAfter) else None
+    return Answered(call, failure=failure, final=final, error=type(error), retry_after=retry_after)
 
 
 Report = Callable[[Answered], None]
@@ -111,11 +149,13 @@ class PerformerPool:
         self._calls: dict[tuple[Token, int, int], RunningCall] = {}
         self._answers: dict[tuple[Token, int, int], Answered] = {}
         self._queue: Mailbox | None = None
+        self._heartbeats: Heartbeats | None = None
 
-    def report_to(self, queue: Mailbox | None) -> None:
-        """Answers go to this generation's queue from now on; to nobody, and are kept, while there is none."""
+    def report_to(self, queue: Mailbox | None, heartbeats: Heartbeats | None = None) -> None:
+        """Answers and heartbeats go to this generation from now on; while there is none, answers are kept, and heartbeats lost."""
         with self._lock:
             self._queue = queue
+            self._heartbeats = heartbeats
 
     def call(self, call: RunningCall) -> RunningCall:
         """Make a call, unless it is running or answered already: then that one is taken up, and its answer given again."""
@@ -124,12 +164,29 @@ class PerformerPool:
             answer = self._answers.get(call.identity)
             if known is None:
                 self._calls[call.identity] = call
+        if call.start.heartbeat_us is not None and answer is None:
+            self._opens_window(known or call)
         if known is None:
             self._executors[type(call.action)].submit(call)
             return call
         if answer is not None:
             self._tell(answer)
         return known
+
+    def _opens_window(self, call: RunningCall) -> None:
+        call.beats = self._beat
+        if self._heartbeats is not None:
+            self._heartbeats.begin(call)
+
+    def _beat(self, call: RunningCall) -> None:
+        heartbeats = self._heartbeats
+        if heartbeats is not None:
+            heartbeats.beat(call)
+
+    def _closes_window(self, call: RunningCall) -> None:
+        heartbeats = self._heartbeats
+        if heartbeats is not None:
+            heartbeats.end(call)
 
     def holds(self, token: Token, attempt: int, index: int) -> bool:
         """Whether a call for that action was made in this process, and its attempt's end is not yet durable."""
@@ -160,6 +217,7 @@ class PerformerPool:
         with self._lock:
             self._calls.pop(call.identity, None)
             self._answers.pop(call.identity, None)
+        self._closes_window(call)
 
     def _answered(self, answered: Answered) -> None:
         identity = answered.call.identity
@@ -167,6 +225,8 @@ class PerformerPool:
             made = self._calls.get(identity)
             if made is answered.call or (made is not None and answered.failure is None):  # a call that was taken back may succeed still
                 self._answers[identity] = answered
+        if answered.failure is None and (isinstance(answered.result, Later) or answered.call.more_to_come):
+            self._closes_window(answered.call)
         self._tell(answered)
 
     def _tell(self, answered: Answered) -> None:

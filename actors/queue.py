@@ -284,8 +284,9 @@ class QueueActor(EngineActor):
         elif entry.start.attempt == attempt:  # the call was taken back: it is, or will be, made again
             entry.in_doubt = entry.in_doubt or not final
             return
-        if answered.failure is not None:
-            self._router.tell(QueueFailed(call.start.context, attempt, answered.failure, final))  # the owner counts a stale one
+        if answered.failure is not None and not answered.called_off:
+            failed = QueueFailed(call.start.context, attempt, answered.failure, final, answered.error, answered.retry_after)
+            self._router.tell(failed)  # the owner counts a stale one
 
     def _answer_later(self, answer: AnswerLater) -> None:
         """The outcome of a performer's `Later`, or of an execution that has no actions; the owner tells stale ones apart."""

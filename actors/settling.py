@@ -1,5 +1,6 @@
 """Settling: what an owner does with the reports, timeouts and retries of its executions. The first settlement wins, the rest is counted."""
 
+from datetime import timedelta
 from typing import Any, Literal
 
 import msgspec
@@ -11,6 +12,7 @@ from tallystick.actors.messages import (
     By,
     Context,
     QueueAdvanced,
+    QueueBeat,
     QueueCompleted,
     QueueFailed,
     QueueRejected,
@@ -64,11 +66,11 @@ class Settling:
         if record is None or not execution.counts(record, report.attempt):
             self._count_stale("stale_failures", report.context.token, report.attempt)
             return
-        if report.final:
+        if report.final or execution.is_final(record, report.error):
             self.settle(record, report.reason, acted=acted)
         elif record.dead:
             self._count_stale("stale_failures", report.context.token, report.attempt)
-        elif not self._retry(record, report.reason):
+        elif not self._retry(record, report.reason, report.retry_after):
             self._exhausted(record, structs.replace(report.reason, in_doubt=bool(record.started.actions)))
 
     def advanced(self, report: QueueAdvanced) -> None:
@@ -78,6 +80,12 @@ class Settling:
             self._count_stale("stale_advances", report.context.token, report.attempt)
             return
         self._acting.note(record, ActionsAdvanced(attempt=report.attempt, index=report.index))
+
+    def beaten(self, report: QueueBeat) -> None:
+        """Write down that an attempt is alive, which alone extends its deadline (P8); of one that is over, nobody need know."""
+        record = self.undecided(report.context.token)
+        if record is not None and record.status == "running" and record.attempt == report.attempt:
+            self._acting.note(record, execution.beat(record, report.until_us))
 
     def rejected(self, report: QueueRejected) -> None:
         """The queue did not take the actions: the owner hears of it as of any other end."""
@@ -187,8 +195,8 @@ class Settling:
             return None
         return self._state.open.get(token)
 
-    def _retry(self, record: ExecutionRecord, cause: Failed | TimedOut) -> bool:
-        scheduled = execution.next_retry(record, cause, self._acting.clock.now_us(), self._acting.setting.identity.draw())
+    def _retry(self, record: ExecutionRecord, cause: Failed | TimedOut, asked: timedelta | None = None) -> bool:
+        scheduled = execution.next_retry(record, cause, self._acting.clock.now_us(), self._acting.setting.identity.draw(), asked)
         if scheduled is None:
             return False
         outputs = (self._acting.finish_output(record.token, record.attempt),) if record.started.performs else ()

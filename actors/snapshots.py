@@ -52,7 +52,7 @@ class SavedState(Record):
 
 _DYNAMIC = (
     *("token", "position", "correlation", "started_at_us", "attempt", "call", "index", "status", "deadline_us", "retry_at_us", "reason"),
-    *("first_attempt", "asked_us", "code"),
+    *("first_attempt", "asked_us", "code", "opened_us", "since_us"),
 )
 
 

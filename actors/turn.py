@@ -14,7 +14,7 @@ from tallystick.domain.effect import Begin, NeedsPerson, Settle
 from tallystick.domain.envelope import MICROSECOND, Settles, from_micros
 from tallystick.domain.errors import EffectError
 from tallystick.domain.event import Aggregate, Event, Resident
-from tallystick.domain.execution import Execution, ExecutionRecord, timeout_us_of
+from tallystick.domain.execution import Execution, ExecutionRecord, deadline_of, timeout_us_of
 from tallystick.domain.intent import Intent
 from tallystick.domain.outcome import Failed, Outcome, Succeeded, TimedOut
 from tallystick.domain.parking import Source
@@ -286,7 +286,7 @@ class TurnInProgress:
                 msg = f"Nobody performs {name}: pass {name}.performed_by(…) to the system."
                 raise EffectError(msg)
         timeout_us = timeout_us_of(type(begin.intent)) if begin.timeout is None else begin.timeout // MICROSECOND
-        deadline_us = None if timeout_us is None else self.now_us + timeout_us
+        deadline_us = deadline_of(type(begin.intent), timeout_us, self.now_us)
         started: IntentStarted[Any, Any] = IntentStarted(
             intent=begin.intent,
             actions=begin.actions,

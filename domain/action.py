@@ -42,7 +42,14 @@ class Call(Protocol):
         ...
 
     def cancelled(self) -> bool:
-        """Whether nobody waits for this attempt any more; long performers look now and then. Safe in any thread."""
+        """Whether nobody waits for this attempt any more; long performers look now and then. Safe in any thread.
+
+        A performer that is an `async def` need not look: its task is cancelled then.
+        """
+        ...
+
+    def heartbeat(self) -> None:
+        """Say that this attempt is alive, where its intent has a `heartbeat`; costs next to nothing in a loop. Safe in any thread."""
         ...
 
 

@@ -3,7 +3,8 @@
 The class docstring is the default message; a message given when raising says what happened, to which id, and what to do next.
 """
 
-from typing import ClassVar
+from datetime import timedelta
+from typing import Any, ClassVar
 
 
 class TallystickError(Exception):
@@ -41,6 +42,30 @@ class Rejected(TallystickError):
 
     def __reduce__(self) -> tuple[type["Rejected"], tuple[str, str]]:
         return type(self), (self.code, self.message)
+
+
+class RetryAfter(TallystickError):
+    """What is asked of the outside world can be had later: raised by a performer, it says how long the next attempt has to wait.
+
+    The delay stands in for the policy's, whose `max_retries` holds all the same, as does the intent's `schedule_to_close`. `code` and
+    `message` are what the execution fails with if no retry is left.
+    """
+
+    def __init__(self, delay: timedelta, message: str = "", *, code: str = "RETRY_AFTER") -> None:
+        super().__init__(message or f"Try again in {delay}.")
+        if delay < timedelta():
+            msg = f"RetryAfter: the delay is {delay}; time does not run backwards."
+            raise ValueError(msg)
+        self.delay = delay
+        self.code = code
+        self.message = message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _retry_after, (self.delay, self.message, self.code)
+
+
+def _retry_after(delay: timedelta, message: str, code: str) -> RetryAfter:
+    return RetryAfter(delay, message, code=code)
 
 
 class IdempotencyConflict(TallystickError):

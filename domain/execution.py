@@ -1,12 +1,13 @@
 """Executions: where each begun operation stands, as a fold of its events. Pure decisions; who writes the events is the owner."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, TypeVar
 
 from msgspec import structs
 from pyrsistent import PMap, pmap
 
+from tallystick.domain import retry
 from tallystick.domain.envelope import MICROSECOND, Recorded, from_micros, to_micros
 from tallystick.domain.intent import Intent
 from tallystick.domain.outcome import Failed, TimedOut
@@ -14,18 +15,32 @@ from tallystick.domain.protocol import (
     ActionsAdvanced,
     AttemptStarted,
     ExecutionRedriven,
+    HeartbeatRecorded,
     IntentStarted,
     PersonNeeded,
     RetryScheduled,
     TimeoutFired,
 )
 from tallystick.domain.record import Record
+from tallystick.domain.retry import NEVER_LATER, AnyRetry
 from tallystick.domain.token import Token
 
 I = TypeVar("I", bound=Intent[Any])  # noqa: E741 - the intent's type
 
 CALLS_LIMIT = 20
 """How often an execution's actions are started, repeated attempts after crashes included, before it needs a person (P6)."""
+
+
+def deadline_of(intent: type[Intent[Any]], timeout_us: int | None, from_us: int, closes_us: int | None = None) -> int | None:
+    """When an attempt that begins then times out: when its own time is up, or that of all attempts, whichever is first.
+
+    `closes_us` is the end of all attempts; where it is None, this is the first one.
+    """
+    if closes_us is None and intent.schedule_to_close is not None:
+        closes_us = from_us + intent.schedule_to_close // MICROSECOND
+    if timeout_us is None or closes_us is None:
+        return closes_us if timeout_us is None else from_us + timeout_us
+    return min(from_us + timeout_us, closes_us)
 
 
 def timeout_us_of(intent: type[Intent[Any]]) -> int | None:
@@ -68,6 +83,10 @@ class ExecutionRecord(Record):
     """Since when it has waited for somebody, last."""
     code: str = ""
     """Of a dead letter, what its last attempt failed with; `reason` is that failure's message."""
+    opened_us: int = 0
+    """When a person redrove it, last; the time for all its attempts counts from there."""
+    since_us: int = 0
+    """When the present attempt began, if it is not the first one."""
 
     @property
     def dead(self) -> bool:
@@ -86,6 +105,22 @@ class ExecutionRecord(Record):
         if self.started.timeout_us is not None:
             return self.started.timeout_us
         return timeout_us_of(type(self.intent))
+
+    @property
+    def limit_us(self) -> int | None:
+        """When the present attempt times out, however often it says that it is alive."""
+        return deadline_of(type(self.intent), self.timeout_us, self.since_us or self.started_at_us, self.closes_us)
+
+    @property
+    def policy(self) -> AnyRetry | None:
+        """How failed attempts are repeated."""
+        return self.started.retry or type(self.intent).retry
+
+    @property
+    def closes_us(self) -> int | None:
+        """When all of it is over, however many retries are left; counted anew when a person has redriven it."""
+        bound = type(self.intent).schedule_to_close
+        return None if bound is None else (self.opened_us or self.started_at_us) + bound // MICROSECOND
 
     @property
     def due_us(self) -> int | None:
@@ -121,7 +156,8 @@ def begun(recorded: Recorded, started: IntentStarted[Any, Any]) -> ExecutionReco
 
 
 def _retried(record: ExecutionRecord, event: RetryScheduled) -> ExecutionRecord:
-    return structs.replace(record, status="retrying", attempt=event.attempt, deadline_us=None, retry_at_us=to_micros(event.retry_at))
+    at_us = to_micros(event.retry_at)
+    return structs.replace(record, status="retrying", attempt=event.attempt, deadline_us=None, retry_at_us=at_us, since_us=at_us)
 
 
 def _restarted(record: ExecutionRecord, event: AttemptStarted) -> ExecutionRecord:
@@ -132,6 +168,12 @@ def _restarted(record: ExecutionRecord, event: AttemptStarted) -> ExecutionRecor
 
 def _advanced(record: ExecutionRecord, event: ActionsAdvanced) -> ExecutionRecord:
     return structs.replace(record, index=event.index) if event.attempt == record.attempt else record
+
+
+def _beaten(record: ExecutionRecord, event: HeartbeatRecorded) -> ExecutionRecord:
+    if record.status != "running" or record.attempt != event.attempt:
+        return record
+    return structs.replace(record, deadline_us=None if event.deadline is None else to_micros(event.deadline))
 
 
 def _fired(record: ExecutionRecord, event: TimeoutFired) -> ExecutionRecord:
@@ -159,8 +201,8 @@ TRANSITIONS: dict[type[Any], Callable[[ExecutionRecord, Any], ExecutionRecord]] 
     RetryScheduled: _retried,
     AttemptStarted: _restarted,
     ActionsAdvanced: _advanced,
+    HeartbeatRecorded: _beaten,
     TimeoutFired: _fired,
-    ExecutionRedriven: redriven,
 }
 
 
@@ -172,6 +214,9 @@ def after(record: ExecutionRecord | None, recorded: Recorded, payload: Any) -> E
         return begun(recorded, payload)
     if type(payload) is PersonNeeded and record is not None:
         return _left_to_a_person(record, payload, recorded.occurred_at_us)
+    if type(payload) is ExecutionRedriven and record is not None:
+        at_us = recorded.occurred_at_us
+        return structs.replace(redriven(record, payload), opened_us=at_us, since_us=at_us)
     transition = TRANSITIONS.get(type(payload))
     return record if record is None or transition is None else transition(record, payload)
 
@@ -189,15 +234,28 @@ def counts(record: ExecutionRecord, attempt: int | None) -> bool:
     return attempt is None or (record.attempt == attempt and record.status != "retrying")
 
 
-def next_retry(record: ExecutionRecord, cause: Failed | TimedOut, now_us: int, draw: float) -> RetryScheduled | None:
-    """The retry that the policy grants after this failure or timeout, None when it grants none (S13)."""
+def is_final(record: ExecutionRecord, error: type[BaseException] | None) -> bool:
+    """Whether its policy says that no retry follows what a performer raised."""
+    return error is not None and retry.is_final(record.policy, error)
+
+
+def next_retry(
+    record: ExecutionRecord, cause: Failed | TimedOut, now_us: int, draw: float, asked: timedelta | None = None
+) -> RetryScheduled | None:
+    """The retry that the policy grants after this failure or timeout, None when it grants none (S13).
+
+    `asked`: the delay that the outside world asks for instead of the policy's. None is granted that would begin when all is over.
+    """
     kind = type(record.intent)
-    policy = record.started.retry or kind.retry
+    policy = record.policy
     retries_done = record.attempt - record.first_attempt
     if policy is None or retries_done >= policy.max_retries or (isinstance(cause, TimedOut) and kind.on_timeout == "abandon"):
         return None
     message = cause.message if isinstance(cause, Failed) else ""
-    retry_at_us = now_us + policy.delay(retries_done, draw) // MICROSECOND
+    delay = policy.delay(retries_done, draw) if asked is None else min(asked, NEVER_LATER)
+    retry_at_us, closes_us = now_us + delay // MICROSECOND, record.closes_us
+    if closes_us is not None and retry_at_us >= closes_us:
+        return None
     return RetryScheduled(attempt=record.attempt + 1, retry_at=from_micros(retry_at_us), code=code_of(cause), message=message)
 
 
@@ -228,22 +286,27 @@ def dead_letter(record: ExecutionRecord, cause: Failed | TimedOut) -> PersonNeed
 
 def attempt_by_hand(record: ExecutionRecord, now_us: int) -> AttemptStarted:
     """The attempt that follows when a person has it tried again, at once."""
-    timeout_us = record.timeout_us
-    deadline = None if timeout_us is None else from_micros(now_us + timeout_us)
-    return AttemptStarted(attempt=record.attempt + 1, call=1, deadline=deadline)
+    ends_us = deadline_of(type(record.intent), record.timeout_us, now_us)
+    return AttemptStarted(attempt=record.attempt + 1, call=1, deadline=None if ends_us is None else from_micros(ends_us))
 
 
 def next_attempt(record: ExecutionRecord, now_us: int, *, again: bool = False) -> AttemptStarted:
     """The attempt that a due retry, or (`again`) a performer's call in doubt after a crash, starts.
 
-    A retry's deadline counts from `retry_at` (P24); a call made again keeps its attempt's deadline.
+    A retry's deadline counts from `retry_at` (P24); a call made again keeps its attempt's deadline, and beats anew.
     """
-    ends_us = record.deadline_us
+    ends_us = record.deadline_us if type(record.intent).heartbeat is None else record.limit_us
     if not again:
-        timeout_us = record.timeout_us
-        ends_us = None if timeout_us is None else (record.retry_at_us or now_us) + timeout_us
+        ends_us = deadline_of(type(record.intent), record.timeout_us, record.retry_at_us or now_us, record.closes_us)
     deadline = None if ends_us is None else from_micros(ends_us)
     return AttemptStarted(attempt=record.attempt, call=record.call + 1, deadline=deadline)
+
+
+def beat(record: ExecutionRecord, until_us: int | None) -> HeartbeatRecorded:
+    """That the present attempt is alive, which holds until then, but not beyond its own time; None: nobody could say so now."""
+    limit_us = record.limit_us
+    ends_us = limit_us if until_us is None or (limit_us is not None and limit_us < until_us) else until_us
+    return HeartbeatRecorded(attempt=record.attempt, deadline=None if ends_us is None else from_micros(ends_us))
 
 
 def deadline_us(event: AttemptStarted) -> int | None:

@@ -25,20 +25,35 @@ OnExhausted = Literal["settle", "dead_letter"]
 class Intent(Record, Generic[R]):
     """An operation to be begun; its fields are the record that only the owner sees, its class name is the operation's name.
 
-    `timeout` bounds one attempt, `retry` repeats failed ones, and timed-out ones too unless `on_timeout` is "abandon"; `on_exhausted`
-    says what follows when no retry is left (the outside world's final no always settles). `started` names the intent event where
-    `{Operation}Started` will not do. A settling turn yields exactly one of `ends_with`, which the library marks; if it yields none,
-    `{Operation}Succeeded`, `…Failed` or `…Abandoned` is written.
+    `timeout` bounds one attempt, `schedule_to_close` all of them with the delays between. `retry` repeats failed ones, and timed-out ones
+    too unless `on_timeout` is "abandon"; `on_exhausted` says what follows when no retry is left (the outside world's final no always
+    settles). With a `heartbeat` an attempt times out as well when its call has not said for so long that it is alive: by
+    `call.heartbeat()`, which counts up to eight times in that time. `started` names the intent event where `{Operation}Started` will not
+    do. A settling turn yields exactly one of `ends_with`, which the library marks; if it yields none, `{Operation}Succeeded`, `…Failed` or
+    `…Abandoned` is written.
     """
 
     reserved_names: ClassVar[frozenset[str]] = frozenset(
         {
-            *("timeout", "retry", "on_timeout", "on_exhausted", "on_redrive", "started", "ends_with", "line"),
+            *(
+                "timeout",
+                "schedule_to_close",
+                "heartbeat",
+                "retry",
+                "on_timeout",
+                "on_exhausted",
+                "on_redrive",
+                "started",
+                "ends_with",
+                "line",
+            ),
             *("subject", "settled", "settles_as", "late", "reserved_names"),
         }
     )
 
     timeout: ClassVar[timedelta | None] = None
+    schedule_to_close: ClassVar[timedelta | None] = None
+    heartbeat: ClassVar[timedelta | None] = None
     retry: ClassVar[AnyRetry | None] = None
     on_timeout: ClassVar[OnTimeout] = "retry"
     on_exhausted: ClassVar[OnExhausted] = "settle"

@@ -77,6 +77,13 @@ class ActionsAdvanced(Record):
     index: int
 
 
+class HeartbeatRecorded(Record):
+    """The attempt is alive: its deadline is this one now (P8)."""
+
+    attempt: int
+    deadline: datetime | None = None
+
+
 class TimeoutFired(Record):
     """An attempt's deadline has passed; the owner has still to decide what follows (P8)."""
 
@@ -187,6 +194,7 @@ ENGINE_EVENTS: tuple[type[Record], ...] = (
     RetryScheduled,
     AttemptStarted,
     ActionsAdvanced,
+    HeartbeatRecorded,
     TimeoutFired,
     PersonNeeded,
     ExecutionRedriven,

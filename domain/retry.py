@@ -1,9 +1,17 @@
 """When to try again: pure formulas over the number of the retry. Who schedules and counts them is the owner."""
 
 from datetime import timedelta
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from msgspec.structs import force_setattr
 
 from tallystick.domain.record import Record
+
+if TYPE_CHECKING:
+    ErrorTypes = tuple[type[Exception], ...]
+else:
+    ErrorTypes = tuple[str, ...]
+"""Types of exceptions, as they are given. A log holds no classes, so that a policy keeps their qualified names."""
 
 NEVER_LATER = timedelta(days=3650)
 """The cap on any delay: ten years, so that no formula overflows."""
@@ -36,6 +44,26 @@ def _check(policy: object, **durations: timedelta) -> None:
         if duration < timedelta():
             msg = f"{name}: {setting} is {duration}; time does not run backwards."
             raise ValueError(msg)
+    _keep_names(policy, name)
+
+
+def _keep_names(policy: Any, name: str) -> None:
+    """Have `final` hold names, whether it was given classes or read from a log; once, when the policy is made."""
+    named: list[str] = []
+    for each in policy.final:
+        if isinstance(each, str):
+            named.append(each)
+        elif isinstance(each, type) and issubclass(each, Exception):
+            named.append(qualified(each))
+        else:
+            msg = f"{name}: final names {each!r}, which is no type of exception; give classes, final=(ValueError,)."
+            raise ValueError(msg)  # noqa: TRY004 - as every setting that makes no sense
+    force_setattr(policy, "final", tuple(named))
+
+
+def qualified(kind: type) -> str:
+    """How a type of exception is called in a log."""
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _jittered(delay: timedelta, jitter: float, draw: float) -> timedelta:
@@ -44,11 +72,16 @@ def _jittered(delay: timedelta, jitter: float, draw: float) -> timedelta:
 
 
 class FixedDelay(Record, tag=True):
-    """The same delay before every retry."""
+    """The same delay before every retry.
+
+    `final`, here and in the other policies: types of exceptions, subclasses included, that no retry follows: a performer that raises one
+    has failed for good, as if it had raised `Rejected`.
+    """
 
     interval: timedelta
     max_retries: int = 3
     jitter: float = 0.0
+    final: ErrorTypes = ()
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense, with a ValueError."""
@@ -67,6 +100,7 @@ class ExponentialBackoff(Record, tag=True):
     maximum: timedelta = timedelta(minutes=5)
     max_retries: int = 3
     jitter: float = 0.0
+    final: ErrorTypes = ()
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense, with a ValueError."""
@@ -88,6 +122,7 @@ class LinearBackoff(Record, tag=True):
     maximum: timedelta = NEVER_LATER
     max_retries: int = 3
     jitter: float = 0.0
+    final: ErrorTypes = ()
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense, with a ValueError."""
@@ -105,3 +140,11 @@ class LinearBackoff(Record, tag=True):
 
 AnyRetry = FixedDelay | ExponentialBackoff | LinearBackoff
 """The policies that can be recorded in a log, because an execution was begun with one of its own."""
+
+
+def is_final(policy: AnyRetry | None, error: type[BaseException] | None) -> bool:
+    """Whether no retry is to follow what a performer raised."""
+    if policy is None or error is None or not policy.final:
+        return False
+    names = frozenset[Any](policy.final)
+    return any(qualified(kind) in names for kind in error.__mro__)

@@ -50,6 +50,7 @@ class Rules:
         self.owners = {event.__name__: owner for owner, behaviour in behaviours.items() for event in behaviour.published}
         self.retries: dict[str, int] = {}
         self.timeouts: dict[str, int | None] = {}
+        self.closings: dict[str, int | None] = {}
         for owner, behaviour in behaviours.items():
             for event in (*behaviour.published, *behaviour.reactions):
                 self.decoders[event.__name__] = msgspec.json.Decoder(event, strict=True)
@@ -58,6 +59,8 @@ class Rules:
                 rows += [(owner, fold.into, fold.resident, fold.apply) for fold in folds]
             for intent in (*behaviour.settlements, *behaviour.late):
                 self.timeouts[intent.started_name()] = None if intent.timeout is None else intent.timeout // MICROSECOND
+                bound = intent.schedule_to_close
+                self.closings[intent.started_name()] = None if bound is None else bound // MICROSECOND
                 self.retries[intent.started_name()] = intent.retry.max_retries if intent.retry is not None else 0
 
 
@@ -194,6 +197,8 @@ class LogModel:
             "due_us": None if started.deadline is None else to_micros(started.deadline),
             "timed": started.deadline is not None,
             "timeout_us": self.rules.timeouts.get(recorded.event_type) if started.timeout_us is None else started.timeout_us,
+            "closing_us": self.rules.closings.get(recorded.event_type),
+            "opened_us": recorded.occurred_at_us,
             "retries": allowed,
             "granted": allowed,
             "settled": None,
@@ -208,9 +213,7 @@ class LogModel:
             return InvariantViolation(invariant, f"{event}: {text}", position=position, token=token)
 
         if event == "LateSuccess":
-            if execution["settled"] in (None, "succeeded") or execution["late"]:
-                raise violated("P10", "there can be one, of what was settled and has not succeeded")
-            execution["late"] = True
+            self._succeed_late(execution, violated)
         elif event == "TimeoutFired":
             self._fire(execution, payload, now_us, violated)
         elif execution["settled"] is not None:
@@ -224,6 +227,14 @@ class LogModel:
             execution |= {"status": "person", "due_us": None}
         elif event == "ExecutionRedriven":
             self._redrive(execution, payload, violated)
+            execution["opened_us"] = recorded.occurred_at_us
+        elif event == "HeartbeatRecorded" and execution["status"] == "running" and payload.attempt == execution["attempt"]:
+            execution["due_us"] = None if payload.deadline is None else to_micros(payload.deadline)
+
+    def _succeed_late(self, execution: dict[str, Any], violated: Violated) -> None:
+        if execution["settled"] in (None, "succeeded") or execution["late"]:
+            raise violated("P10", "there can be one, of what was settled and has not succeeded")
+        execution["late"] = True
 
     def _fire(self, execution: dict[str, Any], payload: _Payload, now_us: int | None, violated: Violated) -> None:
         if execution["settled"] is not None or execution["status"] != "running" or payload.attempt != execution["attempt"]:
@@ -237,6 +248,8 @@ class LogModel:
             text = f"attempt {payload.attempt} follows {execution['attempt']}; {execution['retries']} retries are allowed"
             raise violated("S13", text)
         due_us = None if payload.retry_at is None else to_micros(payload.retry_at)
+        if due_us is not None and execution["closing_us"] is not None and due_us >= execution["opened_us"] + execution["closing_us"]:
+            raise violated("S13", f"it is to begin at {due_us}, when the time for all attempts is up")
         execution |= {"status": "retrying", "attempt": payload.attempt, "due_us": due_us}
 
     def _redrive(self, execution: dict[str, Any], payload: _Payload, violated: Violated) -> None:
@@ -254,6 +267,8 @@ class LogModel:
         due_us = None if payload.deadline is None else to_micros(payload.deadline)
         if execution["status"] == "retrying" and execution["timeout_us"] is not None:
             should_us = execution["due_us"] + execution["timeout_us"]
+            if execution["closing_us"] is not None:
+                should_us = min(should_us, execution["opened_us"] + execution["closing_us"])
             if due_us != should_us:
                 raise violated("P24", f"its deadline is {due_us}, not {should_us}: the moment of the retry and the timeout")
         execution |= {"status": "running", "call": payload.call, "due_us": due_us}

@@ -58,6 +58,9 @@ class RemoteCall(NamedTuple):
         """It cannot know."""
         return False
 
+    def heartbeat(self) -> None:
+        """Nobody here would hear it."""
+
 
 class Method(NamedTuple):
     """What a method takes, and what it returns."""
