@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from tallystick.domain.retry import ExponentialBackoff, FixedDelay, LinearBackoff, RetryPolicy
     from tallystick.domain.saga import Results, Saga, SagaStep, step, sub_saga
     from tallystick.domain.saga_composition import saga_modules
+    from tallystick.domain.schedules import Schedule
     from tallystick.domain.step import Step
     from tallystick.domain.timeline import Timeline
     from tallystick.domain.token import Token
@@ -215,6 +216,7 @@ __all__ = [
     "SaveFormat",
     "SaveMismatch",
     "SaveVersionError",
+    "Schedule",
     "SeededIdentity",
     "Settle",
     "SnapshotError",
@@ -298,6 +300,7 @@ _ROOMS = {
     "domain.retry": "ExponentialBackoff FixedDelay LinearBackoff RetryPolicy",
     "domain.saga": "Results Saga SagaStep step sub_saga",
     "domain.saga_composition": "saga_modules",
+    "domain.schedules": "Schedule",
     "domain.step": "Step",
     "domain.token": "Token",
     "store.log": "EventLog Query",

@@ -6,6 +6,7 @@ from typing import Any
 from tallystick.actors.acting import Acting, Cause
 from tallystick.actors.actor import Crash, EngineActor, Host
 from tallystick.actors.commands import Commands
+from tallystick.actors.deliveries import Deliveries
 from tallystick.actors.messages import (
     WAKE,
     Ask,
@@ -40,6 +41,7 @@ from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import NotAccepted
 from tallystick.domain.parking import Source
 from tallystick.domain.protocol import OWNER, CursorAdvanced, OwnerJoined
+from tallystick.domain.schedules import CommandDue, takes_deliveries
 from tallystick.domain.step import Step
 from tallystick.store.codec import Codec
 from tallystick.store.log import EventLog
@@ -74,6 +76,8 @@ class OwnerActor(EngineActor):
         self._journal = acting.journal
         behaviour = acting.setting.behaviour
         self._reactions = {kind.__name__: handler for kind, handler in behaviour.reactions.items()}
+        if takes_deliveries(behaviour):
+            self._reactions[CommandDue.__name__] = Deliveries(acting, codec).deliver
         self.parked = ParkedSources(acting, codec, self._reactions)
         self.settling = Settling(acting, codec, self.parked)
         self._commands = Commands(acting, codec)

@@ -29,6 +29,7 @@ from tallystick.actors.runtimes.runtime import Runtime
 from tallystick.actors.sagas import Sagas, StartsSagas
 from tallystick.actors.save_document import ANY_SAVES, SaveFormat
 from tallystick.actors.saving import write
+from tallystick.actors.scheduling import HasSchedules, module_of_schedules
 from tallystick.actors.stepping import take_step
 from tallystick.actors.supervision import RestartPolicy
 from tallystick.actors.surroundings import surroundings
@@ -42,6 +43,7 @@ from tallystick.domain.line import Line
 from tallystick.domain.module import Module
 from tallystick.domain.operations import Operations
 from tallystick.domain.saga import Saga
+from tallystick.domain.schedules import takes_deliveries
 from tallystick.store.codec import Codec
 from tallystick.store.log import EventLog, Query
 
@@ -56,7 +58,7 @@ Deliver = Callable[[HostReply], None]
 """How a reply resolves its future: in the thread that releases it, or elsewhere."""
 
 
-class System(Operating, StartsSagas, ExplainsItself):
+class System(Operating, StartsSagas, ExplainsItself, HasSchedules):
     """Modules, sagas, performers and a log, running.
 
     A context manager, for `with` and `async with`: entering opens the log and recovers, leaving stops cleanly. All methods may be called
@@ -75,13 +77,14 @@ class System(Operating, StartsSagas, ExplainsItself):
         limits: Limits | None = None,
         restarts: RestartPolicy | None = None,
         operations: bool = True,
+        schedules: bool = True,
         performs: bool = True,
         meter: "Meter | None" = None,
         saves: SaveFormat = ANY_SAVES,
     ) -> None:
         """Compose a system; nothing is opened or started yet. `log`: a path for SQLite, None for memory. `lines`: those that intents name.
 
-        `operations`: whether it has an owner of operations, for `bracket`; without one a program may use that owner's names for its own.
+        `operations`, `schedules`: whether it has an owner of these; without one a program may use that owner's names for its own.
         `performs=False` is for people's tools: modules decide and write, but no performer or probe is called and no time runs out. What is
         under way or begun meanwhile is taken up by the next system that opens the log, as after a crash. `meter` counts for the host.
 
@@ -89,7 +92,8 @@ class System(Operating, StartsSagas, ExplainsItself):
             DefinitionError: modules, events, lines, performers and runtime do not fit together; the message names them and the mend.
         """
         modules, performers = with_sagas(modules, sagas, performers)
-        behaviours = [Behaviour(module) for module in (*modules, *((Operations(),) if operations else ()))]
+        own = (*((Operations(),) if operations else ()), *((module_of_schedules(),) if schedules else ()))
+        behaviours = [Behaviour(module) for module in (*modules, *own)]
         self._runtime: Runtime = runtime if runtime is not None else DispatcherRuntime()
         performers = (*performers, *(self._performers_of_operations() if operations else ()))
         self._pool = PerformerPool(performers, self._runtime.executor)
@@ -107,6 +111,7 @@ class System(Operating, StartsSagas, ExplainsItself):
         self.meter = meter
         self._sagas = Sagas(self, modules, self._runtime)
         self._handler_of = command_owners(behaviours)
+        self._no_deliveries = frozenset(behaviour.name for behaviour in behaviours if not takes_deliveries(behaviour))
 
     # Life.
 
@@ -181,6 +186,7 @@ class System(Operating, StartsSagas, ExplainsItself):
         limits: Limits | None = None,
         restarts: RestartPolicy | None = None,
         operations: bool = True,
+        schedules: bool = True,
         performs: bool = True,
         meter: "Meter | None" = None,
         saves: SaveFormat = ANY_SAVES,
@@ -203,6 +209,7 @@ class System(Operating, StartsSagas, ExplainsItself):
                 limits=limits,
                 restarts=restarts,
                 operations=operations,
+                schedules=schedules,
                 performs=performs,
                 meter=meter,
                 saves=saves,

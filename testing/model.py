@@ -11,6 +11,7 @@ import msgspec
 
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.envelope import MICROSECOND, Recorded, to_micros
+from tallystick.domain.schedules import CommandDue, takes_deliveries
 from tallystick.testing.violations import InvariantViolation
 
 CALLS_LIMIT = 20
@@ -47,6 +48,9 @@ class Rules:
         self.decoders: dict[str, msgspec.json.Decoder[Any]] = {}
         self.folds: dict[str, list[tuple[str, type[Any], bool, Any]]] = {}
         self.reactions = {owner: {kind.__name__ for kind in behaviour.reactions} for owner, behaviour in behaviours.items()}
+        for owner, behaviour in behaviours.items():
+            if takes_deliveries(behaviour):
+                self.reactions[owner].add(CommandDue.__name__)
         self.owners = {event.__name__: owner for owner, behaviour in behaviours.items() for event in behaviour.published}
         self.retries: dict[str, int] = {}
         self.timeouts: dict[str, int | None] = {}

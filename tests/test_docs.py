@@ -15,7 +15,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("docs/testing.md", "docs/queues.md", "docs/operating.md", "docs/sagas.md", "docs/quickstart.md", "docs/deadlines.md")
+PAGES = (
+    "docs/testing.md",
+    "docs/queues.md",
+    "docs/operating.md",
+    "docs/sagas.md",
+    "docs/quickstart.md",
+    "docs/deadlines.md",
+    "docs/schedules.md",
+)
 PLUGIN = "tallystick.testing.plugin"
 INSTALLED = any(each.value == PLUGIN for each in entry_points(group="pytest11"))
 PYTEST = ["pytest", "-p", "no:cacheprovider", "-p", "no:randomly", *([] if INSTALLED else ["-p", PLUGIN])]

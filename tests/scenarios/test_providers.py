@@ -35,6 +35,9 @@ class PlainCall(NamedTuple):
     def cancelled(self) -> bool:
         return False
 
+    def heartbeat(self) -> None:
+        pass
+
 
 CALL = PlainCall()
 

@@ -104,7 +104,7 @@ def timers_early(patched: pytest.MonkeyPatch) -> None:
 
 
 def too_many_retries(patched: pytest.MonkeyPatch) -> None:
-    def again(record: Any, _cause: Any, now_us: int, _draw: float) -> Any:
+    def again(record: Any, _cause: Any, now_us: int, _draw: float, _asked: Any) -> Any:
         if record.attempt > 6:
             return None
         return RetryScheduled(attempt=record.attempt + 1, retry_at=from_micros(now_us + 1_000_000), code="AGAIN")
