@@ -263,7 +263,7 @@ def test_health_tells_how_a_system_stands(start: Open) -> None:
     assert health.tail == health.watermark == len(list(system.events()))
     assert (health.timers, health.commits > 0) == (2, True)
     assert (health.owners["workshop"].open_executions, health.owners["workshop"].aggregates_in_memory) == (2, 2)
-    assert set(health.owners) == {"desk", "workshop", "ledger", "operations"}
+    assert set(health.owners) == {"desk", "workshop", "ledger", "operations", "schedules"}
     system.stop()
     assert system.health().status == "stopped"
 
