@@ -6,11 +6,10 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from tallystick.actors.operation_queries import Host, OperationQueries
-from tallystick.actors.surroundings import surroundings
+from tallystick.actors.surroundings import Surrounded, Surroundings, surroundings
 from tallystick.actors.telling import note, warn
 from tallystick.domain.action import Call
 from tallystick.domain.clock import Clock
-from tallystick.domain.command import Command
 from tallystick.domain.envelope import MICROSECOND
 from tallystick.domain.errors import Rejected
 from tallystick.domain.operation import (
@@ -40,6 +39,7 @@ from tallystick.domain.operations import (
 from tallystick.domain.retry import AnyRetry
 from tallystick.domain.token import Token
 
+OfOperationCommand = UpdateProgress | Beat | AddEvidence | Resume
 OverdueHandler = Callable[[OperationSnapshot, int], Verdict]
 """Decides on an overdue operation; the number says for which time it is asked."""
 
@@ -74,14 +74,15 @@ class OperationTracker(OperationQueries):
         heartbeat_within: timedelta | None = None,
         tags: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
+        correlation: str | None = None,
         held: bool = False,
     ) -> OperationId:
         """Begin an operation that somebody completes by its id. With a key it is begun once, and its id returned again.
 
-        It becomes a child of the operation that the calling code runs in, and has its correlation and tags. `timeout` is when it is
-        overdue, and `on_overdue` what happens then: it is abandoned, or fails; "retry" begins another attempt, with its own `timeout`,
-        as `retry` says, and fails it after the last; "alert" leaves it to the watcher, "handler" to whom `when_overdue` names.
-        `stalled_after` is how long it may go without progress, `heartbeat_within` how long without any sign of life. `held`: the calling
+        It becomes a child of the operation that the calling code runs in, and has its tags and, unless one is given, its correlation.
+        `timeout` is when it is overdue, and `on_overdue` what happens then: it is abandoned, or fails; "retry" begins another attempt,
+        with its own `timeout`, as `retry` says, and fails it after the last; "alert" leaves it to the watcher, "handler" to whom
+        `when_overdue` names. `stalled_after` is how long it may go without progress, `heartbeat_within` how long without any sign of life. `held`: the calling
         process does it, and nobody does when that is gone.
 
         Raises:
@@ -89,6 +90,8 @@ class OperationTracker(OperationQueries):
             IdempotencyConflict: the key was used with other content.
         """
         around = surroundings()
+        if correlation is not None:
+            around = Surroundings(correlation, operation_id=around.operation_id, tags=around.tags, traceparent=around.traceparent)
         command = StartOperation(
             name=checked_name(name),
             parent=around.operation_id,
@@ -100,7 +103,8 @@ class OperationTracker(OperationQueries):
             heartbeat_us=_micros(heartbeat_within),
             held=held,
         )
-        operation_id = OperationId(self._host.ask(command, idempotency_key=idempotency_key))
+        with Surrounded(around):
+            operation_id = OperationId(self._host.ask(command, idempotency_key=idempotency_key))
         note("operation.started", operation=name, operation_id=operation_id, correlation=around.correlation)
         return operation_id
 
@@ -117,7 +121,8 @@ class OperationTracker(OperationQueries):
 
     def progress_soon(self, operation_id: str, percent: float | None = None, message: str = "") -> Any:
         """As `progress`, without waiting; a future."""
-        return self._host.submit(UpdateProgress(operation_id=operation_id, percent=checked_percent(percent), message=cut(message)))
+        with self._within(operation_id):
+            return self._host.submit(UpdateProgress(operation_id=operation_id, percent=checked_percent(percent), message=cut(message)))
 
     def heartbeat(self, operation_id: str) -> None:
         """Say that it is alive, though it has not got on. Raises `AlreadyEnded`."""
@@ -125,7 +130,8 @@ class OperationTracker(OperationQueries):
 
     def heartbeat_soon(self, operation_id: str) -> Any:
         """As `heartbeat`, without waiting; a future."""
-        return self._host.submit(Beat(operation_id=operation_id))
+        with self._within(operation_id):
+            return self._host.submit(Beat(operation_id=operation_id))
 
     def note(self, operation_id: str, kind: str, message: str = "", data: Mapping[str, Json] | None = None) -> None:
         """Keep evidence: a checkpoint, a warning, an error. Also after the end."""
@@ -144,7 +150,8 @@ class OperationTracker(OperationQueries):
         """Record who did what, and what came of it; of the operation that the calling code runs in, unless another is named. Its id."""
         about = surroundings().operation_id if operation_id is None else operation_id
         command = RecordAudit(name=name, message=cut(message), outcome=outcome, who=who, operation_id=about, anchors=anchors)
-        return self._host.ask(command)
+        with self._within(about):
+            return self._host.ask(command)
 
     # Ending.
 
@@ -240,7 +247,8 @@ class OperationTracker(OperationQueries):
         if operation.status is OperationStatus.STALLED:
             return False
         command = MarkStalled(operation_id=operation.operation_id, silent_us=_micros(silent_for))
-        marked = self._host.ask(command)
+        with self._within(operation.operation_id):
+            marked = self._host.ask(command)
         if marked:
             warn("operation.stalled", operation=operation.name, operation_id=operation.operation_id)
         return marked
@@ -250,14 +258,23 @@ class OperationTracker(OperationQueries):
         if operation.started_at is None:
             return False
         before = operation.started_at + MICROSECOND
-        given_up = self._host.ask(GiveUp(operation_id=operation.operation_id, started_before=before, why=why))
+        with self._within(operation.operation_id):
+            given_up = self._host.ask(GiveUp(operation_id=operation.operation_id, started_before=before, why=why))
         if given_up:
             warn("operation.orphaned", operation=operation.name, operation_id=operation.operation_id)
         return given_up
 
-    def _ask(self, command: Command[None]) -> None:
+    def _within(self, operation_id: str) -> Surrounded:
+        """What is said of an operation from elsewhere has its correlation all the same, so that it is in its timeline."""
+        around = surroundings()
+        if operation_id and around.operation_id != operation_id:
+            around = Surroundings(operation_id=operation_id, look_up=lambda: self.correlation_of(operation_id))
+        return Surrounded(around)
+
+    def _ask(self, command: OfOperationCommand) -> None:
         try:
-            self._host.ask(command)
+            with self._within(command.operation_id):
+                self._host.ask(command)
         except Rejected as refusal:
             if refusal.code == "ALREADY_ENDED":
                 raise AlreadyEnded(refusal.message) from refusal

@@ -121,3 +121,28 @@ def test_a_timeline_is_drawn_as_a_sequence_and_as_a_chart(stage: Stage) -> None:
     chart = list(timeline_drawing.gantt(timeline, datetime(2026, 1, 2, tzinfo=UTC)))
     assert chart[:2] == ["gantt", "    title day  1"]
     assert any(line.startswith("    Workshop.Day :done, ") for line in chart)
+
+
+def test_what_is_said_of_an_operation_from_elsewhere_is_in_its_timeline(system: ts.System, runtime: ts.SteppedRuntime) -> None:
+    operation_id = system.operations.start("Webhook.Process", correlation="evt 1", stalled_after=MINUTE)
+    system.operations.progress(operation_id, 10)
+    system.operations.note(operation_id, "checkpoint")
+    system.operations.heartbeat(operation_id)
+    runtime.advance(2 * MINUTE)
+    system.operations.mark_stalled()
+    system.operations.resume(operation_id, by="ann", why="slow")
+    with system.bracket("Other"):
+        system.operations.audit("webhook.seen", operation_id=operation_id)
+        system.operations.succeed(operation_id)
+    told = [each.event for each in system.timeline("evt 1").entries]
+    assert told == [
+        "OperationStarted",
+        "BracketStarted",
+        "OperationProgressed",
+        "OperationNoted",
+        "OperationBeat",
+        "OperationStalled",
+        "OperationResumed",
+        "OperationAudited",
+        "OperationSucceeded",
+    ]
