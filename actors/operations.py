@@ -82,8 +82,8 @@ class OperationTracker(OperationQueries):
         It becomes a child of the operation that the calling code runs in, and has its tags and, unless one is given, its correlation.
         `timeout` is when it is overdue, and `on_overdue` what happens then: it is abandoned, or fails; "retry" begins another attempt,
         with its own `timeout`, as `retry` says, and fails it after the last; "alert" leaves it to the watcher, "handler" to whom
-        `when_overdue` names. `stalled_after` is how long it may go without progress, `heartbeat_within` how long without any sign of life. `held`: the calling
-        process does it, and nobody does when that is gone.
+        `when_overdue` names. `stalled_after` is how long it may go without progress, `heartbeat_within` how long without any sign of
+        life. `held`: the calling process does it, and nobody does when that is gone.
 
         Raises:
             InvalidOperation: the name is none, or a time is not positive.

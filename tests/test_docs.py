@@ -21,6 +21,7 @@ PAGES = (
     "docs/operating.md",
     "docs/sagas.md",
     "docs/quickstart.md",
+    "docs/operations.md",
     "docs/deadlines.md",
     "docs/schedules.md",
 )
@@ -86,3 +87,11 @@ def test_every_block_of_the_page_says_where_it_belongs(page: str) -> None:
 def test_lines_are_found_in_their_order_only() -> None:
     assert missing(["a", "c...e f"], "xa\nb\ncde   f\n") == []
     assert missing(["c", "a"], "a\nc\n") == ["a"]
+
+
+def test_the_tests_that_a_page_names_are_there() -> None:
+    lines = [line for line in (ROOT / "docs/operations.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    named = [match for line in lines for match in re.findall(r"`(tests/[\w/]+\.py)`(?: `(test_\w+)`)?", line)]
+    assert len(named) > 30
+    lost = [(file, test) for file, test in named if f"def {test}" not in (ROOT / file).read_text(encoding="utf-8")]
+    assert lost == []

@@ -45,7 +45,7 @@ def test_retried_as_the_policy_says_and_then_failed(system: ts.System, runtime: 
     assert "attempt 2, due in 60 s" in system.why(operation_id).sentence
     runtime.advance(6 * MINUTE)
     assert found(system, operation_id).status == "Pending"
-    assert [each.token for each in system.events(event_types=("AttemptStarted",))] == [operation_id]
+    assert [each.aggregate_id for each in system.events(event_types=("AttemptStarted",))] == [operation_id]
     runtime.advance(6 * MINUTE)
     assert (found(system, operation_id).status, found(system, operation_id).message) == ("Failed", "timed out after 3 attempts")
 
