@@ -193,7 +193,7 @@ class QueueActor(EngineActor):
                 self._interrupt(entry)
             case "refuse":
                 self._router.tell(QueueRejected(context, move.cause))
-            case "fail":
+            case "fail" if not entry.reported:
                 entry.reported = "failed"
                 self._router.tell(QueueFailed(context, attempt, INTERRUPTED))
 

@@ -120,7 +120,11 @@ What = Literal["start", "interrupt", "resume", "replay", "refuse", "fail"]
 
 
 class Move(NamedTuple):
-    """What is to be done with one of them. "refuse" and "fail" are final: it is not in the line any more, and its owner is to be told."""
+    """What is to be done with one of them, or what its owner is to be told.
+
+    "refuse" is final: it is not in the line any more. "fail" is for its owner to decide on, who may have it tried again: until it
+    `leaves` it keeps its place, so that those whom it interrupted itself hear of that end too.
+    """
 
     what: What
     token: Token
@@ -168,17 +172,15 @@ def decides(standing: Standing, line: Line) -> Decided:
 def leaves(standing: Standing, token: Token, line: Line, *, failed: bool = False) -> Decided:
     """Somebody is done, or was called off. `failed`: for good, or it timed out; what it interrupted hears of that as it was told to."""
     active = standing.active
-    if active is None or active.candidate.token != token:
-        return _without(standing, token), ()
-    standing = msgspec.structs.replace(standing, active=None)
+    served = active is not None and active.candidate.token == token
+    place = active if served else _parked(standing, token)
+    after = _without(standing, token)
     moves: tuple[Move, ...] = ()
-    policy, parent = active.candidate.if_it_fails, active.parent
-    if failed and policy != "resume_parent" and any(place.candidate.token == parent for place in standing.parked) and parent is not None:
-        standing = _without(standing, parent)
-        moves = (Move("fail", parent) if policy == "fail_parent" else Move("refuse", parent, "superseded"),)
-    if line.arbitration == "each_step":
-        return standing, moves
-    after, following = _next(standing)
+    if failed and place is not None:
+        after, moves = _told_of_failure(after, place)
+    if not served or line.arbitration == "each_step":
+        return after, moves
+    after, following = _next(after)
     return after, (*moves, *following)
 
 
@@ -266,9 +268,25 @@ def _next(standing: Standing) -> Decided:
     return after, (Move("replay" if best.candidate.interruption == "replayable" else "resume", token),)
 
 
+def _parked(standing: Standing, token: Token | None) -> Place | None:
+    return next((place for place in standing.parked if place.candidate.token == token), None)
+
+
+def _told_of_failure(standing: Standing, place: Place) -> Decided:
+    """Whom that one has interrupted hears that it has failed, if it was to and has not gone on meanwhile."""
+    policy, parent = place.candidate.if_it_fails, _parked(standing, place.parent)
+    if policy == "resume_parent" or parent is None:
+        return standing, ()
+    token = parent.candidate.token
+    if policy == "fail_parent":
+        return standing, (Move("fail", token),)
+    return _without(standing, token), (Move("refuse", token, "superseded"),)
+
+
 def _without(standing: Standing, token: Token) -> Standing:
+    active = standing.active
     return Standing(
-        standing.active,
+        None if active is not None and active.candidate.token == token else active,
         tuple(place for place in standing.parked if place.candidate.token != token),
         tuple(place for place in standing.waiting if place.candidate.token != token),
         tuple(each for each in standing.arrived if each.token != token),

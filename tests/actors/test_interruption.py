@@ -178,6 +178,33 @@ def test_a_time_out_takes_its_parent_with_it(village: Village) -> None:
     assert village.nothing_left
 
 
+def test_what_fails_for_good_with_what_interrupted_it_takes_its_own_parent_with_it(village: Village) -> None:
+    village.work("sow", priority=ts.Priority.LOW)
+    village.work("mow", if_it_fails="drop_parent")
+    village.need("eat", if_it_fails="fail_parent")
+    village.raises("eat", ts.Rejected("POISONED"))
+    assert (village.told, village.outside.called[3:]) == (["eat: POISONED"], ["sow 0"]), "mowing is to be tried again"
+    village.advance(10)
+    village.need("drink", if_it_fails="fail_parent")
+    village.raises("drink", ts.Rejected("POISONED"))
+    assert village.told[1:] == ["drink: POISONED", "mow: INTERRUPTED", "sow: superseded"]
+    assert village.outside.called[4:] == ["mow 0", "drink 0"]
+    assert village.nothing_left
+
+
+def test_a_time_out_while_parked_takes_its_parent_with_it_too(village: Village) -> None:
+    village.work("sow", priority=ts.Priority.LOW, timeout_s=600)
+    village.work("mow", if_it_fails="drop_parent")
+    village.raises("mow", ConnectionError("no scythe"))
+    village.advance(10)
+    village.need("eat", timeout_s=600)
+    assert village.system.health().queues_parked == 2
+    village.advance(60)
+    assert village.told == ["mow: timed out", "sow: superseded"]
+    village.returns("eat")
+    assert village.nothing_left
+
+
 def test_being_called_off_is_no_failure(village: Village) -> None:
     village.need("eat", priority=ts.Priority.LOW)
     village.work("mow", if_it_fails="drop_parent")

@@ -133,7 +133,7 @@ def test_beyond_its_limit_the_stack_grows_no_more_and_whoever_would_interrupt_wa
     ("policy", "expected"),
     [
         ("resume_parent", ["resume work"]),
-        ("fail_parent", ["fail work", "start next"]),
+        ("fail_parent", ["fail work", "resume work"]),
         ("drop_parent", ["refuse work", "start next"]),
     ],
 )
@@ -142,7 +142,19 @@ def test_what_fails_takes_what_it_interrupted_with_it_if_it_was_told_to(policy: 
     after, moves = leaves(standing, ts.Token("need"), AT_ONCE, failed=True)
     assert names(moves) == expected
     assert {move.cause for move in moves if move.what == "refuse"} <= {"superseded"}
-    assert ("work" in tokens(after)) == (policy == "resume_parent")
+    assert ("work" in tokens(after)) == (policy != "drop_parent"), "what fails has its turn until its owner has decided"
+
+
+@pytest.mark.parametrize(("policy", "expected"), [("fail_parent", "fail low"), ("drop_parent", "refuse low")])
+def test_what_fails_with_what_interrupted_it_or_times_out_while_it_is_parked_takes_its_own_parent_with_it(
+    policy: str, expected: str
+) -> None:
+    normal = candidate("normal", 2, if_it_fails=policy)
+    stack = standing_of(AT_ONCE, candidate("low", 1, 100), normal, candidate("critical", 3, 400, if_it_fails="fail_parent"))
+    with_it, moves = leaves(stack, ts.Token("critical"), AT_ONCE, failed=True)
+    assert names(moves) == ["fail normal", "resume normal"]
+    assert names(leaves(with_it, ts.Token("normal"), AT_ONCE, failed=True)[1])[0] == expected
+    assert names(leaves(stack, ts.Token("normal"), AT_ONCE, failed=True)[1]) == [expected]
 
 
 def test_what_succeeds_or_is_called_off_leaves_what_it_interrupted_alone() -> None:

@@ -41,6 +41,8 @@ class LineMachine(RuleBasedStateMachine):
                 self.waiting.discard(token)
                 self.arrived.discard(token)
                 self.active = token
+            elif what == "fail":
+                assert token in self.parked, "it keeps its place until its owner has decided"
             else:
                 assert token != self.active
                 self.ended[token] += 1
