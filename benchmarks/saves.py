@@ -18,6 +18,7 @@ import msgspec
 import tallystick as ts
 from tallystick.scenarios.settlers.colony import Colony
 from tallystick.scenarios.settlers.fate import arrivals
+from tallystick.scenarios.settlers.migration import SAVES
 from tallystick.scenarios.settlers.system import LINES, modules, performers
 
 ARRIVALS_A_STEP = 500
@@ -43,7 +44,8 @@ def measured(settlers: int, seconds: float, runs: int, folder: Path) -> dict[str
             saving_cpu_s.append(time.process_time() - began_cpu_s)
             began_s, began_cpu_s = time.perf_counter(), time.process_time()
             runtime = ts.SteppedRuntime(seed=1)
-            with ts.System.load(path, modules(colony.land), performers=performers(), lines=LINES, runtime=runtime) as loaded:
+            owners = modules(colony.land)
+            with ts.System.load(path, owners, performers=performers(), lines=LINES, runtime=runtime, saves=SAVES) as loaded:
                 loading_s.append(time.perf_counter() - began_s)
                 loading_cpu_s.append(time.process_time() - began_cpu_s)
                 if loaded.health().tail != colony.system.health().tail:

@@ -9,6 +9,7 @@ import tallystick as ts
 from tallystick.scenarios.settlers.fate import arrivals, befalls
 from tallystick.scenarios.settlers.land import Land
 from tallystick.scenarios.settlers.levels import micros
+from tallystick.scenarios.settlers.migration import SAVES
 from tallystick.scenarios.settlers.picture import Picture, taken
 from tallystick.scenarios.settlers.roster import Roster
 from tallystick.scenarios.settlers.system import LINES, modules, performers
@@ -21,22 +22,32 @@ STEP: Final = timedelta(seconds=1) / STEPS_A_SECOND
 
 
 class Colony:
-    """So many settlers on the land of a seed. Its log is a file, or is not kept. Not thread-safe."""
+    """So many settlers on the land of a seed. Its log is a file, or is not kept. Not thread-safe.
 
-    def __init__(self, seed: int, settlers: int, log: Path | ts.EventLog | None = None) -> None:
+    With `save`, where `system.save` has written one of the same seed, it goes on there, in memory. Errors as `System.load`.
+    """
+
+    def __init__(self, seed: int, settlers: int, log: Path | ts.EventLog | None = None, *, save: Path | None = None) -> None:
         self.settlers = settlers
         self.land = Land.generated(seed, settlers)
         self.clock = ts.ManualClock(MORNING)
         self.steps = 0
-        runtime = ts.SteppedRuntime(self.clock, seed=seed)
+        self._begins = save is None
+        owners, ticked, runtime = modules(self.land), performers(), ts.SteppedRuntime(self.clock, seed=seed)
         limits = ts.Limits(commands=max(1_000, 2 * settlers))
-        self.system = ts.System(modules(self.land), performers=performers(), lines=LINES, log=log, runtime=runtime, limits=limits)
+        if save is None:
+            self.system = ts.System(owners, performers=ticked, lines=LINES, log=log, runtime=runtime, limits=limits, saves=SAVES)
+        else:
+            self.system = ts.System.load(save, owners, performers=ticked, lines=LINES, runtime=runtime, limits=limits, saves=SAVES)
 
     def __enter__(self) -> Self:
-        """Open the log, and let the settlers come."""
+        """Open the log, and let the settlers come, or go on from the save."""
         self.system.__enter__()
-        for arrival in arrivals(self.land, self.settlers):
-            self.system.ask(arrival)
+        if self._begins:
+            for arrival in arrivals(self.land, self.settlers):
+                self.system.ask(arrival)
+        else:
+            self.steps = (self.clock.now - MORNING) // STEP
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

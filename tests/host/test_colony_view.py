@@ -26,6 +26,8 @@ def test_the_last_line_of_json_is_the_summary_with_the_final_hash() -> None:
     assert summary["problems"] == []
     assert (summary["settlers"], summary["minutes"], summary["seed"], summary["steps"]) == (8, 2.0, 1, 2_400)
     assert summary["jobsDone"] > 0
+    for counts in (summary["reliefs"], summary["openExecutions"]):
+        assert list(counts) == sorted(counts), "the same line, byte by byte"
     with Colony(1, 8) as colony:
         colony.live(timedelta(minutes=2))
         assert summary["hash"] == colony.picture().hash
