@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from tallystick.domain.operation_events import Anchor
     from tallystick.domain.operation_figures import Durations, OperationStatistics
     from tallystick.domain.outcome import Cancelled, Failed, Outcome, Refused, Succeeded, TimedOut
+    from tallystick.domain.process_module import Process, awaits, begun_by, failed_by
     from tallystick.domain.rate import Rate
     from tallystick.domain.record import Record
     from tallystick.domain.retry import ExponentialBackoff, FixedDelay, LinearBackoff, RetryPolicy
@@ -192,6 +193,7 @@ __all__ = [
     "PositionConflict",
     "Priority",
     "Probe",
+    "Process",
     "Query",
     "Rate",
     "Record",
@@ -244,8 +246,11 @@ __all__ = [
     "UnknownSaga",
     "UnreadableEvent",
     "VersionConflict",
+    "awaits",
+    "begun_by",
     "current_operation",
     "each_step",
+    "failed_by",
     "folds",
     "handles",
     "parsed_id",
@@ -295,6 +300,7 @@ _ROOMS = {
     "domain.line": "Line Priority",
     "domain.module": "Module Turn each_step folds handles reacts_to",
     "domain.outcome": "Cancelled Failed Outcome Refused Succeeded TimedOut",
+    "domain.process_module": "Process awaits begun_by failed_by",
     "domain.rate": "Rate",
     "domain.record": "Record",
     "domain.retry": "ExponentialBackoff FixedDelay LinearBackoff RetryPolicy",

@@ -24,6 +24,7 @@ PAGES = (
     "docs/operations.md",
     "docs/deadlines.md",
     "docs/schedules.md",
+    "docs/processes.md",
 )
 PLUGIN = "tallystick.testing.plugin"
 INSTALLED = any(each.value == PLUGIN for each in entry_points(group="pytest11"))
