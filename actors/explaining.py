@@ -106,6 +106,7 @@ def _stack_of(runner: Runner) -> tuple[str, ...]:
     if runner.task is not None:
         frames = [(frame, frame.f_lineno) for frame in runner.task.get_stack(limit=STACK_FRAMES)]
     else:
-        frame = sys._current_frames().get(runner.thread)  # noqa: SLF001 - there is no other way to see what another thread does
+        # There is no other way to see what another thread does.
+        frame = sys._current_frames().get(runner.thread)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         frames = list(traceback.walk_stack(frame))[:STACK_FRAMES][::-1] if frame is not None else []
     return tuple(f"{PurePath(frame.f_code.co_filename).name}:{line} in {frame.f_code.co_name}" for frame, line in frames)

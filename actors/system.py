@@ -307,7 +307,7 @@ class System(Operating, StartsSagas, ExplainsItself, HasSchedules):
         if owner is None:
             msg = f"No module of this system folds events into {kind.__name__}."
             raise DefinitionError(msg)
-        return cast("Re", self._inspect(owner).residents[kind])
+        return cast("Re", self._in_turn(owner, lambda actor: actor.state.residents[kind]))
 
     def events(self, **filters: Any) -> Iterator[Recorded]:
         """Durable records by the fields of `Query`: `events(aggregate_id=…)`, `events(event_types=("OrderPlaced",), newest_first=True)`."""
