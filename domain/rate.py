@@ -23,7 +23,7 @@ class Rate(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if self.calls < 1 or self.per < MICROSECOND or (self.burst is not None and self.burst < 1):
-            msg = f"A rate of {self.calls} calls per {self.per}, {self.burst} at once, lets none through; give positive numbers."
+            msg = f"A rate of {self.calls} calls per {self.per}, with burst={self.burst}, lets none through; give positive numbers."
             raise DefinitionError(msg)
 
 

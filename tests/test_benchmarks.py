@@ -26,6 +26,10 @@ FLOOR = {f"floor_{name}" for name in SIDES}
             {"chain_us_per_record", "records_per_order", "chain_us_per_order", "cpu_us_per_order", "share_percent", "budget_percent"},
         ),
         (
+            ["saves", "--settlers", "50", "--seconds", "2", "--runs", "1"],
+            {"records", "open_executions", "megabytes", "save_s", "save_cpu_s", "load_s", "load_cpu_s"},
+        ),
+        (
             ["sagas", "--sagas", "30", "--in-flight", "4", "--runs", "1"],
             {name.replace("order", "saga") for name in SIDES} | {"orders_per_s", "ratio"},
         ),

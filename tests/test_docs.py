@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = (
     "docs/testing.md",
     "docs/queues.md",
+    "docs/embedding.md",
     "docs/operating.md",
     "docs/sagas.md",
     "docs/quickstart.md",
