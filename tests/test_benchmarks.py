@@ -19,6 +19,12 @@ FLOOR = {f"floor_{name}" for name in SIDES}
             ["order_flow", "--orders", "30", "--in-flight", "4", "--runs", "1"],
             SIDES | FLOOR | {"ratio", "p50_ratio"},
         ),
+        (
+            ["brackets", "--brackets", "20", "--together", "64", "--open", "20", "--events", "50"],
+            {"one_caller_p50_us", "two_bare_commits_p50_us", "one_caller_ratio", "callers", "brackets_per_s", "cpu_us_per_bracket"}
+            | {"memory_p50_us", "memory_stepped_p50_us", "open_operations", "find_stalled_ms", "find_overdue_ms"}
+            | {"log_events", "timeline_events", "timeline_ms"},
+        ),
         (["timers", "--timers", "100"], {"timers", "add_us", "cancel_us", "fire_us"}),
         (["ticks", "--tickers", "10", "--steps", "20"], {"tickers", "by_hand_us_per_step", "us_per_step", "overhead_us_per_tick"}),
         (

@@ -24,7 +24,7 @@ def test_what_it_finds_is_what_looking_at_each_finds(changes: list[tuple[str, bo
             index = index.with_changed(operation_id, lambda _: None)
             plain.pop(operation_id, None)
         else:
-            index = index.with_changed(operation_id, lambda _, new=operation: new) if operation_id in plain else index.with_new(operation)
+            index = index.with_new(operation)  # of an id that is there, the same as a change
             plain[operation_id] = operation
     now = NOON + timedelta(minutes=minutes)
     assert {each.operation_id: each for each in index} == plain
