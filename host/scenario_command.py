@@ -20,7 +20,7 @@ from tallystick.scenarios.travel_booking import script as travel_script
 
 @click.group("scenario")
 def command() -> None:
-    """Play the store's stories, and those of travellers, and let a colony of settlers live."""
+    """Play the stories of the store, of travellers, and of settlers."""
 
 
 @command.command("list")

@@ -85,7 +85,7 @@ def test_an_unknown_option_of_the_program_is_refused_in_one_line_as_any_other() 
 
 
 def test_what_is_wrong_with_a_call_is_a_sentence_of_its_own() -> None:
-    assert ", late-capture. See cli scenario run --help." in refusal("scenario", "run")
+    assert ", settlers. See cli scenario run --help." in refusal("scenario", "run")
 
 
 # Streams

@@ -18,7 +18,7 @@ def rows() -> list[tuple[list[str], str]]:
 
 
 def sources() -> str:
-    files = [*(ROOT / "testing").glob("*.py"), ROOT / "scenarios" / "tiny_store" / "simulated.py"]
+    files = [*(ROOT / "testing").glob("*.py"), *(ROOT / "scenarios").glob("*/simulated.py")]
     return "\n".join(each.read_text("utf-8") for each in files)
 
 
