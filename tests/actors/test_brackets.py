@@ -249,9 +249,10 @@ def test_a_bracket_is_entered_once(system: ts.System) -> None:
 def test_a_crash_leaves_it_open_until_its_time_is_over() -> None:
     clock, log = ts.ManualClock(), ts.MemoryLog()
     before = ts.System(log=log, runtime=ts.SteppedRuntime(clock)).__enter__()
-    operation = before.bracket("Import", timeout=timedelta(minutes=5)).__enter__()
-    failing = before.bracket("Export", timeout=timedelta(minutes=6), on_overdue="fail").__enter__()
-    watched = before.bracket("Watch", timeout=timedelta(minutes=5), on_overdue="alert").__enter__()
+    dying = contextvars.copy_context()  # what its process had around it dies with it
+    operation = dying.run(before.bracket("Import", timeout=timedelta(minutes=5)).__enter__)
+    failing = dying.run(before.bracket("Export", timeout=timedelta(minutes=6), on_overdue="fail").__enter__)
+    watched = dying.run(before.bracket("Watch", timeout=timedelta(minutes=5), on_overdue="alert").__enter__)
     runtime = ts.SteppedRuntime(clock)
     with ts.System(log=log.reopened(), runtime=runtime) as system:
         assert [each.name for each in system.operations.open()] == ["Import", "Export", "Watch"]
