@@ -1,11 +1,14 @@
 """A colony that was saved and loaded, and the one that was never saved, are the same colony: record by record, hash by hash."""
 
 import itertools
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tallystick.scenarios.settlers.colony import STEPS_A_SECOND, Colony
 from tallystick.store.log import Head
@@ -25,7 +28,7 @@ def standing(colony: Colony) -> Standing:
 def loaded(colony: Colony, path: Path) -> Colony:
     """Another colony, from the save of one."""
     colony.system.save(path)
-    return Colony(1, colony.settlers, save=path).__enter__()
+    return Colony(colony.land.seed, colony.settlers, save=path).__enter__()
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +67,21 @@ def test_a_colony_that_is_saved_and_loaded_again_and_again_is_still_the_same(nev
             before.system.stop()
             save_at += next(every)
     colony.system.stop()
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(1, 10_000), settlers=st.integers(1, 20), points=st.sets(st.integers(1, 800), min_size=1, max_size=4))
+def test_wherever_whatever_colony_is_saved_and_loaded_it_is_still_the_same(seed: int, settlers: int, points: set[int]) -> None:
+    with Colony(seed, settlers) as never_left, tempfile.TemporaryDirectory() as folder:
+        colony = Colony(seed, settlers).__enter__()
+        for step in range(1, 801):
+            colony.step()
+            never_left.step()
+            assert standing(colony) == standing(never_left), f"step {step}"
+            if step in points:
+                before, colony = colony, loaded(colony, Path(folder) / "colony.save")
+                before.system.stop()
+        colony.system.stop()
 
 
 def test_a_colony_saved_in_the_midst_of_an_interruption_lives_on_as_the_one_that_was_never_saved(tmp_path: Path) -> None:
