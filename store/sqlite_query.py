@@ -12,11 +12,13 @@ _OF_EXECUTION: Final = """(
     SELECT position FROM event INDEXED BY event_settlement WHERE token = ? AND settles IS NOT NULL
 ) AS found CROSS JOIN event ON event.position = found.position"""
 
-# The index up to its mark, the rows themselves after it; one statement, so that both are of one state of the log.
+# The index up to its mark, the rows themselves after it; one statement, so that both are of one state of the log. The beginning of a page
+# stands in here: as a condition outside it would become the second lower bound of the rows, and SQLite would use that one, and read nearly
+# the whole log.
 _OF_CORRELATION: Final = """(
-    SELECT position FROM correlation WHERE correlation = ?
+    SELECT position FROM correlation WHERE correlation = ? AND position > ?
     UNION ALL
-    SELECT position FROM event WHERE position > (SELECT correlated FROM meta) AND correlation = ?
+    SELECT position FROM event WHERE position > max(?, (SELECT correlated FROM meta)) AND correlation = ?
 ) AS found CROSS JOIN event ON event.position = found.position"""
 
 # The first position that is not before a time, which never decreases (P23): a binary search in one step.
@@ -51,15 +53,19 @@ def _source(query: Query) -> tuple[str, list[Any]]:
         return _OF_EXECUTION, [query.token, EXECUTION, query.token]
     if query.aggregate_id is not None:
         return "event INDEXED BY event_stream", []
-    if query.correlation is not None:
-        return _OF_CORRELATION, [query.correlation, query.correlation]
+    if _by_correlation(query):
+        return _OF_CORRELATION, [query.correlation, query.after, query.after, query.correlation]
     return "event", []
+
+
+def _by_correlation(query: Query) -> bool:
+    return query.correlation is not None and query.token is None and query.aggregate_id is None
 
 
 def _terms(query: Query) -> list[tuple[Any, ...]]:
     """Conditions with their bindings. A filter that `_source` has served already is repeated: it costs little and cannot go wrong."""
     terms: list[tuple[Any, ...]] = []
-    if query.after > 0:
+    if query.after > 0 and not _by_correlation(query):
         terms.append(("event.position > ?", query.after))
     if query.until is not None:
         terms.append(("event.position <= ?", query.until))
