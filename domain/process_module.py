@@ -254,14 +254,15 @@ def _mark(process: type[Process]) -> None:
         (Process._folded, [Mark("folds", kind, into=process.State) for kind in events]),  # noqa: SLF001
     ]
     for method, its in marks:
-        setattr(process, method.__name__.lstrip("_"), _own(method, its))
+        name = method.__name__.removeprefix("_")
+        setattr(process, name, _own(name, method, its))
 
 
-def _own(method: Callable[..., Any], marks: list[Mark]) -> Callable[..., Any]:
+def _own(name: str, method: Callable[..., Any], marks: list[Mark]) -> Callable[..., Any]:
     def own(self: Any, *arguments: Any) -> Any:
         return method(self, *arguments)
 
-    own.__name__, own.__qualname__, own.__doc__ = method.__name__, method.__qualname__, method.__doc__
+    own.__name__, own.__qualname__, own.__doc__ = name, f"{Process.__name__}.{name}", method.__doc__
     for mark in marks:
         marked(own, mark)
     return own

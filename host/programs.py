@@ -5,10 +5,14 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import tallystick as ts
 from tallystick.host.catalogue import Additions
+from tallystick.scenarios.order_fulfilment import fulfilment
+from tallystick.scenarios.order_fulfilment import script as fulfilment_script
 from tallystick.scenarios.settlers import system as settlers
 from tallystick.scenarios.settlers.audit import WoodAudit
 from tallystick.scenarios.settlers.land import Land
 from tallystick.scenarios.settlers.works import Works
+from tallystick.scenarios.subscription_renewal import script as subscription_script
+from tallystick.scenarios.subscription_renewal import subscriptions
 from tallystick.scenarios.tiny_store import ours
 from tallystick.scenarios.tiny_store.audit import StockAudit
 from tallystick.scenarios.tiny_store.inventory import Stock
@@ -91,10 +95,28 @@ TRAVEL_BOOKING: Final = Program(
     audit=EndsAudit,
 )
 
+ORDER_FULFILMENT: Final = Program(
+    name=fulfilment_script.NAME,
+    modules=fulfilment.modules,
+    actions=ACTIONS,
+    additions=Additions(ours.EVENTS, ours.FIELDS, ours.SUBSCRIPTIONS),
+    audit=fulfilment.FulfilmentAudit,
+)
+
+SUBSCRIPTION_RENEWAL: Final = Program(
+    name=subscription_script.NAME,
+    modules=subscriptions.modules,
+    actions=(subscriptions.ChargeCard,),
+    additions=Additions(),
+    audit=subscriptions.MonthsAudit,
+)
+
 PROGRAMS: Final[Mapping[str, Program]] = {
     TINY_STORE.name: TINY_STORE,
     SETTLERS.name: SETTLERS,
     TRAVEL_BOOKING.name: TRAVEL_BOOKING,
+    ORDER_FULFILMENT.name: ORDER_FULFILMENT,
+    SUBSCRIPTION_RENEWAL.name: SUBSCRIPTION_RENEWAL,
     **dict.fromkeys(SCRIPTS, TINY_STORE),
 }
 """By name; a scenario's name stands for the program that it plays on."""

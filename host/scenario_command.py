@@ -1,8 +1,9 @@
 """`tallystick scenario list` and `tallystick scenario run`."""
 
 import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import click
 
@@ -11,16 +12,33 @@ from tallystick.host import colony_view
 from tallystick.host.log_command import as_object
 from tallystick.host.output import Name, print_json, print_table
 from tallystick.host.parameters import LOG_TO_WRITE
-from tallystick.host.programs import TINY_STORE, TRAVEL_BOOKING, Program
+from tallystick.host.programs import ORDER_FULFILMENT, SUBSCRIPTION_RENEWAL, TINY_STORE, TRAVEL_BOOKING, Program
 from tallystick.host.render import Arrow, Sequencer, mermaid
+from tallystick.scenarios.order_fulfilment import script as fulfilment_script
+from tallystick.scenarios.subscription_renewal import script as subscription_script
 from tallystick.scenarios.tiny_store.scripts import SCRIPTS, Script
 from tallystick.scenarios.tiny_store.stage import Audience, PlayedWrong, Stage
 from tallystick.scenarios.travel_booking import script as travel_script
 
 
+class Story(NamedTuple):
+    """A story of a program that has one only, and whose name it has."""
+
+    summary: str
+    program: Program
+    play: Callable[[ts.EventLog, Audience], PlayedWrong | None]
+
+
+STORIES: Final[Mapping[str, Story]] = {
+    travel_script.NAME: Story(travel_script.SUMMARY, TRAVEL_BOOKING, travel_script.play),
+    fulfilment_script.NAME: Story(fulfilment_script.SUMMARY, ORDER_FULFILMENT, fulfilment_script.play),
+    subscription_script.NAME: Story(subscription_script.SUMMARY, SUBSCRIPTION_RENEWAL, subscription_script.play),
+}
+
+
 @click.group("scenario")
 def command() -> None:
-    """Play the stories of the store, of travellers, and of settlers."""
+    """Play the stories of the examples, in virtual time."""
 
 
 @command.command("list")
@@ -28,7 +46,7 @@ def command() -> None:
 def list_(*, as_json: bool) -> None:
     """List the scenarios."""
     listed = [(script.name, script.summary) for script in SCRIPTS.values()]
-    listed += [(travel_script.NAME, travel_script.SUMMARY), (colony_view.NAME, colony_view.SUMMARY)]
+    listed += [*((name, story.summary) for name, story in STORIES.items()), (colony_view.NAME, colony_view.SUMMARY)]
     if as_json:
         print_json([{"name": name, "summary": summary} for name, summary in listed])
     else:
@@ -36,7 +54,7 @@ def list_(*, as_json: bool) -> None:
 
 
 @command.command("run")
-@click.argument("name", type=Name([*SCRIPTS, travel_script.NAME, colony_view.NAME]), metavar="NAME")
+@click.argument("name", type=Name([*SCRIPTS, *STORIES, colony_view.NAME]), metavar="NAME")
 @click.option("--log", "log_path", type=LOG_TO_WRITE, metavar="FILE", help="Keep the log in this new file.")
 @click.option("--mermaid", is_flag=True, help="Print the sequence diagram that the log makes, instead of the story.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -67,10 +85,10 @@ def run(*, name: str, log_path: Path | None, mermaid: bool, as_json: bool, **col
         if colony_view.run(colony_view.Life(**given), log_path, as_json=as_json):
             raise click.exceptions.Exit(1)
         return
-    program = TINY_STORE if name in SCRIPTS else TRAVEL_BOOKING
+    program = TINY_STORE if name in SCRIPTS else STORIES[name].program
     audience = Drawn(program) if mermaid else AsJson() if as_json else Told(program)
     log = ts.MemoryLog() if log_path is None else ts.SqliteLog(log_path)
-    problem = play(SCRIPTS[name], log, audience) if name in SCRIPTS else travel_script.play(log, audience)
+    problem = play(SCRIPTS[name], log, audience) if name in SCRIPTS else STORIES[name].play(log, audience)
     audience.ends(name, problem)
     if problem is not None:
         raise click.exceptions.Exit(1)

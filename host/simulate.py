@@ -11,13 +11,15 @@ from typing import Final
 
 import msgspec
 
+from tallystick.scenarios.order_fulfilment.simulated import SimulatedFulfilment
 from tallystick.scenarios.settlers.simulated import SimulatedColony
+from tallystick.scenarios.subscription_renewal.simulated import SimulatedSubscriptions
 from tallystick.scenarios.tiny_store.simulated import SimulatedStore
 from tallystick.scenarios.travel_booking.simulated import SimulatedTravel
 from tallystick.testing import SimulatedProgram, Simulation, SimulationResult, shrink
 
 SIMULATED: Final[Mapping[str, type[SimulatedProgram]]] = {
-    program.name: program for program in (SimulatedStore, SimulatedColony, SimulatedTravel)
+    program.name: program for program in (SimulatedStore, SimulatedColony, SimulatedTravel, SimulatedFulfilment, SimulatedSubscriptions)
 }
 """The scenarios that can be simulated, by name."""
 

@@ -34,6 +34,8 @@ class SimulatedProgram:
     """Small, so that a flood of commands meets them."""
     step: ClassVar[timedelta] = timedelta()
     """How long a step of its host is; without one nobody drives its time."""
+    rests_within: ClassVar[timedelta] = timedelta()
+    """How long after all faults it may take until nothing is left to happen, where that is more than the usual month."""
     steps_after_healing: ClassVar[timedelta] = timedelta()
     """How long the host goes on when all faults are over and what they broke is mended, so that it can be seen that everything goes on."""
 

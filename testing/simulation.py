@@ -81,7 +81,7 @@ class Simulation:
         self._reader = Reader(self._disk)
         self._draw = chance.stream("driver")
         self._quiet_steps = 0
-        self._heals_within = HEALS_WITHIN
+        self._heals_within = max(HEALS_WITHIN, self._program.rests_within // MICROSECOND)
 
     def run(self) -> SimulationResult:
         """Run it to its end, or to the first violation, which the result has; an error that nobody handled is the violation "ERROR"."""

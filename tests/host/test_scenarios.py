@@ -23,7 +23,7 @@ def run(*arguments: str) -> Result:
 
 def test_the_list_has_every_scenario() -> None:
     listed = json.loads(run("list", "--json").stdout)
-    assert {each["name"] for each in listed} == {*SCRIPTS, "settlers", "travel-booking"}
+    assert {each["name"] for each in listed} == {*SCRIPTS, "settlers", "travel-booking", "order-fulfilment", "subscription-renewal"}
     assert all(each["summary"] for each in listed)
     assert set(SCRIPTS) >= {
         "happy-path",

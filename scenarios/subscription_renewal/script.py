@@ -1,0 +1,69 @@
+"""A year of three customers in virtual time: one pays always, one's card fails for three days in spring, one's card expires in summer."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import tallystick as ts
+from tallystick.scenarios.subscription_renewal.subscriptions import ChargeCard, Paid, Subscribe, Subscription, modules
+from tallystick.scenarios.tiny_store.stage import Audience, PlayedWrong
+
+NAME: Final = "subscription-renewal"
+SUMMARY: Final = "A year of monthly charges; unpaid ones are asked for again after 1, 3 and 7 days, and then the subscription ends."
+NEW_YEAR: Final = datetime(2026, 1, 31, 9, tzinfo=UTC)
+DAY: Final = timedelta(days=1)
+
+
+class CardDeclined(ts.TallystickError):
+    """The bank says no today."""
+
+
+class Bank:
+    """Pays, but for the cards that do not work; one charge for each key."""
+
+    def __init__(self, clock: ts.ManualClock) -> None:
+        self._clock = clock
+        self.taken: dict[str, ChargeCard] = {}
+        self.declines: dict[str, tuple[datetime, datetime]] = {}
+
+    def charge(self, action: ChargeCard, call: ts.Call) -> Paid:
+        """Take the money, once for each key."""
+        begin, end = self.declines.get(action.customer, (NEW_YEAR, NEW_YEAR))
+        if begin <= self._clock.now < end:
+            raise CardDeclined
+        self.taken.setdefault(call.key, action)
+        return Paid(receipt=f"{action.customer}/{action.month}")
+
+
+def play(log: ts.EventLog, audience: Audience) -> PlayedWrong | None:
+    """Tell it; what went wrong, if anything did."""
+    clock = ts.ManualClock(NEW_YEAR)
+    bank, runtime = Bank(clock), ts.SteppedRuntime(clock)
+    bank.declines["ben"] = (datetime(2026, 4, 29, tzinfo=UTC), datetime(2026, 5, 2, tzinfo=UTC))
+    bank.declines["cleo"] = (datetime(2026, 7, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC))
+    with ts.System(modules(), performers=[ChargeCard.performed_by(bank.charge)], log=log, runtime=runtime) as system:
+        audience.hears("Ada, Ben and Cleo subscribe on the 31st of January. Ben's card fails in April, Cleo's expires in July.")
+        for customer in ("ada", "ben", "cleo"):
+            system.ask(Subscribe(customer=customer, cents=990))
+        runtime.advance(400 * DAY)
+        for recorded in system.events():
+            audience.sees(recorded)
+        try:
+            _check(system, bank, audience)
+        except PlayedWrong as wrong:
+            return wrong
+    return None
+
+
+def _check(system: ts.System, bank: Bank, audience: Audience) -> None:
+    charges = Counter(charge.customer for charge in bank.taken.values())
+    for customer, paid, reason in (("ada", 12, "a year is over"), ("ben", 12, "a year is over"), ("cleo", 6, "unpaid")):
+        found = system.get(Subscription, customer) or Subscription()
+        if (found.paid, found.reason, charges[customer]) != (paid, reason, paid):
+            paid_for = f"{found.paid} months, by {charges[customer]} charges"
+            msg = f"{customer} has paid {paid_for}, and ended for {found.reason!r}; {paid} months were expected."
+            raise PlayedWrong(msg)
+        audience.hears(f"{customer} has paid {paid} months, once each; then it ended: {reason}.")
+    if system.open_executions():
+        msg = "Something is open after the year."
+        raise PlayedWrong(msg)
