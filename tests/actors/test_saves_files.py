@@ -200,9 +200,10 @@ def test_the_answer_to_a_key_is_in_a_save(saved: Path) -> None:
         command = Do(job_id="open", steps=0)
         tail = system.health().tail
         assert system.ask(command, idempotency_key=f"key {command}") == "open"
+        assert system.health().tail == tail
         with pytest.raises(ts.IdempotencyConflict):
             system.ask(Do(job_id="other", steps=0), idempotency_key=f"key {command}")
-        assert system.health().tail == tail
+        assert [each.event_type for each in system.events(after=tail)] == ["IdempotencyConflicted"]
 
 
 def test_a_loaded_system_that_crashes_recovers_from_its_beginning(saved: Path) -> None:
