@@ -112,7 +112,24 @@ class Process(Module):
         cls._processing = _made(f"{cls.__name__}Processing", Processing, timeout=cls.timeout, retry=cls.retry, ends_with=ends)
         cls._retry = _made(f"Retry{cls.__name__}", RetryProcess)
         cls._reset = _made(f"Reset{cls.__name__}", ResetProcess)
-        _mark(cls)
+        cls._bear_marks()
+
+    @classmethod
+    def _bear_marks(cls) -> None:
+        """Give the class handlers of its own, marked for its own types."""
+        events = [getattr(cls, what) for what in _EVENTS]
+        written = (cls.Begun, cls.StepCompleted, cls.StepRemembered, cls.Completed)
+        people = (cls.Retried, cls.Reset, cls.StepCompleted, cls.Completed)
+        marks: list[tuple[Callable[..., Any], list[Mark]]] = [
+            (Process._heard, [Mark("reacts", kind, emits=written) for kind in cls._hears]),
+            (Process._ended, [Mark("settled", cls._processing)]),
+            (Process._retried, [Mark("handles", cls._retry, emits=people)]),
+            (Process._was_reset, [Mark("handles", cls._reset, emits=people)]),
+            (Process._folded, [Mark("folds", kind, into=cls.State) for kind in events]),
+        ]
+        for method, its in marks:
+            name = method.__name__.removeprefix("_")
+            setattr(cls, name, _own(name, method, its))
 
     @classmethod
     def retry_command(cls, process_id: str, *, who: str = "", why: str = "") -> Command[None]:
@@ -239,23 +256,6 @@ def _made(name: str, base: type[Record], **settings: Any) -> Any:
     options = {"omit_defaults": True} if issubclass(base, core.ProcessEvent) else {}
     namespace = {"__annotations__": {}, "__module__": base.__module__, "__doc__": base.__doc__, **settings}
     return RecordMeta(name, (base,), namespace, **options)
-
-
-def _mark(process: type[Process]) -> None:
-    """Give the class handlers of its own that bear the marks."""
-    events = [getattr(process, what) for what in _EVENTS]
-    written = (process.Begun, process.StepCompleted, process.StepRemembered, process.Completed)
-    people = (process.Retried, process.Reset, process.StepCompleted, process.Completed)
-    marks: list[tuple[Callable[..., Any], list[Mark]]] = [
-        (Process._heard, [Mark("reacts", kind, emits=written) for kind in process._hears]),  # noqa: SLF001 - its own parts
-        (Process._ended, [Mark("settled", process._processing)]),  # noqa: SLF001
-        (Process._retried, [Mark("handles", process._retry, emits=people)]),  # noqa: SLF001
-        (Process._was_reset, [Mark("handles", process._reset, emits=people)]),  # noqa: SLF001
-        (Process._folded, [Mark("folds", kind, into=process.State) for kind in events]),  # noqa: SLF001
-    ]
-    for method, its in marks:
-        name = method.__name__.removeprefix("_")
-        setattr(process, name, _own(name, method, its))
 
 
 def _own(name: str, method: Callable[..., Any], marks: list[Mark]) -> Callable[..., Any]:
