@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Fenced,
         IdempotencyConflict,
         InvalidPayload,
+        InvalidStep,
         LogCorrupt,
         LogError,
         LogLocked,
@@ -157,6 +158,7 @@ __all__ = [
     "Intent",
     "InvalidOperation",
     "InvalidPayload",
+    "InvalidStep",
     "Later",
     "Limits",
     "Line",
@@ -288,11 +290,11 @@ _ROOMS = {
     "domain.effect": "Begin Decision Effect Effects NeedsPerson Settle",
     "domain.envelope": "Recorded",
     "domain.errors": (
-        "AlreadySettled CommitUnknown DefinitionError EffectError Fenced IdempotencyConflict InvalidPayload LogCorrupt LogError "
-        "LogLocked LogPoisoned LogVersionError MalformedPayload NotAccepted NotCommitted NotStepped Overloaded PositionConflict "
-        "Rejected RetryAfter SagaCompensated SagaNeedsPerson SagaVersionMissing SaveDamaged SaveError SaveMismatch SaveVersionError "
-        "SnapshotError StepFailed TallystickError TimedOutWaiting UnknownCommand UnknownEventType UnknownEventVersion UnknownSaga "
-        "UnreadableEvent VersionConflict"
+        "AlreadySettled CommitUnknown DefinitionError EffectError Fenced IdempotencyConflict InvalidPayload InvalidStep "
+        "LogCorrupt LogError LogLocked LogPoisoned LogVersionError MalformedPayload NotAccepted NotCommitted NotStepped "
+        "Overloaded PositionConflict Rejected RetryAfter SagaCompensated SagaNeedsPerson SagaVersionMissing SaveDamaged SaveError "
+        "SaveMismatch SaveVersionError SnapshotError StepFailed TallystickError TimedOutWaiting UnknownCommand UnknownEventType "
+        "UnknownEventVersion UnknownSaga UnreadableEvent VersionConflict"
     ),
     "domain.event": "Aggregate Event Resident",
     "domain.execution": "Execution",

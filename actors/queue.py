@@ -211,7 +211,7 @@ class QueueActor(EngineActor):
             return
         call = entry.running_call()
         limited = kind in self._special and not self._pool.knows(call)
-        if limited and not self._rates.take(kind, call.token, entry, self._ports.clock.now_us()):
+        if limited and not self._rates.take(kind, call.token, entry, entry.start.priority, self._ports.clock.now_us()):
             self._set_alarm()
         else:
             entry.call = self._pool.call(call)

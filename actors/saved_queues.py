@@ -10,7 +10,7 @@ import msgspec
 
 from tallystick.actors.entry import Entry, LineKey
 from tallystick.actors.messages import Context, StartQueue
-from tallystick.actors.rates import Rates
+from tallystick.actors.rates import Rates, Waiter, Waiting
 from tallystick.actors.telling import warn
 from tallystick.actors.ticking import Ticking
 from tallystick.domain.errors import SnapshotError
@@ -22,7 +22,7 @@ NO_PROGRESS = msgspec.Raw(b"null")
 
 
 class SavedQueue(Record, omit_defaults=True):
-    """One queue. `number`, `since` and `parent` are its place in line; `ticker` and `progress` how far its present action has come."""
+    """One queue. `number`, `since`, `parent` and `replays` are its place; `ticker` and `progress` how far its present action has come."""
 
     context: Context
     attempt: int
@@ -30,6 +30,7 @@ class SavedQueue(Record, omit_defaults=True):
     number: int = 0
     since: int = 0
     parent: Token | None = None
+    replays: int = 0
     reported: Literal["completed", "failed"] | None = None
     later: bool = False
     in_doubt: bool = False
@@ -56,11 +57,12 @@ class SavedLine(Record, omit_defaults=True):
 
 
 class SavedRate(Record):
-    """A rate's bucket, and which tokens wait for it, in order."""
+    """A rate's bucket, how many have ever waited for it, and who does: place, arrival and token, in order."""
 
     action: str
     filled_at: int
-    waiting: tuple[Token, ...] = ()
+    arrivals: int = 0
+    waiting: tuple[tuple[int, int, Token], ...] = ()
 
 
 class SavedQueues(Record):
@@ -104,20 +106,24 @@ def save(held: Holdings) -> SavedQueues:
     Raises:
         SnapshotError: a ticker's progress cannot be written.
     """
-    rates = ((action, bucket, held.rates.tokens(action)) for action, bucket in held.rates.buckets.items())
+    rates = ((action.__name__, bucket.filled_at, held.rates.waiting(action)) for action, bucket in held.rates.buckets.items())
     return SavedQueues(
         arrivals=held.arrivals,
         lines=tuple(_saved_line(held, key, standing) for key, standing in held.standings.items()),
         alone=tuple(_saved(entry) for entry in held.entries.values() if not entry.key),
         ticking=held.ticking.tokens(),
-        rates=tuple(SavedRate(action=action.__name__, filled_at=bucket.filled_at, waiting=waiting) for action, bucket, waiting in rates),
+        rates=tuple(
+            SavedRate(action=action, filled_at=filled_at, arrivals=waiting.arrivals, waiting=tuple((*waiter,) for waiter in waiting.line))
+            for action, filled_at, waiting in rates
+        ),
     )
 
 
 def _saved_line(held: Holdings, key: LineKey, standing: Standing) -> SavedLine:
     def placed(place: Place) -> SavedQueue:
         entry = held.entries[place.candidate.token]
-        return _saved(entry, number=place.candidate.number, since=place.since, parent=place.parent)
+        placed = _saved(entry, place.candidate.number)
+        return msgspec.structs.replace(placed, since=place.since, parent=place.parent, replays=place.replays)
 
     shared = len(key) > len(("owner", "subject"))
     return SavedLine(
@@ -128,11 +134,11 @@ def _saved_line(held: Holdings, key: LineKey, standing: Standing) -> SavedLine:
         active=None if standing.active is None else placed(standing.active),
         parked=tuple(map(placed, standing.parked)),
         waiting=tuple(map(placed, standing.waiting)),
-        arrived=tuple(_saved(held.entries[each.token], number=each.number) for each in standing.arrived),
+        arrived=tuple(_saved(held.entries[each.token], each.number) for each in standing.arrived),
     )
 
 
-def _saved(entry: Entry, *, number: int = 0, since: int = 0, parent: Token | None = None) -> SavedQueue:
+def _saved(entry: Entry, number: int = 0) -> SavedQueue:
     ticker = entry.ticker
     try:
         progress = NO_PROGRESS if ticker is None else msgspec.Raw(msgspec.json.encode(ticker))
@@ -144,8 +150,6 @@ def _saved(entry: Entry, *, number: int = 0, since: int = 0, parent: Token | Non
         attempt=entry.start.attempt,
         index=entry.index,
         number=number,
-        since=since,
-        parent=parent,
         reported=entry.reported,
         later=entry.later,
         in_doubt=entry.in_doubt,
@@ -175,8 +179,8 @@ def restore(held: Holdings, saved: SavedQueues, lines: Callable[[StartQueue], Li
         if token in held.entries:
             held.ticking.go_on(held.entries[token])
     for rate in saved.rates:
-        waiting = {token: held.entries[token] for token in rate.waiting if token in held.entries}
-        held.rates.restore(rate.action, rate.filled_at, waiting)
+        waiters = [(Waiter(*each), held.entries[each[2]]) for each in rate.waiting if each[2] in held.entries]
+        held.rates.restore(rate.action, rate.filled_at, Waiting(rate.arrivals, waiters))
 
 
 def _restore_line(held: Holdings, saved: SavedLine, lines: Callable[[StartQueue], Line], find: Find) -> None:
@@ -188,7 +192,7 @@ def _restore_line(held: Holdings, saved: SavedLine, lines: Callable[[StartQueue]
             rank = lines(start).rank(start.origin or start.context.owner)
             token = start.context.token
             candidate = Candidate(token, each.number, start.priority, rank, start.interruption, start.if_it_fails)
-            places[token] = Place(candidate, each.since, each.parent)
+            places[token] = Place(candidate, each.since, each.parent, each.replays)
 
     def found(queues: Iterable[SavedQueue]) -> tuple[Place, ...]:
         return tuple(places[each.context.token] for each in queues if each.context.token in places)

@@ -70,4 +70,5 @@ def _served_next(saved: SavedLine, gone: SavedQueue, line: Line, find: Find) -> 
 def _place(saved: SavedQueue, start: StartQueue, line: Line) -> Place:
     rank = line.rank(start.origin or start.context.owner)
     token = start.context.token
-    return Place(Candidate(token, saved.number, start.priority, rank, start.interruption, start.if_it_fails), saved.since, saved.parent)
+    candidate = Candidate(token, saved.number, start.priority, rank, start.interruption, start.if_it_fails)
+    return Place(candidate, saved.since, saved.parent, saved.replays)

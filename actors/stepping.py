@@ -7,7 +7,7 @@ from tallystick.actors.engine import Engine
 from tallystick.actors.runtimes.runtime import Runtime
 from tallystick.actors.runtimes.stepped import SteppedRuntime
 from tallystick.domain.envelope import MICROSECOND
-from tallystick.domain.errors import NotStepped, StepFailed
+from tallystick.domain.errors import InvalidStep, NotStepped, StepFailed
 
 
 class Living(Protocol):
@@ -27,13 +27,12 @@ def take_step(runtime: Runtime, life: Living, delta: timedelta) -> None:
 
     Raises:
         NotStepped: the runtime's time passes by itself.
+        InvalidStep: that is no time that could pass.
         StepFailed: a module's method for each step raised; everything else was done.
     """
     if not isinstance(runtime, SteppedRuntime):
         raise NotStepped
-    if delta < timedelta():
-        msg = f"A step of {delta} would go back in time; take one that is not negative."
-        raise ValueError(msg)
+    _check(delta)
     life.engine.step_errors.clear()
     runtime.advance(delta)
     delta_us = delta // MICROSECOND
@@ -47,3 +46,9 @@ def take_step(runtime: Runtime, life: Living, delta: timedelta) -> None:
     errors = life.engine.step_errors
     if errors:
         raise StepFailed from errors[0]
+
+
+def _check(delta: object) -> None:
+    """A game has a number of seconds at hand, and may well give that."""
+    if not isinstance(delta, timedelta) or delta < timedelta():
+        raise InvalidStep(delta)

@@ -80,6 +80,13 @@ class NotStepped(TallystickError):
     """This system's time passes by itself; give it `runtime=SteppedRuntime()` to drive it by `system.step`."""
 
 
+class InvalidStep(TallystickError, ValueError):
+    """A step takes a timedelta that is not negative, such as timedelta(seconds=0.05)."""
+
+    def __init__(self, delta: object) -> None:
+        super().__init__(f"A step of {delta!r} is no time that could pass; give one that is not negative, such as timedelta(seconds=0.05).")
+
+
 class StepFailed(TallystickError):
     """A module's `each_step` method raised; the step was taken all the same, without that module's turn. The cause is chained."""
 

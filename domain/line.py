@@ -92,11 +92,20 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
 
 
 class Place(msgspec.Struct, frozen=True):
-    """A candidate in the line: how many starts the line had seen when it came to stand there, and whom it interrupted, if anybody."""
+    """A candidate in the line: whom it interrupted, if anybody, and how often it was replayed.
+
+    `since` is how many starts the line had seen when it came to stand there.
+    """
 
     candidate: Candidate
     since: int = 0
     parent: Token | None = None
+    replays: int = 0
+
+    @property
+    def begins_again(self) -> bool:
+        """Whether it is replayed when its turn comes again. After `PATIENCE` replays it goes on where it was instead, so that it ends."""
+        return self.candidate.interruption == "replayable" and self.replays < PATIENCE
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -198,7 +207,7 @@ def _interrupt(standing: Standing, candidate: Candidate) -> Decided:
     active = standing.active
     if active is None:
         return standing, ()
-    parked = Place(active.candidate, standing.starts, active.parent)
+    parked = Place(active.candidate, standing.starts, active.parent, active.replays)
     token = active.candidate.token
     after, moves = _start(standing, Place(candidate, parent=token), parked=(*standing.parked, parked), waiting=standing.waiting)
     return after, (Move("interrupt", token), *moves)
@@ -262,10 +271,13 @@ def _next(standing: Standing) -> Decided:
     token = best.candidate.token
     parked = tuple(place for place in standing.parked if place is not best)
     waiting = tuple(place for place in standing.waiting if place is not best)
-    after = Standing(Place(best.candidate, parent=best.parent), parked, waiting, standing.arrived, standing.starts + 1)
-    if len(parked) == len(standing.parked):
+    was_parked = len(parked) < len(standing.parked)
+    replayed = was_parked and best.begins_again
+    active = Place(best.candidate, parent=best.parent, replays=best.replays + replayed)
+    after = Standing(active, parked, waiting, standing.arrived, standing.starts + 1)
+    if not was_parked:
         return after, (Move("start", token),)
-    return after, (Move("replay" if best.candidate.interruption == "replayable" else "resume", token),)
+    return after, (Move("replay" if replayed else "resume", token),)
 
 
 def _parked(standing: Standing, token: Token | None) -> Place | None:

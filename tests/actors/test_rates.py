@@ -7,6 +7,7 @@ import pytest
 
 import tallystick as ts
 from tallystick.actors.runtimes.runtime import Runtime
+from tallystick.domain.line import PATIENCE
 from tests.actors.village import CallOff, Needs, SendForWork, Task, Village, Walk, Walking, Works
 
 ONE_A_SECOND = ts.Rate(calls=1, per=timedelta(seconds=1))
@@ -49,6 +50,31 @@ def test_calls_beyond_the_rate_are_made_in_order_when_their_time_has_come() -> N
         runtime.advance(timedelta(seconds=10))
         assert at.calls[2:] == [("c", 100_000), ("d", 200_000), ("e", 300_000)]
         assert system.open_executions() == ()
+
+
+def test_the_higher_priority_has_a_head_start_of_so_many_calls() -> None:
+    system, runtime, at = limited(ts.Rate(calls=1, per=timedelta(seconds=1)))
+    early, late = [f"low {number}" for number in range(60)], [f"low {number}" for number in range(60, 80)]
+    with system:
+        send(system, runtime, *early, priority=ts.Priority.LOW)
+        send(system, runtime, "critical", priority=ts.Priority.CRITICAL)
+        send(system, runtime, *late, priority=ts.Priority.LOW)
+        runtime.advance(timedelta(minutes=2))
+        made = [name for name, _ in at.calls]
+    assert [name for name in made if name != "critical"] == [*early, *late]
+    assert made.index("critical") == 1 + len(early) - 3 * PATIENCE, "three classes of priority above the others; the first did not wait"
+
+
+def test_nobody_waits_for_a_rate_for_ever() -> None:
+    system, runtime, at = limited(ts.Rate(calls=1, per=timedelta(seconds=1)))
+    with system:
+        send(system, runtime, "first", priority=ts.Priority.CRITICAL)
+        send(system, runtime, "low", priority=ts.Priority.LOW)
+        for number in range(100):
+            send(system, runtime, f"critical {number}", priority=ts.Priority.CRITICAL)
+            runtime.advance(timedelta(seconds=1))
+        made = [name for name, _ in at.calls]
+    assert made.index("low") <= 3 * PATIENCE + 1
 
 
 def test_each_action_of_a_queue_needs_a_call_of_its_own() -> None:

@@ -76,7 +76,8 @@ def test_a_document_with_anything_missing_or_changed_is_a_save_error_or_loads(sa
     refused = 0
     chosen = [path for path in paths if path]
     for path in random.Random(3).sample(chosen, min(len(chosen), 250)):  # noqa: S311 - repeatable on purpose
-        for value in (None, -1, "x", {}):
+        values: tuple[Any, ...] = (None, -1, "x", {})
+        for value in values:
             document = msgspec.json.decode(body)
             inner = document
             for key in path[:-1]:

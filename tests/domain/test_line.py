@@ -93,6 +93,16 @@ def test_a_higher_priority_interrupts_and_what_it_interrupted_goes_on_before_equ
     assert names(leaves(standing, ts.Token("hunger"), AT_ONCE)[1]) == ["resume work"]
 
 
+def test_what_is_replayed_again_and_again_goes_on_where_it_was_in_the_end() -> None:
+    standing = standing_of(AT_ONCE, candidate("work", 1, interruption="replayable"))
+    seen: list[str] = []
+    for number in range(2, PATIENCE + 4):
+        standing, _ = arrives(standing, candidate(f"hunger {number}", number, 400), AT_ONCE)
+        standing, moves = leaves(standing, ts.Token(f"hunger {number}"), AT_ONCE)
+        seen += names(moves)
+    assert seen == ["replay work"] * PATIENCE + ["resume work"] * 2
+
+
 def test_what_is_replayable_is_replayed() -> None:
     standing = standing_of(AT_ONCE, candidate("work", 1, interruption="replayable"), candidate("hunger", 2, 400))
     assert names(leaves(standing, ts.Token("hunger"), AT_ONCE)[1]) == ["replay work"]

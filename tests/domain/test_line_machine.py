@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 import tallystick as ts
-from tallystick.domain.line import NOBODY, Candidate, Decided, Line, arrives, decides, leaves
+from tallystick.domain.line import NOBODY, PATIENCE, Candidate, Decided, Line, arrives, decides, leaves
 from tests.domain.lines import candidates_, tokens
 
 
@@ -23,6 +23,7 @@ class LineMachine(RuleBasedStateMachine):
         self.waiting: set[str] = set()
         self.arrived: set[str] = set()
         self.ended: Counter[str] = Counter()
+        self.replays: Counter[str] = Counter()
 
     def took(self, decided: Decided) -> None:
         """Do to the model what the moves say; it must come out as the line does."""
@@ -37,7 +38,9 @@ class LineMachine(RuleBasedStateMachine):
                 assert (token in self.parked) == (what != "start")
                 if what != "start":
                     self.parked.remove(token)
-                    assert what == ("replay" if self.candidates[token].interruption == "replayable" else "resume")
+                    again = self.candidates[token].interruption == "replayable" and self.replays[token] < PATIENCE
+                    assert what == ("replay" if again else "resume")
+                    self.replays[token] += again
                 self.waiting.discard(token)
                 self.arrived.discard(token)
                 self.active = token

@@ -57,7 +57,8 @@ def test_a_disk_that_fails_leaves_the_save_before_as_it_was(path: Path, monkeypa
     def fails(*_arguments: object) -> None:
         raise OSError(28, "planted")
 
-    monkeypatch.setattr(*((save_file.os, "fsync") if call == "fsync" else (Path, "replace")), fails)
+    owner: object = os if call == "fsync" else Path
+    monkeypatch.setattr(owner, call, fails)
     with pytest.raises(SaveError, match="stands there still"):
         write_save(path, BODY)
     monkeypatch.undo()
@@ -77,7 +78,7 @@ def test_it_is_synced_before_it_has_its_name_and_its_folder_after(path: Path, mo
         done.append("named")
         return replace(part, target)
 
-    monkeypatch.setattr(save_file.os, "fsync", synced)
+    monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(Path, "replace", replaced)
     write_save(path, BODY)
     assert done == [f"{path.stat().st_size} bytes", "named", "folder"]
