@@ -152,6 +152,7 @@ class System(Operating, StartsSagas, ExplainsItself, HasSchedules):
 
         Raises:
             NotStepped: this system's time passes by itself.
+            InvalidStep: that is no time that could pass.
             StepFailed: a module's `each_step` method raised; the rest of the step was taken.
             NotAccepted: the system does not run.
         """
