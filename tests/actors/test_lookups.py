@@ -223,7 +223,7 @@ def test_a_performer_is_needed_for_what_is_begun() -> None:
 def test_a_system_without_modules_runs_and_stops() -> None:
     with ts.System(runtime=ts.SteppedRuntime()) as system:
         assert list(system.events()) == []
-        assert set(system.health().owners) == {"operations"}, "the owner that every system has, unless it is told otherwise"
+        assert set(system.health().owners) == {"operations", "schedules"}, "the owners that every system has, unless it is told otherwise"
 
 
 def test_p17_a_lane_that_is_given_up_while_its_owner_falls_asleep_leaves_nothing_unseen(

@@ -114,3 +114,10 @@ def test_nothing_of_a_run_stays_behind(faults: str) -> None:
     assert folder.is_dir()
     assert simulation.run().violation is None
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_whoever_comes_when_the_log_was_taken_over_and_let_go_of_may_open_it(seed: int) -> None:
+    """The paused writer holds no lock any more, and does not know it yet: that it cannot write is what fences it (P22)."""
+    result = Simulation(SimulatedStore, seed, faults={"rival": 0.05, "paused_writer": 0.05}, log="sqlite").run()
+    assert result.violation is None
