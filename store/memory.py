@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Self
 
-import msgspec
+from msgspec import structs
 
 from tallystick.domain.envelope import Recorded, log_tag_of, position_in
 from tallystick.domain.errors import AlreadySettled, Fenced, LogCorrupt, LogError, SnapshotError, VersionConflict
@@ -192,12 +192,13 @@ class MemoryLog:
     def read(self, query: Query = _EVERYTHING) -> Iterator[Recorded]:
         """The records that match, by position; what is written meanwhile is seen."""
         left = query.limit
+        filtered = structs.replace(query, after=0, until=None, limit=None, newest_first=False) != _EVERYTHING
         for position in self._positions(query):
             if left == 0:
                 return
             self._check_open()
             record = self._storage.at(position)
-            if matches(query, record):
+            if not filtered or matches(query, record):
                 left = None if left is None else left - 1
                 yield record
 
@@ -280,7 +281,7 @@ class MemoryLog:
     def _stored(self, records: Sequence[Recorded]) -> list[Recorded]:
         storage = self._storage
         hashes = linked(storage.head().hash or start(storage.identity), records)[len(COVERED) :: len(COVERED) + 1]
-        hashed = (msgspec.structs.replace(record, hash=own) for record, own in zip(records, hashes, strict=True))
+        hashed = (structs.replace(record, hash=own) for record, own in zip(records, hashes, strict=True))
         return list(_tagged(hashed, storage.log_tag))
 
     def _check(self, records: Sequence[Recorded]) -> None:
@@ -324,7 +325,7 @@ def _chained(before: Head, first: bytes, records: Iterable[Recorded]) -> Iterato
 
 def _tagged(records: Iterable[Recorded], log_tag: int) -> Iterator[Recorded]:
     """The records as the log keeps them: with its own tag, without decoded payloads."""
-    return (msgspec.structs.replace(record, event=None, log_tag=log_tag) for record in records)
+    return (structs.replace(record, event=None, log_tag=log_tag) for record in records)
 
 
 def matches(query: Query, record: Recorded) -> bool:

@@ -1,5 +1,6 @@
 """Strategies: which of those that could go on goes on next. Each is a pure function of the seed and of who can."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
@@ -46,13 +47,23 @@ class Priorities:
         self._changes = {chance.between(1, TURNS_EXPECTED, "change", number): -float(number + 1) for number in range(change_points)}
 
     def pick(self, ready: Sequence[Inbox], others: int) -> int:
-        """The one that comes first."""
+        """The one that comes first. Asked for every turn, so it makes no lists."""
         self._turns += 1
-        names = [inbox.actor.name if inbox.actor is not None else "" for inbox in ready] + [f"\0{number}" for number in range(others)]
-        best = max(range(len(names)), key=lambda index: self._priority(names[index]))
-        lowest = self._changes.pop(self._turns, None)
+        known = self._priorities
+        best, first, highest = 0, "", -math.inf
+        for index, inbox in enumerate(ready):
+            name = inbox.actor.name if inbox.actor is not None else ""
+            priority = known.get(name) or self._priority(name)
+            if priority > highest:
+                best, first, highest = index, name, priority
+        for number in range(others):
+            name = f"\0{number}"
+            priority = known.get(name) or self._priority(name)
+            if priority > highest:
+                best, first, highest = len(ready) + number, name, priority
+        lowest = self._changes.pop(self._turns, None) if self._changes else None
         if lowest is not None:
-            self._priorities[names[best]] = lowest
+            self._priorities[first] = lowest
         return best
 
     def _priority(self, name: str) -> float:
