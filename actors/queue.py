@@ -182,7 +182,6 @@ class QueueActor(EngineActor):
             self._do(move, self._entries[move.token])
 
     def _do(self, move: Move, entry: Entry) -> None:
-        context, attempt = entry.start.context, entry.start.attempt
         match move.what:
             case "start" | "resume":
                 entry.active = True
@@ -192,10 +191,11 @@ class QueueActor(EngineActor):
             case "interrupt":
                 self._interrupt(entry)
             case "refuse":
-                self._router.tell(QueueRejected(context, move.cause))
-            case "fail" if not entry.reported:
-                entry.reported = "failed"
-                self._router.tell(QueueFailed(context, attempt, INTERRUPTED))
+                self._router.tell(QueueRejected(entry.start.context, move.cause))
+            case "fail":
+                if not entry.reported:
+                    entry.reported = "failed"
+                    self._router.tell(QueueFailed(entry.start.context, entry.start.attempt, INTERRUPTED))
 
     # Performing.
 

@@ -113,10 +113,14 @@ def save(held: Holdings) -> SavedQueues:
         alone=tuple(_saved(entry) for entry in held.entries.values() if not entry.key),
         ticking=held.ticking.tokens(),
         rates=tuple(
-            SavedRate(action=action, filled_at=filled_at, arrivals=waiting.arrivals, waiting=tuple((*waiter,) for waiter in waiting.line))
+            SavedRate(action=action, filled_at=filled_at, arrivals=waiting.arrivals, waiting=tuple(map(_as_saved, waiting.line)))
             for action, filled_at, waiting in rates
         ),
     )
+
+
+def _as_saved(waiter: Waiter) -> tuple[int, int, Token]:
+    return waiter.place, waiter.arrival, waiter.token
 
 
 def _saved_line(held: Holdings, key: LineKey, standing: Standing) -> SavedLine:

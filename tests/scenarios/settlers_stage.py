@@ -1,6 +1,6 @@
 """What the tests of the colony share: one land, names, steps made by hand, and a colony that a test drives itself."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -205,7 +205,7 @@ class Played:
 
 
 @contextmanager
-def colony(log: ts.EventLog | None = None, *, meddled: bool = False) -> Iterator[Played]:
+def colony(log: ts.EventLog | None = None, *, meddled: bool = False) -> Generator[Played]:
     played = Played(log, meddled=meddled)
     with played.system:
         yield played
