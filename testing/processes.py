@@ -228,13 +228,13 @@ class Processes:
     def rival_opens(self) -> None:
         """Another process tries to open the log: it is refused, and has changed nothing.
 
-        Not where one has taken it over and is gone: then nobody has it, and this process is fenced without a lock.
+        Not where nobody has it: one has taken it over and is gone, or this process has given it up because its disk failed.
 
         Raises:
             InvariantViolation: S15.
         """
         disk = self._disk
-        if not isinstance(disk, SqliteDisk) or disk.fenced:
+        if not isinstance(disk, SqliteDisk) or disk.fenced or self.running.system.health().status != "running":
             return
         self._world.tell("fault", "Fault", "Fault", "another process tries to open the log")
         before = disk.operations

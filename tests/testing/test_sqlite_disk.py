@@ -121,3 +121,9 @@ def test_whoever_comes_when_the_log_was_taken_over_and_let_go_of_may_open_it(see
     """The paused writer holds no lock any more, and does not know it yet: that it cannot write is what fences it (P22)."""
     result = Simulation(SimulatedStore, seed, faults={"rival": 0.05, "paused_writer": 0.05}, log="sqlite").run()
     assert result.violation is None
+
+
+@pytest.mark.parametrize("seed", range(1, 10))
+def test_whoever_comes_when_this_process_has_given_the_log_up_finds_a_disk_that_fails_and_no_lock(seed: int) -> None:
+    result = Simulation(SimulatedStore, seed, faults={"rival": 0.05, "io_error": 0.03}, log="sqlite").run()
+    assert result.violation is None
