@@ -3,17 +3,16 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import cached_property
-from typing import Any, Literal, cast
+from typing import Any, Literal, Unpack, cast
 
-from tallystick.actors.brackets import OperationScope, Settings
-from tallystick.actors.operations import OperationTracker
+from tallystick.actors.brackets import OperationScope
+from tallystick.actors.operations import OperationTerms, OperationTracker
 from tallystick.actors.runtimes.runtime import Runtime
 from tallystick.actors.watching import OperationWatcher, TellAlert
 from tallystick.domain.action import Call, Performer
 from tallystick.domain.operation import Ending, OperationId, cut
 from tallystick.domain.operation_events import Json, OnOverdue, Verdict
 from tallystick.domain.operations import AttendOperation
-from tallystick.domain.retry import AnyRetry
 
 Completion = Literal["success", "failure", "abandoned"]
 _ENDED: Mapping[Completion, Literal["Succeeded", "Failed", "Abandoned"]] = {
@@ -49,26 +48,13 @@ class BracketsOperations:
     def _attend_operation(self, action: AttendOperation, call: Call) -> Verdict:
         return self.operations.attend(action, call)
 
-    def bracket(  # noqa: PLR0913 - each has a default and is given by name
-        self,
-        name: str,
-        *,
-        timeout: timedelta | None = None,
-        on_overdue: OnOverdue = "abandon",
-        retry: AnyRetry | None = None,
-        stalled_after: timedelta | None = None,
-        heartbeat_within: timedelta | None = None,
-        tags: Mapping[str, str] | None = None,
-        idempotency_key: str | None = None,
-        correlation: str | None = None,
-        traceparent: str | None = None,
-    ) -> OperationScope:
+    def bracket(self, name: str, *, traceparent: str | None = None, **terms: Unpack[OperationTerms]) -> OperationScope:
         """Bracket code that takes long: `with system.bracket("Billing.Invoice.Generate") as operation:`, `async with`, or a decorator.
 
         It is in the log before the body runs. A body that leaves normally has succeeded; an exception is its failure, with evidence, and
         goes on; a cancelled task or a KeyboardInterrupt cancels it; a crash leaves it open, until `timeout` has passed. Brackets inside
-        are its children, and commands asked inside have its correlation and tags; so has what they lead to. The times are those of
-        `operations.start`.
+        are its children, and commands asked inside have its correlation and tags; so has what they lead to. What else may be given
+        is as for `operations.start`; `traceparent` is that of the W3C's trace context, as it came in.
 
         With an `idempotency_key` it is one operation however often it is entered: `operation.found` says how it stood, and when it had
         `ended` nothing of it changes any more, so the body should do nothing.
@@ -76,9 +62,7 @@ class BracketsOperations:
         Raises:
             InvalidOperation: the name is none; names are of the code, never of its users.
         """
-        key = idempotency_key
-        settings = Settings(timeout, on_overdue, retry, stalled_after, heartbeat_within, tags or {}, key, correlation, traceparent)
-        return OperationScope(self.operations, name, settings, inline=self._runtime.inline)
+        return OperationScope(self.operations, name, terms, traceparent, inline=self._runtime.inline)
 
     def record_intent(
         self,

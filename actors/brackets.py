@@ -7,18 +7,16 @@ import threading
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import AbstractContextManager
-from datetime import timedelta
 from pathlib import PurePath
 from types import TracebackType
-from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
-from tallystick.actors.operations import OperationTracker, Runner, tell_end
+from tallystick.actors.operations import OperationTerms, OperationTracker, Runner, tell_end
 from tallystick.actors.surroundings import Surrounded, Surroundings, correlation_of, surroundings
 from tallystick.actors.telling import bound, log_lines_are_bound, warn
 from tallystick.domain.errors import Overloaded, Rejected, TallystickError
 from tallystick.domain.operation import Ending, InvalidOperation, OperationId, OperationSnapshot, checked_name, checked_percent, cut
-from tallystick.domain.operation_events import Failure, Json, OnOverdue, OperationNoted
-from tallystick.domain.retry import AnyRetry
+from tallystick.domain.operation_events import Failure, Json, OperationNoted
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,20 +27,6 @@ PROGRESS_EVERY_US = 250_000
 STACK_FRAMES = 20
 NOT_WANTED = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
 """What leaves a bracket when nobody wants it done any more; any other exception is its failure."""
-
-
-class Settings(NamedTuple):
-    """How a bracket's operations are begun."""
-
-    timeout: timedelta | None
-    on_overdue: OnOverdue
-    retry: AnyRetry | None
-    stalled_after: timedelta | None
-    heartbeat_within: timedelta | None
-    tags: Mapping[str, str]
-    idempotency_key: str | None
-    correlation: str | None
-    traceparent: str | None
 
 
 class Operation:
@@ -144,10 +128,11 @@ class OperationScope:
     As a context manager it is used once. As a decorator each call is an operation of its own.
     """
 
-    def __init__(self, tracker: OperationTracker, name: str, settings: Settings, *, inline: bool) -> None:
+    def __init__(self, tracker: OperationTracker, name: str, terms: OperationTerms, traceparent: str | None, *, inline: bool) -> None:
         self._tracker = tracker
         self._name = checked_name(name)
-        self._settings = settings
+        self._terms = terms
+        self._traceparent = traceparent
         self._inline = inline
         """Whether the system runs in the calling thread, so that waiting for it in another is wrong."""
         self._operation: Operation | None = None
@@ -158,33 +143,22 @@ class OperationScope:
 
     def _surroundings(self) -> Surroundings:
         """Those that the operation begins in: what is given here, else what is there."""
-        here, given = surroundings(), self._settings
-        if given.correlation is None and given.traceparent is None:
+        here, given, trace = surroundings(), self._terms.get("correlation"), self._traceparent
+        if given is None and trace is None:
             return here
-        correlation = given.correlation or here.correlation or correlation_of(given.traceparent or "")
-        return Surroundings(correlation, operation_id=here.operation_id, tags=here.tags, traceparent=given.traceparent or here.traceparent)
+        correlation = given or here.correlation or correlation_of(trace or "")
+        return Surroundings(correlation, operation_id=here.operation_id, tags=here.tags, traceparent=trace or here.traceparent)
 
     def _start(self) -> OperationId:
         if self._operation is not None:
             msg = f"This bracket of {self._name} was entered before; make a new one with system.bracket(…)."
             raise InvalidOperation(msg)
-        given = self._settings
         with Surrounded(self._surroundings()):
-            return self._tracker.start(
-                self._name,
-                timeout=given.timeout,
-                on_overdue=given.on_overdue,
-                retry=given.retry,
-                heartbeat_within=given.heartbeat_within,
-                held=True,
-                stalled_after=given.stalled_after,
-                tags=given.tags,
-                idempotency_key=given.idempotency_key,
-            )
+            return self._tracker.start(self._name, held=True, **self._terms)
 
     def _entered(self, operation_id: OperationId, task: "asyncio.Task[Any] | None" = None) -> Operation:
         before = self._surroundings()
-        tracker, tags = self._tracker, {**before.tags, **self._settings.tags}
+        tracker, tags = self._tracker, {**before.tags, **(self._terms.get("tags") or {})}
         if before.correlation is not None:
             here = Surroundings(before.correlation, operation_id=operation_id, tags=tags, traceparent=before.traceparent)
         else:
@@ -195,7 +169,7 @@ class OperationScope:
             self._around.append(bound(operation=self._name, operation_id=operation_id))
         for around in self._around:
             around.__enter__()
-        if self._settings.idempotency_key is not None:
+        if self._terms.get("idempotency_key") is not None:
             operation.found = tracker.get(operation_id)
         self._began_us = tracker.clock.now_us()
         tracker.running[operation_id] = Runner(threading.get_ident(), task)
@@ -284,7 +258,7 @@ class OperationScope:
         return bracketed
 
     def _again(self) -> "OperationScope":
-        return OperationScope(self._tracker, self._name, self._settings, inline=self._inline)
+        return OperationScope(self._tracker, self._name, self._terms, self._traceparent, inline=self._inline)
 
 
 def _ending(operation: Operation, error: BaseException | None) -> Ending:

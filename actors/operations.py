@@ -3,7 +3,7 @@
 from asyncio import Task
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 from tallystick.actors.operation_queries import Host, OperationQueries
 from tallystick.actors.surroundings import Surrounded, Surroundings, surroundings
@@ -52,6 +52,19 @@ class Runner(NamedTuple):
     task: "Task[Any] | None" = None
 
 
+class OperationTerms(TypedDict, total=False):
+    """How an operation is begun: `OperationTracker.start` says what each means."""
+
+    timeout: timedelta | None
+    on_overdue: OnOverdue
+    retry: AnyRetry | None
+    stalled_after: timedelta | None
+    heartbeat_within: timedelta | None
+    tags: Mapping[str, str] | None
+    idempotency_key: str | None
+    correlation: str | None
+
+
 class OperationTracker(OperationQueries):
     """Operations of one system. Thread-safe; what a method has said is durable when it returns, progress aside."""
 
@@ -63,48 +76,35 @@ class OperationTracker(OperationQueries):
 
     # Starting.
 
-    def start(  # noqa: PLR0913 - each has a default and is given by name
-        self,
-        name: str,
-        *,
-        timeout: timedelta | None = None,
-        on_overdue: OnOverdue = "abandon",
-        retry: AnyRetry | None = None,
-        stalled_after: timedelta | None = None,
-        heartbeat_within: timedelta | None = None,
-        tags: Mapping[str, str] | None = None,
-        idempotency_key: str | None = None,
-        correlation: str | None = None,
-        held: bool = False,
-    ) -> OperationId:
+    def start(self, name: str, *, held: bool = False, **terms: Unpack[OperationTerms]) -> OperationId:
         """Begin an operation that somebody completes by its id. With a key it is begun once, and its id returned again.
 
         It becomes a child of the operation that the calling code runs in, and has its tags and, unless one is given, its correlation.
-        `timeout` is when it is overdue, and `on_overdue` what happens then: it is abandoned, or fails; "retry" begins another attempt,
-        with its own `timeout`, as `retry` says, and fails it after the last; "alert" leaves it to the watcher, "handler" to whom
-        `when_overdue` names. `stalled_after` is how long it may go without progress, `heartbeat_within` how long without any sign of
-        life. `held`: the calling process does it, and nobody does when that is gone.
+        `timeout` is when it is overdue, and `on_overdue` what happens then: it is abandoned (unless said otherwise), or fails; "retry"
+        begins another attempt, with its own `timeout`, as `retry` says, and fails it after the last; "alert" leaves it to the watcher,
+        "handler" to whom `when_overdue` names. `stalled_after` is how long it may go without progress, `heartbeat_within` how long
+        without any sign of life. `held`: the calling process does it, and nobody does when that is gone.
 
         Raises:
             InvalidOperation: the name is none, or a time is not positive.
             IdempotencyConflict: the key was used with other content.
         """
-        around = surroundings()
+        around, correlation = surroundings(), terms.get("correlation")
         if correlation is not None:
             around = Surroundings(correlation, operation_id=around.operation_id, tags=around.tags, traceparent=around.traceparent)
         command = StartOperation(
             name=checked_name(name),
             parent=around.operation_id,
-            tags={**around.tags, **(tags or {})},
-            timeout_us=_micros(timeout),
-            on_overdue=on_overdue,
-            retry=retry,
-            stalled_after_us=_micros(stalled_after),
-            heartbeat_us=_micros(heartbeat_within),
+            tags={**around.tags, **(terms.get("tags") or {})},
+            timeout_us=_micros(terms.get("timeout")),
+            on_overdue=terms.get("on_overdue", "abandon"),
+            retry=terms.get("retry"),
+            stalled_after_us=_micros(terms.get("stalled_after")),
+            heartbeat_us=_micros(terms.get("heartbeat_within")),
             held=held,
         )
         with Surrounded(around):
-            operation_id = OperationId(self._host.ask(command, idempotency_key=idempotency_key))
+            operation_id = OperationId(self._host.ask(command, idempotency_key=terms.get("idempotency_key")))
         note("operation.started", operation=name, operation_id=operation_id, correlation=around.correlation)
         return operation_id
 
