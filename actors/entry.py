@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from tallystick.actors.messages import StartQueue
 from tallystick.actors.performer import RunningCall
+from tallystick.domain.line import Candidate, Line
 
 LineKey = tuple[str, ...]
 """Owner and subject; or subject and a line's name, and a third part that tells the two apart. Empty: it stands in no line."""
@@ -50,3 +51,9 @@ class Entry:
     def running_call(self) -> RunningCall:
         """What a performer, or a ticker as it begins, may know of the present action's call."""
         return RunningCall(self.start, self.index, several=len(self.start.actions) > 1)
+
+
+def candidate_of(start: StartQueue, number: int, line: Line) -> Candidate:
+    """What a line sees of one of its entries."""
+    rank = line.rank(start.origin or start.context.owner) if line.origins else 0
+    return Candidate(start.context.token, number, start.priority, rank, start.interruption, start.if_it_fails, start.admitted)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from tallystick.actors.actor import Alarm, Crash, EngineActor, Host
-from tallystick.actors.entry import Entry, LineKey
+from tallystick.actors.entry import Entry, LineKey, candidate_of
 from tallystick.actors.messages import (
     AnswerLater,
     Arbitrate,
@@ -27,7 +27,7 @@ from tallystick.actors.saved_queues import Find, Holdings, SavedQueues, restore,
 from tallystick.actors.ticking import Ticked, Ticking
 from tallystick.domain.action import Later
 from tallystick.domain.clock import Clock
-from tallystick.domain.line import NOBODY, Candidate, Decided, Line, Move, arrives, decides, leaves
+from tallystick.domain.line import NOBODY, Decided, Line, Move, arrives, decides, leaves
 from tallystick.domain.outcome import Failed
 from tallystick.domain.step import Look
 from tallystick.domain.token import Token
@@ -54,13 +54,6 @@ class QueuePorts(NamedTuple):
 
 class GoOn(NamedTuple):
     """The queue's message to itself: whatever was restored goes on."""
-
-
-def candidate_of(entry: Entry, line: Line) -> Candidate:
-    """An entry as the line sees it."""
-    start = entry.start
-    rank = line.rank(start.origin or start.context.owner) if line.origins else 0
-    return Candidate(start.context.token, entry.number, start.priority, rank, start.interruption, start.if_it_fails, start.admitted)
 
 
 class QueueActor(EngineActor):
@@ -122,13 +115,13 @@ class QueueActor(EngineActor):
             if not start.subject or (line.subjects is not None and start.subject not in self._ports.look(line.subjects)):
                 self._router.tell(QueueRejected(start.context, "unknown_subject"))
                 return
-        self._decided(key, line, arrives(self._standings.get(key, NOBODY), candidate_of(entry, line), line))
+        self._decided(key, line, arrives(self._standings.get(key, NOBODY), candidate_of(entry.start, entry.number, line), line))
 
     def _stands_with_others(self, key: LineKey) -> None:
         """Whoever was alone in its line is so no more."""
         entry = self._alone.pop(key, None)
         if entry is not None:
-            self._standings[key], _ = arrives(NOBODY, candidate_of(entry, OWN_LINE), OWN_LINE)
+            self._standings[key], _ = arrives(NOBODY, candidate_of(entry.start, entry.number, OWN_LINE), OWN_LINE)
 
     def _finish(self, finish: FinishQueue) -> None:
         """Nobody waits for it any more: whatever of it still runs is told so, and the next in its line is served."""

@@ -8,13 +8,13 @@ from typing import Literal
 
 import msgspec
 
-from tallystick.actors.entry import Entry, LineKey
+from tallystick.actors.entry import Entry, LineKey, candidate_of
 from tallystick.actors.messages import Context, StartQueue
 from tallystick.actors.rates import Rates, Waiter, Waiting
 from tallystick.actors.telling import warn
 from tallystick.actors.ticking import Ticking
 from tallystick.domain.errors import SnapshotError
-from tallystick.domain.line import Candidate, Line, Place, Standing
+from tallystick.domain.line import Line, Place, Standing
 from tallystick.domain.record import Record
 from tallystick.domain.token import Token
 
@@ -192,11 +192,7 @@ def _restore_line(held: Holdings, saved: SavedLine, lines: Callable[[StartQueue]
     for each in everybody(saved):
         entry = _restore_entry(held, each, find, active=each is saved.active)
         if entry is not None:
-            start = entry.start
-            rank = lines(start).rank(start.origin or start.context.owner)
-            token = start.context.token
-            candidate = Candidate(token, each.number, start.priority, rank, start.interruption, start.if_it_fails)
-            places[token] = Place(candidate, each.since, each.parent, each.replays)
+            places[each.context.token] = saved_place(each, entry.start, lines(entry.start))
 
     def found(queues: Iterable[SavedQueue]) -> tuple[Place, ...]:
         return tuple(places[each.context.token] for each in queues if each.context.token in places)
@@ -206,6 +202,11 @@ def _restore_line(held: Holdings, saved: SavedLine, lines: Callable[[StartQueue]
     standing = Standing(active[0] if active else None, found(saved.parked), found(saved.waiting), arrived, saved.starts)
     if not standing.empty:
         held.standings[saved.key] = standing
+
+
+def saved_place(saved: SavedQueue, start: StartQueue, line: Line) -> Place:
+    """Where somebody stood in a line."""
+    return Place(candidate_of(start, saved.number, line), saved.since, saved.parent, saved.replays)
 
 
 def _restore_entry(held: Holdings, saved: SavedQueue, find: Find, *, active: bool) -> Entry | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from msgspec import structs
 
 from tallystick.actors.messages import Context, StartQueue
-from tallystick.actors.saved_queues import NO_PROGRESS, Find, SavedLine, SavedQueue, SavedQueues, everybody
+from tallystick.actors.saved_queues import NO_PROGRESS, Find, SavedLine, SavedQueue, SavedQueues, everybody, saved_place
 from tallystick.domain.line import Candidate, Line, Place, Standing, leaves
 
 LineOf = Callable[[SavedLine], Line]
@@ -49,14 +49,14 @@ def _served_next(saved: SavedLine, gone: SavedQueue, line: Line, find: Find) -> 
     """The line when whoever was served has left it: the next of those parked and waiting is served."""
 
     def places(queues: Iterable[SavedQueue]) -> tuple[Place, ...]:
-        return tuple(_place(each, start, line) for each in queues if (start := _found(each, find)))
+        return tuple(saved_place(each, start, line) for each in queues if (start := _found(each, find)))
 
     standing = Standing(Place(Candidate(gone.context.token, gone.number)), places(saved.parked), places(saved.waiting), (), saved.starts)
     after, moves = leaves(standing, gone.context.token, line)
     for move in moves:
         following = next(each for each in (*saved.parked, *saved.waiting) if each.context.token == move.token)
         if move.what == "replay":
-            following = structs.replace(following, index=0, ticker="", progress=NO_PROGRESS, later=False)
+            following = structs.replace(following, replays=following.replays + 1, index=0, ticker="", progress=NO_PROGRESS, later=False)
         saved = structs.replace(
             saved,
             active=following,
@@ -65,10 +65,3 @@ def _served_next(saved: SavedLine, gone: SavedQueue, line: Line, find: Find) -> 
             starts=after.starts,
         )
     return saved
-
-
-def _place(saved: SavedQueue, start: StartQueue, line: Line) -> Place:
-    rank = line.rank(start.origin or start.context.owner)
-    token = start.context.token
-    candidate = Candidate(token, saved.number, start.priority, rank, start.interruption, start.if_it_fails)
-    return Place(candidate, saved.since, saved.parent, saved.replays)
