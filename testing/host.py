@@ -23,6 +23,11 @@ class Host:
         self._until_us = until_us
         self._is_mended = mended
 
+    @property
+    def is_undisturbed(self) -> bool:
+        """Whether it takes steps of which the program looks at each: no time passes between them."""
+        return self._is_mended and bool(self._program.step) and self._world.now_us < self._until_us
+
     def step(self) -> bool:
         """Take a step; False when there is none to take any more.
 

@@ -177,7 +177,7 @@ class Simulation:
             if faults.active and not self._survives_step(runtime):
                 return False
             chance = draw()
-            if chance < HASTE:
+            if chance < HASTE and not self._host.is_undisturbed:
                 runtime.jump()
             elif chance < HASTE + SNAPSHOT:
                 self._take_snapshots(runtime)

@@ -6,7 +6,7 @@ A crash leaves the log and nothing else: whoever was on the way, or at a tree, s
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
 import tallystick as ts
 from tallystick.scenarios.settlers.audit import WoodAudit, problems
@@ -39,14 +39,16 @@ class SimulatedColony(SimulatedProgram):
 
     name: ClassVar[str] = "settlers"
     step: ClassVar[timedelta] = timedelta(seconds=1)
-    steps_after_healing: ClassVar[timedelta] = timedelta(minutes=6)
+    steps_after_healing: ClassVar[timedelta] = ACTS_WITHIN + timedelta(seconds=30)
 
     def __init__(self, chance: Chance) -> None:
         super().__init__(chance)
-        self.done: Counter[str] = Counter()
-        """How many tasks each settler has done, as the log that was last read says."""
+        self.deeds = Deeds()
+        """What the log that was last read says."""
+        self.peace = timedelta()
+        """For how long nothing has gone wrong."""
+        self._looked: Looked | None = None
         self._seen: dict[str, tuple[int, timedelta]] = {}
-        self._peace = timedelta()
 
     def modules(self) -> Sequence[ts.Module]:
         """The three owners."""
@@ -92,21 +94,36 @@ class SimulatedColony(SimulatedProgram):
 
     def invariants(self) -> Sequence[Invariant]:
         """Wood, and who does something."""
-        self.done = Counter()
-        return (WoodIsConserved(), Deeds(self.done))
+        self.deeds = Deeds()
+        return (WoodIsConserved(), self.deeds)
 
     def stepped(self, system: ts.System, now: datetime) -> None:
         """No token is kept for nothing, and whoever can act acts."""
-        self._peace += self.step
-        roster, works, wellbeing = system.resident(Roster), system.resident(Works), system.resident(Wellbeing)
-        for problem in problems(system.open_executions(), roster, works, wellbeing, micros(now)):
-            raise InvariantViolation("L2", problem)
+        self.peace += self.step
+        roster, works, _ = self._look(system, now)
         for settler in roster.at:
-            done, since = self._seen.get(settler, (-1, self._peace))
-            if done != self.done[settler] or settler in works.unassigned:
-                self._seen[settler] = (self.done[settler], self._peace)
-            elif self._peace - since > ACTS_WITHIN:
+            done, since = self._seen.get(settler, (-1, self.peace))
+            if done != self.deeds.done[settler] or settler in works.unassigned:
+                self._seen[settler] = (self.deeds.done[settler], self.peace)
+            elif self.peace - since > ACTS_WITHIN:
                 raise InvariantViolation("L1", f"{settler} has done nothing for {ACTS_WITHIN}: {works.jobs.get(settler)}")
+
+    def _look(self, system: ts.System, now: datetime) -> "Looked":
+        """At everything, if anything has happened; else all is as it was, and whoever is to be looked at will be so sooner."""
+        if self._looked is None or self._looked.position != self.deeds.position:
+            roster, works, wellbeing = system.resident(Roster), system.resident(Works), system.resident(Wellbeing)
+            for problem in problems(system.open_executions(), roster, works, wellbeing, micros(now)):
+                raise InvariantViolation("L2", problem)
+            self._looked = Looked(roster, works, self.deeds.position)
+        return self._looked
+
+
+class Looked(NamedTuple):
+    """What was found when the log ended there."""
+
+    roster: Roster
+    works: Works
+    position: int
 
 
 class WoodIsConserved:
@@ -128,16 +145,17 @@ class WoodIsConserved:
 
 
 class Deeds:
-    """Counts what every settler has done."""
+    """Counts what every settler has done, up to a position of the log."""
 
-    def __init__(self, done: Counter[str]) -> None:
-        self._done = done
+    def __init__(self) -> None:
+        self.done: Counter[str] = Counter()
+        self.position = 0
 
     def take(self, recorded: ts.Recorded, event: Any) -> None:
         """One more event."""
-        del recorded
+        self.position = recorded.position
         if isinstance(event, TaskDone | JobDone):
-            self._done[event.settler] += 1
+            self.done[event.settler] += 1
 
     def end(self, system: ts.System) -> None:
         """Counting finds nothing wrong."""

@@ -8,12 +8,12 @@ import pytest
 import tallystick as ts
 from tallystick.scenarios.settlers.events import NeedNotMet, TaskDone
 from tallystick.scenarios.settlers.needs import NeedsManager
-from tallystick.scenarios.settlers.simulated import LAND, PATHS, SimulatedColony
+from tallystick.scenarios.settlers.simulated import ACTS_WITHIN, LAND, PATHS, SimulatedColony
 from tallystick.scenarios.settlers.system import modules
 from tallystick.scenarios.settlers.wellbeing import Wellbeing
 from tallystick.scenarios.settlers.work import WorkManager
 from tallystick.scenarios.settlers.works import Works
-from tallystick.testing import InvariantViolation, Simulation
+from tallystick.testing import Chance, InvariantViolation, Simulation
 
 
 @pytest.mark.parametrize("seed", [8, 11, 1001])
@@ -21,6 +21,20 @@ def test_no_token_is_left_and_nobody_is_stuck_through_all_faults(seed: int) -> N
     result = Simulation(SimulatedColony, seed).check()
     assert sum(result.faults.values()) > 0
     assert result.records > 100
+
+
+def test_all_is_looked_at_in_peace_for_longer_than_anybody_may_do_nothing() -> None:
+    colonies: list[SimulatedColony] = []
+
+    class Kept(SimulatedColony):
+        def __init__(self, chance: Chance) -> None:
+            super().__init__(chance)
+            colonies.append(self)
+
+    for seed in (0, 5):
+        Simulation(Kept, seed).check()
+    assert [colony.peace for colony in colonies] == [SimulatedColony.steps_after_healing] * 2
+    assert SimulatedColony.steps_after_healing > ACTS_WITHIN
 
 
 @pytest.mark.slow
