@@ -72,6 +72,14 @@ class Settler:
         points, at_us, cooled_us = self.levels[need]
         return max(cooled_us, at_us + max(0, threshold - points) * RULES[need].rises_every_us)
 
+    def has_to_eat(self, now_us: int) -> bool:
+        """Whether it is so hungry, with an empty pouch, that nobody else is to give it anything to do."""
+        if self.portions:
+            return False
+        points, at_us, _ = self.levels[Need.HUNGER]
+        rule = RULES[Need.HUNGER]
+        return at_us + max(0, rule.critical - points) * rule.rises_every_us <= now_us
+
     def points(self, need: Need, now_us: int) -> int:
         """How far that need has risen."""
         points, at_us, _ = self.levels[need]

@@ -14,7 +14,6 @@ from tallystick.scenarios.settlers.jobs import (
     FAILURES_LIMIT,
     FELL_US,
     FOR_GOOD,
-    GIVES_WAY_US,
     GROWS_AGAIN_US,
     LOOKS_AGAIN_US,
     PUT_OFF_US,
@@ -200,7 +199,7 @@ class ColonyByHand:
             settler.failures += 1
             settler.put_off = False
             self.tasks_failed += 1
-            self._due(settler, self.now_us + (GIVES_WAY_US if reason == "INTERRUPTED" else RETRIED_AFTER_US))
+            self._due(settler, self.now_us + RETRIED_AFTER_US)
             return
         self.jobs_dropped += 1
         if settler.task is Task.FELL:
@@ -288,7 +287,7 @@ class ColonyByHand:
 
     def _run_errands(self) -> None:
         for settler in list(self.errands.values()):
-            if settler.errand is None or settler.errand_due_us > self.now_us or not settler.free:
+            if settler.errand is None or settler.errand_due_us > self.now_us or not settler.free or settler.has_to_eat(self.now_us):
                 continue
             way = self.paths.way(settler.at, settler.errand, self.blocked)
             del self.errands[settler.name]
@@ -302,11 +301,18 @@ class ColonyByHand:
 
     def _dispatch(self) -> None:
         due: list[Settler] = []
+        hungry: list[tuple[int, str]] = []
         while self.agenda and self.agenda[0][0] <= self.now_us:
             due_us, name = heappop(self.agenda)
             settler = self.settlers[name]
-            if settler.free and settler.due_us == due_us and (not due or due[-1] is not settler):
+            if not settler.free or settler.due_us != due_us or (due and due[-1] is settler):
+                continue
+            if settler.has_to_eat(self.now_us):
+                hungry.append((due_us, name))
+            else:
                 due.append(settler)
+        for entry in dict.fromkeys(hungry):
+            heappush(self.agenda, entry)
         if not due:
             return
         offers = Offers(

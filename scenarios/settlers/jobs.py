@@ -48,8 +48,6 @@ GROWS_AGAIN_US: Final = 180 * SECOND_US
 FAILURES_LIMIT: Final = 3
 """With so many failures of its tasks a job is dropped."""
 RETRIED_AFTER_US: Final = 5 * SECOND_US
-GIVES_WAY_US: Final = 20 * SECOND_US
-"""How long work keeps away from a settler that was interrupted in vain; longer than its needs cool, so that they come first."""
 DROPPED_FOR_US: Final = 10 * SECOND_US
 PUT_OFF_US: Final = 30 * SECOND_US
 LOOKS_AGAIN_US: Final = 10 * SECOND_US

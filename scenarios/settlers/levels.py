@@ -50,6 +50,10 @@ class Level(ts.Record):
         """When it gets to that many points."""
         return self.at_us + max(0, threshold - self.points) * RULES[need].rises_every_us
 
+    def is_critical(self, need: Need, now_us: int) -> bool:
+        """Whether it has got that far, be it looked after again already or not."""
+        return self.reaches_us(need, RULES[need].critical) <= now_us
+
     def urgent_us(self, need: Need) -> int:
         """From when on it is to be looked after when there is time."""
         return max(self.cooled_us, self.reaches_us(need, RULES[need].urgent))

@@ -27,6 +27,7 @@ from tallystick.scenarios.settlers.levels import SECOND_US, micros
 from tallystick.scenarios.settlers.line import NAVIGATION, SETTLERS
 from tallystick.scenarios.settlers.paths import Paths
 from tallystick.scenarios.settlers.roster import Order, Roster
+from tallystick.scenarios.settlers.wellbeing import Wellbeing
 from tallystick.scenarios.settlers.works import Works
 
 _replace = msgspec.structs.replace
@@ -99,14 +100,14 @@ class NavigationManager(ts.Module):
 
     @ts.each_step
     def lead(self, turn: ts.Turn, step: ts.Step) -> ts.Effects:
-        """Those who were sent somewhere set out if they are free."""
+        """Those who were sent somewhere set out if they are free, and need not eat first."""
         roster, now_us = turn.resident(Roster), step.now_us
         due = roster.agenda.due(now_us, longest_us=TRIED_AGAIN_US)
         if not due:
             return
-        works = step.resident(Works)
+        works, wellbeing = step.resident(Works), step.resident(Wellbeing)
         for settler in due:
-            if not works.is_free(settler):
+            if not works.is_free(settler) or wellbeing.has_to_eat(settler, now_us):
                 continue
             order = roster.orders[settler]
             way = self._paths.way(roster.at[settler], order.to, roster.blocked)

@@ -35,6 +35,10 @@ class Condition(ts.Record):
         """The need that is to be looked after at once, if there is one."""
         return next((need for need in Need if self.level(need).critical_us(need) <= now_us), None)
 
+    def has_to_eat(self, now_us: int) -> bool:
+        """Whether it is so hungry that it would be interrupted in whatever it does, in vain, for its pouch is empty."""
+        return not self.portions and self.hunger.is_critical(Need.HUNGER, now_us)
+
 
 class Wellbeing(ts.Resident):
     """All settlers. On the agendas stands everybody but those for whom something is being done."""
@@ -45,6 +49,11 @@ class Wellbeing(ts.Resident):
     met: PMap[str, int] = pmap()
     """How often each relief has helped."""
     not_met: int = 0
+
+    def has_to_eat(self, settler: str, now_us: int) -> bool:
+        """Whether nobody else is to give it anything to do until it has eaten."""
+        condition = self.settlers.get(settler)
+        return condition is not None and condition.has_to_eat(now_us)
 
     def with_condition(self, settler: str, condition: Condition) -> "Wellbeing":
         """With one settler's condition, and the agendas as it asks for."""

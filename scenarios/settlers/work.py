@@ -32,7 +32,6 @@ from tallystick.scenarios.settlers.jobs import (
     DROPPED_FOR_US,
     FAILURES_LIMIT,
     FOR_GOOD,
-    GIVES_WAY_US,
     INTERRUPTION,
     LOOKS_AGAIN_US,
     PUT_OFF_US,
@@ -46,6 +45,7 @@ from tallystick.scenarios.settlers.levels import micros
 from tallystick.scenarios.settlers.line import SETTLERS, WORK
 from tallystick.scenarios.settlers.paths import Paths
 from tallystick.scenarios.settlers.roster import Roster
+from tallystick.scenarios.settlers.wellbeing import Wellbeing
 from tallystick.scenarios.settlers.works import Works
 
 _replace = msgspec.structs.replace
@@ -101,9 +101,12 @@ class WorkManager(ts.Module):
 
     @ts.each_step
     def dispatch(self, turn: ts.Turn, step: ts.Step) -> ts.Effects:
-        """Give those something to do who are due: the next task of their job, or a job."""
+        """Give those something to do who are due, and need not eat first: the next task of their job, or a job."""
         works, now_us = turn.resident(Works), step.now_us
         due = works.agenda.due(now_us, longest_us=PUT_OFF_US)
+        if due:
+            wellbeing = step.resident(Wellbeing)
+            due = [settler for settler in due if not wellbeing.has_to_eat(settler, now_us)]
         if not due:
             return
         roster = step.resident(Roster)
@@ -301,7 +304,7 @@ def _failed(settler: str, job: Job, reason: str, now_us: int) -> ts.Event:
     """Once more after a while, unless that cannot help or has been tried often enough."""
     if reason in FOR_GOOD or job.failures + 1 >= FAILURES_LIMIT:
         return JobDropped(settler=settler, reason=reason, until_us=now_us + DROPPED_FOR_US)
-    return TaskFailed(settler=settler, reason=reason, until_us=now_us + (GIVES_WAY_US if reason == "INTERRUPTED" else RETRIED_AFTER_US))
+    return TaskFailed(settler=settler, reason=reason, until_us=now_us + RETRIED_AFTER_US)
 
 
 def _taken_up(turn: ts.Turn, settler: str) -> ts.Effects:

@@ -14,13 +14,13 @@ from tallystick.scenarios.settlers.agenda import Agenda
 from tallystick.scenarios.settlers.audit import problems
 from tallystick.scenarios.settlers.colony import MORNING, STEP
 from tallystick.scenarios.settlers.land import Land, Tile
-from tallystick.scenarios.settlers.levels import micros
+from tallystick.scenarios.settlers.levels import RULES, Level, Need, micros
 from tallystick.scenarios.settlers.line import SETTLERS
 from tallystick.scenarios.settlers.navigation import Arrive
 from tallystick.scenarios.settlers.paths import Paths
 from tallystick.scenarios.settlers.roster import Roster
 from tallystick.scenarios.settlers.system import LINES, modules, performers
-from tallystick.scenarios.settlers.wellbeing import Wellbeing
+from tallystick.scenarios.settlers.wellbeing import Condition, Wellbeing
 from tallystick.scenarios.settlers.works import Works
 
 E = TypeVar("E", bound=ts.Event)
@@ -55,6 +55,12 @@ def at_step(now_us: int = NOON_US, *residents: ts.Resident) -> ts.Step:
     }
     usual.update({type(resident): resident for resident in residents})
     return ts.Step(delta_us=50_000, now_us=now_us, look=usual.__getitem__)
+
+
+def starving(portions: int = 0) -> Wellbeing:
+    """Ann, who has to eat at once, with so much in her pouch."""
+    hunger = Level(points=RULES[Need.HUNGER].critical, at_us=NOON_US)
+    return Wellbeing(settlers=pmap({ANN: Condition(hunger=hunger, fatigue=Level(points=0, at_us=NOON_US), portions=portions)}))
 
 
 class Pause(ts.Action[None]):

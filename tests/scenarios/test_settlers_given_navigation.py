@@ -28,7 +28,7 @@ from tallystick.scenarios.settlers.relief import Relief
 from tallystick.scenarios.settlers.roster import Roster
 from tallystick.scenarios.settlers.works import Works
 from tallystick.testing import given, settled
-from tests.scenarios.settlers_stage import ANN, HOME, LAND, NOON_US, PATHS, SECOND_US, at_step, succeeded, way
+from tests.scenarios.settlers_stage import ANN, HOME, LAND, NOON_US, PATHS, SECOND_US, at_step, starving, succeeded, way
 
 THERE = LAND.trees[0]
 ROCK = min(LAND.rocks)
@@ -47,6 +47,12 @@ def navigation() -> NavigationManager:
 
 def put_off(reason: str) -> OrderPutOff:
     return OrderPutOff(settler=ANN, reason=reason, until_us=NOON_US + 5 * SECOND_US)
+
+
+def test_whoever_has_to_eat_is_led_nowhere() -> None:
+    ordered = given(navigation(), ARRIVED, ORDERED)
+    ordered.when(at_step(NOON_US, starving())).then_nothing()
+    ordered.when(at_step(NOON_US, starving(portions=1))).then(OrderBegun(settler=ANN), SET_OUT)
 
 
 # Who is there, and where

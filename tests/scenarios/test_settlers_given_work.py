@@ -35,7 +35,7 @@ from tallystick.scenarios.settlers.roster import Roster
 from tallystick.scenarios.settlers.work import Assign, FellTree, Unassign, Working, WorkManager
 from tallystick.scenarios.settlers.works import Tree, Works
 from tallystick.testing import given, settled, timed_out
-from tests.scenarios.settlers_stage import ANN, BOB, HOME, LAND, NOON_US, PATHS, SECOND_US, at_step, succeeded, way
+from tests.scenarios.settlers_stage import ANN, BOB, HOME, LAND, NOON_US, PATHS, SECOND_US, at_step, starving, succeeded, way
 
 NEAREST = min(range(len(LAND.trees)), key=lambda tree: PATHS.distance(HOME, LAND.trees[tree]))
 TREE_AT = LAND.trees[NEAREST]
@@ -182,10 +182,11 @@ def test_work_that_was_not_put_off_is_not_taken_up() -> None:
     given(work(), *AT_WORK).when(NeedMet(settler=ANN, need=Need.HUNGER, relief=Relief.RATION, at_us=NOON_US)).then_nothing()
 
 
-def test_what_interrupted_in_vain_is_given_way_to() -> None:
-    given(work(), *AT_WORK).when(settled(FELLING, ts.Failed(code="INTERRUPTED"))).then(
-        TaskFailed(settler=ANN, reason="INTERRUPTED", until_us=NOON_US + 20 * SECOND_US)
-    )
+def test_whoever_has_to_eat_is_given_nothing_to_do() -> None:
+    enrolled = given(work(), ENROLLED)
+    enrolled.when(at_step(NOON_US, starving())).then_nothing()
+    fell = begun(Task.FELL, Walk(start=HOME, way=way(HOME, TREE_AT)), Fell(tree=NEAREST, at=TREE_AT))
+    enrolled.when(at_step(NOON_US, starving(portions=1))).then(WOOD, FELL_BEGUN, fell)
 
 
 # Unassign and reset: no token is left (a trap of the original)

@@ -4,6 +4,7 @@ After each step of each of these tests `Played.check` holds the open executions 
 """
 
 import logging
+from datetime import timedelta
 
 import pytest
 
@@ -16,19 +17,20 @@ from tallystick.scenarios.settlers.events import (
     NeedMet,
     NeedNotMet,
     NeedPursued,
+    OrderDone,
     TaskBegun,
     TaskDone,
     TaskFailed,
     TaskPutOff,
     TaskTakenUp,
 )
-from tallystick.scenarios.settlers.jobs import Task
-from tallystick.scenarios.settlers.land import neighbours
-from tallystick.scenarios.settlers.levels import RULES, Need
-from tallystick.scenarios.settlers.navigation import BlockTile, ClearTile
+from tallystick.scenarios.settlers.jobs import TILE_US, Task
+from tallystick.scenarios.settlers.land import Tile, neighbours
+from tallystick.scenarios.settlers.levels import COOLS_AFTER_FAILURE_US, RULES, Need
+from tallystick.scenarios.settlers.navigation import BlockTile, ClearTile, SendTo
 from tallystick.scenarios.settlers.relief import LASTS_US, Relief
 from tallystick.scenarios.settlers.work import FellTree, Unassign
-from tests.scenarios.settlers_stage import ANN, BOB, HOME, LAND, SECOND_US, Meddle, Pause, Played, colony
+from tests.scenarios.settlers_stage import ANN, BOB, HOME, LAND, PATHS, SECOND_US, Meddle, Pause, Played, colony
 
 MEAL_IN_SIGHT = RULES[Need.HUNGER].urgent - 10
 
@@ -138,6 +140,26 @@ def test_an_empty_pouch_ends_what_was_interrupted_and_the_settler_goes_to_eat() 
         met = played.until(NeedMet)
         while met.relief is not Relief.MEAL:
             met = played.until(NeedMet)
+
+
+def test_a_settler_that_has_to_eat_is_kept_from_it_neither_by_an_order_nor_by_work() -> None:
+    """Else it sets out for ever, and turns back hungry: the way is longer than its hunger leaves it alone."""
+    with colony() as played:
+        played.arrive(hunger=RULES[Need.HUNGER].urgent - 1)
+        walls = [tile for bush in LAND.bushes for _, tile in neighbours(bush) if LAND.is_open(tile) and tile != HOME]
+        for tile in walls:
+            played.system.ask(BlockTile(tile=tile))
+        while not any(each.reason == NO_RATIONS for each in played.happened(NeedNotMet)):
+            played.until(NeedNotMet)
+        for tile in walls:
+            played.system.ask(ClearTile(tile=tile))
+        corners = [tile for x in (0, LAND.side - 1) for y in (0, LAND.side - 1) if LAND.is_open(tile := Tile(x, y))]
+        corner = max(corners, key=lambda tile: PATHS.distance(played.roster.at[ANN], tile))
+        assert PATHS.distance(played.roster.at[ANN], corner) * TILE_US > COOLS_AFTER_FAILURE_US
+        played.system.ask(SendTo(settler=ANN, to=corner))
+        met = played.until(NeedMet, within=timedelta(minutes=1))
+        assert met.relief is Relief.MEAL
+        assert played.until(OrderDone).at == corner
 
 
 def test_a_task_that_fails_with_what_interrupted_it_is_tried_again() -> None:
