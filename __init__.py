@@ -36,6 +36,8 @@ if TYPE_CHECKING:
         IdempotencyConflict,
         InvalidPayload,
         InvalidStep,
+        KeyMissing,
+        KeyStoreError,
         LogCorrupt,
         LogError,
         LogLocked,
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
         NotCommitted,
         NotStepped,
         Overloaded,
+        PersonalDataRefused,
         PositionConflict,
         Rejected,
         RetryAfter,
@@ -92,10 +95,13 @@ if TYPE_CHECKING:
     from tallystick.domain.saga import Results, Saga, SagaStep, step, sub_saga
     from tallystick.domain.saga_composition import saga_modules
     from tallystick.domain.schedules import Schedule
+    from tallystick.domain.sensitive import Forgotten, Sensitive, sensitive
     from tallystick.domain.step import Step
     from tallystick.domain.timeline import Timeline
     from tallystick.domain.token import Token
     from tallystick.domain.watching import Alert
+    from tallystick.store.key_file import KeyFile
+    from tallystick.store.keys import KeyStore, MemoryKeys
     from tallystick.store.log import EventLog, Query
     from tallystick.store.memory import MemoryLog
     from tallystick.store.sqlite import SqliteLog
@@ -153,12 +159,17 @@ __all__ = [
     "Failed",
     "Fenced",
     "FixedDelay",
+    "Forgotten",
     "Health",
     "IdempotencyConflict",
     "Intent",
     "InvalidOperation",
     "InvalidPayload",
     "InvalidStep",
+    "KeyFile",
+    "KeyMissing",
+    "KeyStore",
+    "KeyStoreError",
     "Later",
     "Limits",
     "Line",
@@ -171,6 +182,7 @@ __all__ = [
     "Look",
     "MalformedPayload",
     "ManualClock",
+    "MemoryKeys",
     "MemoryLog",
     "Meter",
     "Module",
@@ -192,6 +204,7 @@ __all__ = [
     "Outcome",
     "Overloaded",
     "Performer",
+    "PersonalDataRefused",
     "PositionConflict",
     "Priority",
     "Probe",
@@ -222,6 +235,7 @@ __all__ = [
     "SaveVersionError",
     "Schedule",
     "SeededIdentity",
+    "Sensitive",
     "Settle",
     "SnapshotError",
     "SqliteLog",
@@ -258,6 +272,7 @@ __all__ = [
     "parsed_id",
     "reacts_to",
     "saga_modules",
+    "sensitive",
     "step",
     "sub_saga",
 ]
@@ -291,10 +306,11 @@ _ROOMS = {
     "domain.envelope": "Recorded",
     "domain.errors": (
         "AlreadySettled CommitUnknown DefinitionError EffectError Fenced IdempotencyConflict InvalidPayload InvalidStep "
-        "LogCorrupt LogError LogLocked LogPoisoned LogVersionError MalformedPayload NotAccepted NotCommitted NotStepped "
-        "Overloaded PositionConflict Rejected RetryAfter SagaCompensated SagaNeedsPerson SagaVersionMissing SaveDamaged SaveError "
-        "SaveMismatch SaveVersionError SnapshotError StepFailed TallystickError TimedOutWaiting UnknownCommand UnknownEventType "
-        "UnknownEventVersion UnknownSaga UnreadableEvent VersionConflict"
+        "KeyMissing KeyStoreError LogCorrupt LogError LogLocked LogPoisoned LogVersionError MalformedPayload NotAccepted "
+        "NotCommitted NotStepped Overloaded PersonalDataRefused PositionConflict Rejected RetryAfter SagaCompensated "
+        "SagaNeedsPerson SagaVersionMissing SaveDamaged SaveError SaveMismatch SaveVersionError SnapshotError StepFailed "
+        "TallystickError TimedOutWaiting UnknownCommand UnknownEventType UnknownEventVersion UnknownSaga UnreadableEvent "
+        "VersionConflict"
     ),
     "domain.event": "Aggregate Event Resident",
     "domain.execution": "Execution",
@@ -309,8 +325,11 @@ _ROOMS = {
     "domain.saga": "Results Saga SagaStep step sub_saga",
     "domain.saga_composition": "saga_modules",
     "domain.schedules": "Schedule",
+    "domain.sensitive": "Forgotten Sensitive sensitive",
     "domain.step": "Step",
     "domain.token": "Token",
+    "store.key_file": "KeyFile",
+    "store.keys": "KeyStore MemoryKeys",
     "store.log": "EventLog Query",
     "store.memory": "MemoryLog",
     "store.sqlite": "SqliteLog",

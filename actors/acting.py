@@ -13,6 +13,7 @@ from tallystick.actors.turn import NO_TAGS, Setting, TurnInProgress
 from tallystick.domain.clock import Clock
 from tallystick.domain.envelope import MICROSECOND, Recorded
 from tallystick.domain.errors import EffectError, NotAccepted
+from tallystick.domain.evidence import said_by, withhold
 from tallystick.domain.execution import ExecutionRecord
 from tallystick.domain.parking import Source
 from tallystick.domain.protocol import EXECUTION, IntentStarted
@@ -106,7 +107,7 @@ class Acting:
         try:
             run(turn, *arguments)
         except BaseException as error:
-            self._check_raised(error)
+            self._check_raised(turn, error)
             raise
         self.append(turn, cause, outputs)
         return turn
@@ -118,17 +119,19 @@ class Acting:
             for effect in handler(turn, event):
                 turn.carry_out(effect)
         except BaseException as error:
-            self._check_raised(error)
+            self._check_raised(turn, error)
             raise
         if not turn.drafts:
             return False
         self._append(turn, Origin(self.name, self.state.seen, recorded.correlation, recorded.position))
         return True
 
-    def _check_raised(self, error: BaseException) -> None:
-        """What ends a thread or this engine is not for handlers to raise."""
+    def _check_raised(self, turn: TurnInProgress, error: BaseException) -> None:
+        """What ends a thread or this engine is not for handlers to raise; and what was revealed to one is not to be written down."""
+        if turn.revealed:
+            withhold(error)
         if not isinstance(error, Exception | KeyboardInterrupt) or isinstance(error, NotAccepted):
-            msg = f"A handler of {self.name} raised {error!r}, which is not for handlers to raise; it is taken as its failure."
+            msg = f"A handler of {self.name} raised {said_by(error)}, which is not for handlers to raise; it is taken as its failure."
             raise EffectError(msg) from error
 
     def append(self, turn: TurnInProgress, cause: Cause, outputs: Sequence[Output] = ()) -> None:

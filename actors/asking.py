@@ -11,6 +11,7 @@ from tallystick.domain.saga import Saga
 from tallystick.domain.saga_composition import saga_modules
 from tallystick.domain.saga_owner import SagaOwner
 from tallystick.domain.saga_types import Answer, Ask
+from tallystick.domain.sensitive import Forgotten, Sensitive
 from tallystick.domain.token import Token
 
 
@@ -39,6 +40,10 @@ class AskedCall:
     def heartbeat(self) -> None:
         """The question is alive."""
         self._call.heartbeat()
+
+    def reveal(self, value: Sensitive[str]) -> str | Forgotten:
+        """What a sensitive value says."""
+        return self._call.reveal(value)
 
 
 def with_sagas(

@@ -15,8 +15,10 @@ from tallystick.actors.operations import OperationTerms, OperationTracker, Runne
 from tallystick.actors.surroundings import Surrounded, Surroundings, correlation_of, surroundings
 from tallystick.actors.telling import bound, log_lines_are_bound, warn
 from tallystick.domain.errors import Overloaded, Rejected, TallystickError
+from tallystick.domain.evidence import message_of, withhold
 from tallystick.domain.operation import Ending, InvalidOperation, OperationId, OperationSnapshot, checked_name, checked_percent, cut
 from tallystick.domain.operation_events import Failure, Json, OperationNoted
+from tallystick.domain.sensitive import without_sensitive
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,6 +49,10 @@ class Operation:
         self._beat_us: int | None = None
         self._last: Any = None
         self._over = False
+        self.around: Operation | None = surroundings().operation
+        """The operation that it was begun in, where code of this process runs as that."""
+        self.revealed = self.around is not None and self.around.revealed
+        """Whether its code knows something that may not be written down."""
 
     @property
     def ended(self) -> bool:
@@ -115,6 +121,13 @@ class Operation:
         operation = self._tracker.get(self.id)
         self._over = operation is None or operation.status.ended
         return self._over
+
+    def knows_secrets(self) -> None:
+        """Something sensitive was revealed to its code, and so to that of the operations around it."""
+        operation: Operation | None = self
+        while operation is not None:
+            operation.revealed = True
+            operation = operation.around
 
     def flush(self) -> None:
         """Write the progress that was held back."""
@@ -263,10 +276,12 @@ class OperationScope:
 
 def _ending(operation: Operation, error: BaseException | None) -> Ending:
     if error is None:
-        return Ending(status="Succeeded", message=cut(operation.message), data=operation.data)
+        return Ending(status="Succeeded", message=cut(operation.message), data=without_sensitive(operation.data))
+    if operation.revealed:
+        withhold(error)
     if isinstance(error, NOT_WANTED):
         return Ending(status="Canceled", message=type(error).__name__)
-    failure = Failure(kind=type(error).__name__, message=cut(str(error)), stack=stack_of(error))
+    failure = Failure(kind=type(error).__name__, message=cut(message_of(error)), stack=stack_of(error))
     return Ending(status="Failed", code=failure.kind, message=failure.message, failure=failure)
 
 

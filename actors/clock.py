@@ -1,5 +1,6 @@
 """The one seam for time, ids and randomness: the real ones, and those that a host or test drives by hand."""
 
+import os
 import random
 import threading
 import time
@@ -73,6 +74,11 @@ class SystemIdentity:
     def draw(self) -> float:
         """For jitter only, so no cryptography."""
         return random.random()  # noqa: S311
+
+
+def random_bytes(count: int) -> bytes:
+    """Bytes that nobody can guess, for keys; never from a seed."""
+    return os.urandom(count)
 
 
 class SavedIdentity(msgspec.Struct, frozen=True, rename="camel"):

@@ -13,6 +13,7 @@ from tallystick.actors.turn import TurnInProgress
 from tallystick.domain.command import Command
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import EffectError, IdempotencyConflict, NotAccepted, Rejected, VersionConflict
+from tallystick.domain.evidence import WITHHELD, is_withheld
 from tallystick.domain.protocol import COMMAND, OWNER, CommandSettled, IdempotencyConflicted
 from tallystick.domain.record import type_argument
 from tallystick.store.codec import Codec
@@ -96,14 +97,15 @@ class Commands:
         content_hash = self._codec.content_hash(command)
         name = type(command).__name__
         if refusal is not None:
-            return CommandSettled(command=name, content_hash=content_hash, rejected=True, code=refusal.code, message=refusal.message)
+            said = WITHHELD if is_withheld(refusal) else refusal.message
+            return CommandSettled(command=name, content_hash=content_hash, rejected=True, code=refusal.code, message=said)
         return CommandSettled(command=name, content_hash=content_hash, reply=msgspec.Raw(reply or b"null"))
 
     def _answer_again(self, message: Ask, recorded: Recorded) -> None:
         """A duplicate gets the first one's reply, gated behind it even if that is still on its way to the disk (P15)."""
         settled: CommandSettled = self._codec.decode(recorded)
         reply = message.reply
-        if settled.content_hash != self._codec.content_hash(message.command):
+        if not self._codec.is_content_of(settled.content_hash, message.command):
             self._conflict(message, recorded, settled)
             return
         if settled.rejected:

@@ -10,6 +10,7 @@ from tallystick.actors.turn import TurnInProgress
 from tallystick.domain.effect import Effect
 from tallystick.domain.envelope import from_micros, to_micros
 from tallystick.domain.errors import EffectError, InvalidPayload, Rejected
+from tallystick.domain.evidence import WITHHELD
 from tallystick.domain.protocol import COMMAND, CommandSettled
 from tallystick.domain.schedules import CommandDue
 from tallystick.store.codec import Codec
@@ -44,7 +45,8 @@ class Deliveries:
         try:
             reply = _gathered(self._handlers[kind](turn, command), effects)
         except Rejected as refusal:
-            settled = msgspec.structs.replace(settled, rejected=True, code=refusal.code, message=refusal.message)
+            said = WITHHELD if turn.revealed else refusal.message
+            settled = msgspec.structs.replace(settled, rejected=True, code=refusal.code, message=said)
         else:
             yield from effects
             settled = msgspec.structs.replace(settled, reply=msgspec.Raw(self._codec.value_bytes(reply)))

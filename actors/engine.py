@@ -30,6 +30,7 @@ from tallystick.store.log import EventLog
 
 if TYPE_CHECKING:
     from tallystick.actors.metering import Meter
+    from tallystick.actors.vault import Vault
 
 QUEUE = "\0queue"
 """The name under which the queue's mailbox is found beside those of the owners; no module can have it."""
@@ -49,6 +50,8 @@ class Program(NamedTuple):
     performs: bool = True
     """Whether anything is done: performers called, probes asked, timers fired. Else owners decide and write, and no more."""
     meter: "Meter | None" = None
+    vault: "Vault | None" = None
+    """What sensitive values are sealed with; None where there are none."""
 
 
 def ownership(behaviours: Sequence[Behaviour]) -> Mapping[str, frozenset[str]]:
@@ -100,8 +103,9 @@ class Engine:
         self.log = log
         self.clock: Clock = runtime.clock
         self.identity: Identity = runtime.identity(log.epoch)
-        meter = program.meter
-        self.journal = Journal(log if meter is None else meter.between(log, self.clock), self.clock)
+        meter, vault = program.meter, program.vault
+        written = log if vault is None else vault.between(log)
+        self.journal = Journal(written if meter is None else meter.between(written, self.clock), self.clock)
         self.owners: dict[str, OwnerActor] = {}
         self._posts: dict[str, Mailbox] = {}
         self._residents: dict[type[Any], OwnerActor] = {}

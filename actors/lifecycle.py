@@ -5,11 +5,13 @@ from collections.abc import Callable
 
 from tallystick.actors.admission import Admission
 from tallystick.actors.engine import Engine, Program
+from tallystick.actors.privacy import forget_again
 from tallystick.actors.recovery import recover
 from tallystick.actors.snapshots import KnownStreamsOutput
 from tallystick.actors.supervision import RestartPolicy, Restarts, Status
 from tallystick.actors.telling import note, warn
 from tallystick.domain.errors import Fenced, LogError, NotAccepted
+from tallystick.domain.evidence import said_by
 from tallystick.store.journal import Journal
 from tallystick.store.log import EventLog
 
@@ -23,6 +25,8 @@ class Lifecycle:
     def __init__(self, program: Program, log: EventLog, admission: Admission, policy: RestartPolicy) -> None:
         self._program = program
         self._log = log
+        self._vault = program.vault
+        self._has_keys = False
         self._admission = admission
         self._changing = threading.RLock()
         self._engine: Engine | None = None
@@ -95,14 +99,19 @@ class Lifecycle:
                 self._run(self._log)
             except BaseException:
                 self.status = "failed"
-                self._log.close()
+                self._close()
                 raise
 
     def _run(self, log: EventLog) -> None:
         log.open()
+        if self._vault is not None and not self._has_keys:
+            self._vault.open_store()
+            self._has_keys = True
         engine = Engine(self._program, log, lambda actor, error: self._crashed(engine, actor, error))
         take_up, self.take_up = self.take_up, recover
         take_up(engine)
+        if self._vault is not None:
+            forget_again(self._vault, engine)
         self._engine = engine
         self._admission.pressure = engine.pressure
         engine.begin()
@@ -119,7 +128,7 @@ class Lifecycle:
         self.status = "recovering"
         self._admission.pause(error)
         self._program.pool.report_to(None)
-        warn("engine.failed", actor=actor, error=f"{type(error).__name__}: {error}", epoch=engine.log.epoch)
+        warn("engine.failed", actor=actor, error=said_by(error), epoch=engine.log.epoch)
         self._program.runtime.background("rebuild", lambda: self._rebuild(engine, actor, error))
 
     def _rebuild(self, engine: Engine, actor: str, error: BaseException) -> None:
@@ -133,14 +142,14 @@ class Lifecycle:
                     self._log = self._log.reopened()
                     self._run(self._log)
                 except Exception as failure:  # noqa: BLE001 - whatever it was, it counts as one more failure
-                    warn("engine.not_rebuilt", error=f"{type(failure).__name__}: {failure}")
+                    warn("engine.not_rebuilt", error=said_by(failure))
                     self._log.close()
                     cause = failure
                 else:
                     return
             self.status = "failed"
             self._admission.end(cause)
-            warn("system.failed", error=f"{type(cause).__name__}: {cause}", restarts=self.restarts.total)
+            warn("system.failed", error=said_by(cause), restarts=self.restarts.total)
 
     def _throw_away(self, engine: Engine, error: BaseException) -> None:
         """Drop messages, gated outputs, timers, pending snapshots and caches; futures hear what became of their commands (P18)."""
@@ -151,6 +160,13 @@ class Lifecycle:
         self._log.close()
 
     # Stopping.
+
+    def _close(self) -> None:
+        """Close the log for good, and let go of the keys."""
+        self._log.close()
+        if self._vault is not None and self._has_keys:
+            self._has_keys = False
+            self._vault.close_store()
 
     def stop(self) -> None:
         """Close admission, let accepted commands run, start nothing new, write what there is, close the log (P26). Again: no effect."""
@@ -164,7 +180,7 @@ class Lifecycle:
             self._admission.withdraw_all(None)
             self._program.pool.report_to(None)
             self._program.pool.stop()
-            self._log.close()
+            self._close()
             self.status = "stopped"
 
     def _drain(self, engine: Engine) -> None:

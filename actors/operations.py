@@ -37,6 +37,7 @@ from tallystick.domain.operations import (
     UpdateProgress,
 )
 from tallystick.domain.retry import AnyRetry
+from tallystick.domain.sensitive import refuse_sensitive, without_sensitive
 from tallystick.domain.token import Token
 
 OfOperationCommand = UpdateProgress | Beat | AddEvidence | Resume
@@ -90,6 +91,8 @@ class OperationTracker(OperationQueries):
             IdempotencyConflict: the key was used with other content.
         """
         around, correlation = surroundings(), terms.get("correlation")
+        refuse_sensitive("an operation's name, key or correlation", name, terms.get("idempotency_key"), correlation)
+        refuse_sensitive("a tag", *(terms.get("tags") or {}).values())
         if correlation is not None:
             around = Surroundings(correlation, operation_id=around.operation_id, tags=around.tags, traceparent=around.traceparent)
         command = StartOperation(
@@ -135,7 +138,7 @@ class OperationTracker(OperationQueries):
 
     def note(self, operation_id: str, kind: str, message: str = "", data: Mapping[str, Json] | None = None) -> None:
         """Keep evidence: a checkpoint, a warning, an error. Also after the end."""
-        self._ask(AddEvidence(operation_id=operation_id, kind=kind, message=cut(message), data=data or {}))
+        self._ask(AddEvidence(operation_id=operation_id, kind=kind, message=cut(message), data=without_sensitive(data or {})))
 
     def audit(
         self,
@@ -149,6 +152,9 @@ class OperationTracker(OperationQueries):
     ) -> str:
         """Record who did what, and what came of it; of the operation that the calling code runs in, unless another is named. Its id."""
         about = surroundings().operation_id if operation_id is None else operation_id
+        refuse_sensitive(
+            "an audit record's name, person or anchor", name, who, *(each for anchor in anchors for each in (anchor.kind, anchor.id))
+        )
         command = RecordAudit(name=name, message=cut(message), outcome=outcome, who=who, operation_id=about, anchors=anchors)
         with self._within(about):
             return self._host.ask(command)
@@ -174,7 +180,7 @@ class OperationTracker(OperationQueries):
 
     def succeed(self, operation_id: str, message: str = "", *, data: Mapping[str, Json] | None = None, by: str = "", why: str = "") -> None:
         """Complete it, with its result in `data`. `by` and `why` where a person settles what is stuck. Raises as `complete`."""
-        self.complete(operation_id, Ending(status="Succeeded", message=cut(message), data=data or {}, by=by, why=why))
+        self.complete(operation_id, Ending(status="Succeeded", message=cut(message), data=without_sensitive(data or {}), by=by, why=why))
 
     def fail(self, operation_id: str, code: str, message: str = "", *, by: str = "", why: str = "") -> None:
         """Say that it was not done. As `succeed`."""

@@ -39,6 +39,7 @@ from tallystick.actors.telling import warn
 from tallystick.actors.turn import TurnInProgress
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import NotAccepted
+from tallystick.domain.evidence import said_by
 from tallystick.domain.parking import Source
 from tallystick.domain.protocol import OWNER, CursorAdvanced, OwnerJoined
 from tallystick.domain.schedules import CommandDue, takes_deliveries
@@ -214,7 +215,7 @@ class OwnerActor(EngineActor):
             raise
         except Exception as error:  # noqa: BLE001 - whatever the program's handler raised
             self.acting.counters.count("step_failures")
-            warn("step.failed", owner=self.name, error=f"{type(error).__name__}: {error}")
+            warn("step.failed", owner=self.name, error=said_by(error))
             self.step_failed(error)
 
     def _take_turn(self, turn: TurnInProgress, step: Step) -> None:

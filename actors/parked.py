@@ -11,6 +11,7 @@ from tallystick.actors.telling import warn
 from tallystick.actors.turn import TurnInProgress
 from tallystick.domain.envelope import Recorded, from_micros
 from tallystick.domain.errors import NotAccepted, Rejected
+from tallystick.domain.evidence import said_by
 from tallystick.domain.execution import ExecutionRecord
 from tallystick.domain.intent import Intent
 from tallystick.domain.outcome import Outcome, Succeeded
@@ -111,7 +112,7 @@ class ParkedSources:
             aggregate_id=letter.source.aggregate_id,
             position=letter.position,
             attempt=attempt,
-            error=f"{type(error).__name__}: {error}"[:ERROR_LIMIT_CHARS],
+            error=said_by(error)[:ERROR_LIMIT_CHARS],
             retry_at=None if dead else from_micros(now_us) + delay,
             token=letter.token,
             role=letter.role,

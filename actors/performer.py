@@ -16,8 +16,10 @@ from tallystick.actors.messages import Mailbox, StartQueue
 from tallystick.domain.action import Later, Performer
 from tallystick.domain.envelope import from_micros
 from tallystick.domain.errors import DefinitionError, Rejected, RetryAfter
+from tallystick.domain.evidence import WITHHELD, is_withheld, message_of, withhold
 from tallystick.domain.outcome import Failed
 from tallystick.domain.rate import Bucket
+from tallystick.domain.sensitive import Forgotten, Sealer, Sensitive, revealed
 from tallystick.domain.token import Token
 
 ERROR_LIMIT_CHARS = 500
@@ -28,7 +30,7 @@ class RunningCall:
 
     __slots__ = (
         *("_cancelled", "_when_cancelled", "action", "attempt", "beats", "identity", "index", "key", "next_beat_us", "start"),
-        *("thread", "token"),
+        *("revealed", "sealer", "thread", "token"),
     )
 
     def __init__(self, start: StartQueue, index: int, *, several: bool) -> None:
@@ -43,6 +45,9 @@ class RunningCall:
         """Where its heartbeats go; nowhere before it is made, and where its intent wants none."""
         self.next_beat_us = 0
         self._cancelled = False
+        self.sealer: Sealer | None = None
+        self.revealed = False
+        """Whether its performer knows something that may not be written down."""
         self.thread: int | None = None
         """Which thread runs it, once one does; so that its stack can be looked at."""
         self._when_cancelled: Callable[[], None] | None = None
@@ -66,6 +71,11 @@ class RunningCall:
         beats = self.beats
         if beats is not None and not self._cancelled:
             beats(self)
+
+    def reveal(self, value: Sensitive[str]) -> str | Forgotten:
+        """What a sensitive value says; safe in any thread."""
+        self.revealed = True
+        return revealed(value, self.sealer)
 
     def cancel(self) -> None:
         """Say that nobody waits any more; running code may look, a coroutine is cancelled."""
@@ -100,14 +110,16 @@ class Answered(msgspec.Struct, frozen=True, eq=False, gc=False):
 def failure_of(error: BaseException) -> tuple[Failed, bool]:
     """What an exception of user code means, and whether it is final."""
     if isinstance(error, Rejected):
-        return Failed(code=error.code, message=error.message), True
+        return Failed(code=error.code, message=WITHHELD if is_withheld(error) else error.message), True
     if isinstance(error, RetryAfter):
-        return Failed(code=error.code, message=error.message[:ERROR_LIMIT_CHARS]), False
-    return Failed(code=type(error).__name__, message=str(error)[:ERROR_LIMIT_CHARS]), False
+        return Failed(code=error.code, message=WITHHELD if is_withheld(error) else error.message[:ERROR_LIMIT_CHARS]), False
+    return Failed(code=type(error).__name__, message=message_of(error)[:ERROR_LIMIT_CHARS]), False
 
 
 def answer_to(call: RunningCall, error: BaseException) -> Answered:
     """The answer that an exception makes."""
+    if call.revealed:
+        withhold(error)
     failure, final = failure_of(error)
     retry_after = error.delay if isinstance(error, RetryAfter) else None
     return Answered(call, failure=failure, final=final, error=type(error), retry_after=retry_after)
@@ -150,6 +162,8 @@ class PerformerPool:
         self._answers: dict[tuple[Token, int, int], Answered] = {}
         self._queue: Mailbox | None = None
         self._heartbeats: Heartbeats | None = None
+        self.sealer: Sealer | None = None
+        """What calls may reveal by."""
 
     def report_to(self, queue: Mailbox | None, heartbeats: Heartbeats | None = None) -> None:
         """Answers and heartbeats go to this generation from now on; while there is none, answers are kept, and heartbeats lost."""
@@ -164,6 +178,7 @@ class PerformerPool:
             answer = self._answers.get(call.identity)
             if known is None:
                 self._calls[call.identity] = call
+        call.sealer = self.sealer
         if call.start.heartbeat_us is not None and answer is None:
             self._opens_window(known or call)
         if known is None:

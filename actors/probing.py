@@ -14,6 +14,7 @@ from tallystick.actors.performer import Answered, PerformerPool, RunningCall
 from tallystick.actors.runtimes.runtime import Runtime
 from tallystick.actors.telling import warn
 from tallystick.domain.action import Action, Done, Later, NotDone, Unknown
+from tallystick.domain.evidence import said_by, withhold
 from tallystick.domain.token import Token
 
 PROBES_AT_ONCE = 16
@@ -90,13 +91,16 @@ def _probe(pool: PerformerPool, doubt: Doubt) -> Verdict:
     result: Any = None
     for index, action in list(enumerate(doubt.actions))[doubt.first :]:
         call = RunningCall(start, index, several=len(doubt.actions) > 1)
+        call.sealer = pool.sealer
         performer = pool.performers.get(type(action))
         if performer is None or performer.probe is None:
             return AGAIN
         try:
             answer = performer.probe(action, call)
         except BaseException as error:  # noqa: BLE001 - user code; without an answer the call is made again, with the same key
-            warn("probe.failed", owner=doubt.owner, token=doubt.token, action=type(action).__name__, error=repr(error))
+            if call.revealed:
+                withhold(error)
+            warn("probe.failed", owner=doubt.owner, token=doubt.token, action=type(action).__name__, error=said_by(error))
             return AGAIN
         if isinstance(answer, Unknown):
             return Verdict(unknown=True)

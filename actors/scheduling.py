@@ -15,6 +15,7 @@ from tallystick.domain.errors import DefinitionError, InvalidPayload, UnknownCom
 from tallystick.domain.event import Aggregate
 from tallystick.domain.module import Module
 from tallystick.domain.schedules import CancelSchedule, MakeSchedule, Missed, Schedule, Schedules, ScheduleWait, What, When
+from tallystick.store.codec import Codec
 
 G = TypeVar("G", bound=Aggregate)
 
@@ -45,8 +46,11 @@ class Scheduler:
     other error of its handler is retried and then a dead letter, behind which later runs of that schedule wait.
     """
 
-    def __init__(self, host: Host, owners: Callable[[], Mapping[type[Any], str]], unfit: Callable[[], frozenset[str]]) -> None:
+    def __init__(
+        self, host: Host, codec: Codec, owners: Callable[[], Mapping[type[Any], str]], unfit: Callable[[], frozenset[str]]
+    ) -> None:
         self._host = host
+        self._codec = codec
         self._owners = owners
         self._unfit = unfit
 
@@ -110,9 +114,9 @@ class Scheduler:
             msg = f"No module of this system could be sent a {kind.__name__} later."
             raise UnknownCommand(msg)
         try:
-            content = msgspec.json.encode(command, order="deterministic")
+            content = self._codec.value_bytes(command)
             msgspec.json.decode(content, type=kind, strict=True)
-        except (TypeError, ValueError) as error:
+        except (InvalidPayload, ValueError) as error:
             msg = f"{kind.__name__} cannot be kept for later: {error}"
             raise InvalidPayload(msg) from error
         what = What(owner=owner, command=kind.__name__, content=msgspec.Raw(content))
@@ -127,13 +131,14 @@ def _when_due(schedule: Schedule) -> tuple[datetime, str]:
 class HasSchedules:
     """The part of a `System` that sends commands later."""
 
+    _codec: Codec
     _handler_of: dict[type[Any], str]
     _no_deliveries: frozenset[str]
 
     @cached_property
     def schedules(self) -> Scheduler:
         """To send commands later."""
-        return Scheduler(cast("Any", self), lambda: self._handler_of, lambda: self._no_deliveries)
+        return Scheduler(cast("Any", self), self._codec, lambda: self._handler_of, lambda: self._no_deliveries)
 
 
 def module_of_schedules() -> Module:

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from tallystick.domain.clock import Clock
+from tallystick.domain.evidence import said_by
 
 Status = Literal["new", "recovering", "running", "stopping", "stopped", "failed"]
 
@@ -65,7 +66,7 @@ class Restarts:
         """Note a failure; whether there may be another restart."""
         now_us = self._clock.now_us()
         self.total += 1
-        self.last_failure = f"{actor}: {type(error).__name__}: {error}"
+        self.last_failure = f"{actor}: {said_by(error)}"
         self._recent.append(now_us)
         period_us = self._policy.period // timedelta(microseconds=1)
         while self._recent and self._recent[0] < now_us - period_us:

@@ -22,6 +22,7 @@ from tallystick.actors.loading import Loaded
 from tallystick.actors.messages import Ask
 from tallystick.actors.operating import Operating
 from tallystick.actors.performer import PerformerPool
+from tallystick.actors.privacy import KeepsPersonalData, vault_for
 from tallystick.actors.reading import aggregate, following, matching
 from tallystick.actors.replies import HostReply, Resolver
 from tallystick.actors.runtimes.dispatcher import DispatcherRuntime
@@ -42,13 +43,16 @@ from tallystick.domain.event import Aggregate, Resident
 from tallystick.domain.line import Line
 from tallystick.domain.module import Module
 from tallystick.domain.operations import Operations
+from tallystick.domain.privacy import Privacy
 from tallystick.domain.saga import Saga
 from tallystick.domain.schedules import takes_deliveries
+from tallystick.domain.sensitive import refuse_sensitive
 from tallystick.store.codec import Codec
 from tallystick.store.log import EventLog, Query
 
 if TYPE_CHECKING:
     from tallystick.actors.metering import Meter
+    from tallystick.store.keys import KeyStore
 
 R = TypeVar("R")
 G = TypeVar("G", bound=Aggregate)
@@ -58,7 +62,7 @@ Deliver = Callable[[HostReply], None]
 """How a reply resolves its future: in the thread that releases it, or elsewhere."""
 
 
-class System(Operating, StartsSagas, ExplainsItself, HasSchedules):
+class System(Operating, StartsSagas, ExplainsItself, HasSchedules, KeepsPersonalData):
     """Modules, sagas, performers and a log, running.
 
     A context manager, for `with` and `async with`: entering opens the log and recovers, leaving stops cleanly. All methods may be called
@@ -81,12 +85,14 @@ class System(Operating, StartsSagas, ExplainsItself, HasSchedules):
         performs: bool = True,
         meter: "Meter | None" = None,
         saves: SaveFormat = ANY_SAVES,
+        keys: "KeyStore | None" = None,
     ) -> None:
         """Compose a system; nothing is opened or started yet. `log`: a path for SQLite, None for memory. `lines`: those that intents name.
 
         `operations`, `schedules`: whether it has an owner of these; without one a program may use that owner's names for its own.
         `performs=False` is for people's tools: modules decide and write, but no performer or probe is called and no time runs out. What is
         under way or begun meanwhile is taken up by the next system that opens the log, as after a crash. `meter` counts for the host.
+        `keys` are those of sensitive values; where records declare some and none are given, they are kept beside the log.
 
         Raises:
             DefinitionError: modules, events, lines, performers and runtime do not fit together; the message names them and the mend.
@@ -94,19 +100,23 @@ class System(Operating, StartsSagas, ExplainsItself, HasSchedules):
         modules, performers = with_sagas(modules, sagas, performers)
         own = (*((Operations(),) if operations else ()), *((module_of_schedules(),) if schedules else ()))
         behaviours = [Behaviour(module) for module in (*modules, *own)]
+        opened_log = _opened_log(log)
         self._runtime: Runtime = runtime if runtime is not None else DispatcherRuntime()
         performers = (*performers, *(self._performers_of_operations() if operations else ()))
         self._pool = PerformerPool(performers, self._runtime.executor)
+        self._vault = self._pool.sealer = vault_for(behaviours[: len(modules)], self._pool.performers, keys, opened_log)
+        if self._vault is not None:
+            behaviours.append(Behaviour(Privacy()))
+        self._codec = Codec(behaviours, self._pool.performers, sealer=self._vault)
         self._behaviours = {behaviour.name: behaviour for behaviour in behaviours}
-        self._codec = Codec(behaviours, self._pool.performers)
         self._counters = Counters()
         by_name = lines_by_name(lines, behaviours)
         check_stepped(self._runtime, behaviours, lines, self._pool)
         owned = ownership(behaviours)
-        program = Program(behaviours, self._codec, self._pool, self._runtime, self._counters, owned, by_name, performs, meter)
+        program = Program(behaviours, self._codec, self._pool, self._runtime, self._counters, owned, by_name, performs, meter, self._vault)
         self._program, self._saves = program, saves
         self._admission = Admission(limits or Limits())
-        self._life = Lifecycle(program, _opened_log(log), self._admission, restarts or RestartPolicy())
+        self._life = Lifecycle(program, opened_log, self._admission, restarts or RestartPolicy())
         self._resolver = Resolver()
         self.meter = meter
         self._sagas = Sagas(self, modules, self._runtime)
@@ -191,6 +201,7 @@ class System(Operating, StartsSagas, ExplainsItself, HasSchedules):
         performs: bool = True,
         meter: "Meter | None" = None,
         saves: SaveFormat = ANY_SAVES,
+        keys: "KeyStore | None" = None,
     ) -> Self:
         """A system that goes on where another was saved, on a log in memory; start it with `with`. The file is read whole and left alone.
 
@@ -214,7 +225,13 @@ class System(Operating, StartsSagas, ExplainsItself, HasSchedules):
                 performs=performs,
                 meter=meter,
                 saves=saves,
+                keys=keys,
             )
+            if keys is None and system._vault is not None:
+                msg = (
+                    "A save has no keys, and records of these modules have sensitive fields: give the keys that it was sealed with, keys=…."
+                )
+                raise DefinitionError(msg)
             loaded.check(system._program)
             system._life.take_up = loaded.take_up
         return system
@@ -257,6 +274,7 @@ class System(Operating, StartsSagas, ExplainsItself, HasSchedules):
         if owner is None:
             msg = f"No module of this system handles {type(command).__name__}; it has {sorted(k.__name__ for k in self._handler_of)}."
             raise UnknownCommand(msg)
+        refuse_sensitive("an idempotency key", key)
         around = surroundings()
         return self._send(owner, lambda reply: Ask(command, key, reply, around), when_full, timeout_s, resolve)
 

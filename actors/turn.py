@@ -19,6 +19,7 @@ from tallystick.domain.intent import Intent
 from tallystick.domain.outcome import Failed, Outcome, Succeeded, TimedOut
 from tallystick.domain.parking import Source
 from tallystick.domain.protocol import EXECUTION, IntentStarted, LateSuccess, PersonNeeded
+from tallystick.domain.sensitive import Forgotten, Sensitive
 from tallystick.domain.token import Token
 from tallystick.store.codec import Codec, Form
 from tallystick.store.journal import Draft, Stream
@@ -107,6 +108,8 @@ class TurnInProgress:
     settled: Sequence[ExecutionRecord] = ()
     failed: Sequence[Token] = ()
     """Which of those settled have failed or timed out."""
+    revealed = False
+    """Whether its handler knows something that may not be written down."""
     _now_us = 0
     _new_tokens: Sequence[Token] = ()
 
@@ -166,6 +169,11 @@ class TurnInProgress:
     def open(self, kind: type[I], subject: str) -> Sequence[Execution[I]]:
         """Own open executions before the turn."""
         return [record.view() for record in self._state.open_for(kind, subject)]
+
+    def reveal(self, value: Sensitive[str]) -> str | Forgotten:
+        """What a sensitive value says."""
+        self.revealed = True
+        return self._setting.codec.reveal(value)
 
     # What they yield.
 

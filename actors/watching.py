@@ -9,6 +9,7 @@ from typing import NamedTuple
 from tallystick.actors.operations import OperationTracker
 from tallystick.actors.telling import warn
 from tallystick.domain.envelope import MICROSECOND, from_micros
+from tallystick.domain.evidence import said_by
 from tallystick.domain.operation import OperationSnapshot
 from tallystick.domain.watching import Alert, alerts_in, orphans_in, threshold_of
 
@@ -76,7 +77,7 @@ class OperationWatcher:
             try:
                 self._on_alert(alert)
             except Exception as error:  # noqa: BLE001 - the host's own code
-                warn("watcher.callback_failed", operation_id=alert.operation.operation_id, error=f"{type(error).__name__}: {error}")
+                warn("watcher.callback_failed", operation_id=alert.operation.operation_id, error=said_by(error))
         return True
 
     def sweep(self, *, older_than: timedelta = timedelta(days=1)) -> Sweep:
@@ -108,4 +109,4 @@ class OperationWatcher:
             try:
                 self.look()
             except Exception as error:  # noqa: BLE001 - a log that is being opened again, most likely; the next look finds out
-                warn("watcher.look_failed", error=f"{type(error).__name__}: {error}")
+                warn("watcher.look_failed", error=said_by(error))

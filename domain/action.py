@@ -11,6 +11,7 @@ from tallystick.domain.errors import DefinitionError
 from tallystick.domain.outcome import Failed
 from tallystick.domain.rate import Rate
 from tallystick.domain.record import Record
+from tallystick.domain.sensitive import Forgotten, Sensitive
 from tallystick.domain.step import Step
 from tallystick.domain.token import Token
 
@@ -50,6 +51,10 @@ class Call(Protocol):
 
     def heartbeat(self) -> None:
         """Say that this attempt is alive, where its intent has a `heartbeat`; costs next to nothing in a loop. Safe in any thread."""
+        ...
+
+    def reveal(self, value: Sensitive[str]) -> str | Forgotten:
+        """What a sensitive value says. Messages of exceptions that are raised then are not written down. Safe in any thread."""
         ...
 
 

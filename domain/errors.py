@@ -216,6 +216,21 @@ class InvalidPayload(TallystickError):
     """A record was made with values that its own types do not allow; msgspec constructors do not check, so the turn did."""
 
 
+# Personal data.
+
+
+class PersonalDataRefused(InvalidPayload):
+    """A sensitive value was given for something that identifies, and so stays readable for ever; use an id, or the value's token."""
+
+
+class KeyStoreError(LogError):
+    """The keys of sensitive values cannot be read or written; the cause is chained."""
+
+
+class KeyMissing(TallystickError):
+    """A sensitive value cannot be opened: its person was not forgotten, but the system's keys have none that fits."""
+
+
 # Sagas.
 
 

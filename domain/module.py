@@ -11,6 +11,7 @@ from tallystick.domain.event import Aggregate, Event, Resident
 from tallystick.domain.execution import Execution
 from tallystick.domain.intent import Intent
 from tallystick.domain.marks import Mark, marked, marks_of
+from tallystick.domain.sensitive import Forgotten, Sensitive
 from tallystick.domain.step import Step
 from tallystick.domain.token import Token
 
@@ -54,6 +55,10 @@ class Turn(Protocol):
 
     def open(self, kind: type[I], subject: str) -> Sequence[Execution[I]]:
         """One's own open executions of that intent and subject, oldest first."""
+        ...
+
+    def reveal(self, value: Sensitive[str]) -> str | Forgotten:
+        """What a sensitive value says. The messages of exceptions that leave the turn then are not written down."""
         ...
 
 

@@ -33,6 +33,7 @@ from tallystick.domain.operation_events import (
 )
 from tallystick.domain.outcome import Failed, Outcome, Succeeded, settlement
 from tallystick.domain.record import Record
+from tallystick.domain.sensitive import refuse_sensitive
 
 TEXT_LIMIT_CHARS: Final = 2_000
 """The longest message of an operation; a longer one is cut."""
@@ -177,6 +178,7 @@ def checked_name(name: str) -> str:
     Raises:
         InvalidOperation: it is none.
     """
+    refuse_sensitive("an operation's name", name)
     if len(name) > NAME_LIMIT_CHARS or not _NAME.fullmatch(name):
         msg = f"{name[:NAME_LIMIT_CHARS]!r} is no operation's name; names are stable and dotted, such as Billing.Invoice.Generate."
         raise InvalidOperation(msg)
@@ -196,7 +198,8 @@ def checked_percent(percent: float | None) -> float | None:
 
 
 def cut(text: str) -> str:
-    """A message of a length that the log takes."""
+    """A message of a length that the log takes; of a sensitive value, only whose it is."""
+    text = str(text)
     return text if len(text) <= TEXT_LIMIT_CHARS else f"{text[: TEXT_LIMIT_CHARS - 1]}…"
 
 

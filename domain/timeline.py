@@ -12,6 +12,7 @@ import msgspec
 from tallystick.domain.envelope import Recorded, Settles
 from tallystick.domain.operation_figures import EVENTS
 from tallystick.domain.protocol import COMMAND, EXECUTION, OWNER
+from tallystick.domain.sensitive import redacted
 
 Kind = Literal["operation", "evidence", "event", "attempt", "timer", "audit", "engine"]
 """What an entry is: a step of an operation; evidence beside it; an event of the program; an execution's beginning, end or attempt; time
@@ -20,7 +21,15 @@ that passed or is to pass; what a person did or an audit record says; the librar
 _ATTEMPTS: Final = frozenset({"AttemptStarted", "ActionsAdvanced", "PersonNeeded"})
 _TIMERS: Final = frozenset({"TimeoutFired", "RetryScheduled", "OperationOverdue"})
 _PEOPLE: Final = frozenset(
-    {"PersonActed", "ExecutionRedriven", "ReactionRedriven", "OperationAudited", "OperationResumed", "IdempotencyConflicted"}
+    {
+        "PersonActed",
+        "ExecutionRedriven",
+        "ReactionRedriven",
+        "OperationAudited",
+        "OperationResumed",
+        "IdempotencyConflicted",
+        "SubjectForgotten",
+    }
 )
 _EVIDENCE: Final = frozenset({"OperationNoted", "OperationSucceededLate", "LateSuccess"})
 _DETAILS: Final = (
@@ -122,7 +131,7 @@ def timeline_of(correlation: str, records: Iterable[Recorded]) -> Timeline:
     entries: list[Entry] = []
     spans: dict[str, Span] = {}
     for recorded in records:
-        entry = _entry(recorded, msgspec.json.decode(recorded.payload))
+        entry = _entry(recorded, msgspec.json.decode(redacted(recorded.payload)))
         entries.append(entry)
         _into_spans(spans, entry, began=recorded.aggregate_type == EXECUTION and recorded.aggregate_version == 1)
     return Timeline(correlation, tuple(entries), tuple(spans.values()))

@@ -12,6 +12,7 @@ import msgspec
 
 import tallystick as ts
 from tallystick.domain.envelope import to_micros
+from tallystick.domain.sensitive import redacted
 from tallystick.host.output import print_json, print_table
 from tallystick.host.parameters import EXISTING_LOG, TEXT
 
@@ -92,7 +93,7 @@ def as_object(recorded: ts.Recorded) -> dict[str, Any]:
         "aggregateId": recorded.aggregate_id,
         "aggregateVersion": recorded.aggregate_version,
         "occurredAt": recorded.occurred_at,
-        "payload": msgspec.Raw(recorded.payload),
+        "payload": msgspec.Raw(redacted(recorded.payload)),
         "version": recorded.schema_version,
         "owner": recorded.owner,
         "token": recorded.token,
@@ -106,7 +107,7 @@ def as_object(recorded: ts.Recorded) -> dict[str, Any]:
 def rows_of(records: Iterator[ts.Recorded]) -> Iterator[tuple[str, ...]]:
     """Records as rows of a table; long payloads are cut."""
     for recorded in records:
-        payload = recorded.payload.decode("utf-8", "replace")
+        payload = redacted(recorded.payload).decode("utf-8", "replace")
         yield (
             str(recorded.position),
             f"{recorded.occurred_at:%Y-%m-%d %H:%M:%S.%f}"[:-3],

@@ -13,12 +13,20 @@ from tallystick.domain.action import Action
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.command import Command
 from tallystick.domain.envelope import Recorded, Settles
-from tallystick.domain.errors import DefinitionError, InvalidPayload, MalformedPayload, UnknownEventType, UnknownEventVersion
+from tallystick.domain.errors import (
+    DefinitionError,
+    InvalidPayload,
+    MalformedPayload,
+    PersonalDataRefused,
+    UnknownEventType,
+    UnknownEventVersion,
+)
 from tallystick.domain.event import Event, Upcaster
 from tallystick.domain.intent import Intent
 from tallystick.domain.outcome import Outcome
 from tallystick.domain.protocol import ENGINE_EVENTS, ENGINE_STREAMS, ExecutionRedriven, IntentEnded, IntentStarted
 from tallystick.domain.record import type_argument
+from tallystick.domain.sensitive import NO_KEYS, Forgotten, Sealer, Sensitive, Unsealed, has_forgotten, misplaced, redacted, revealed
 
 PAYLOAD_LIMIT_BYTES = 1 << 20
 """The largest payload of one event; what is larger belongs in a file or a blob store, with its reference in the event."""
@@ -44,7 +52,10 @@ UNFIT = (msgspec.MsgspecError, TypeError, ValueError)
 """What the library for JSON raises for values that it cannot write, or that do not have the declared types."""
 
 
-def _invalid(form: Form, error: Exception) -> InvalidPayload:
+def _invalid(form: Form, event: Any, error: Exception) -> InvalidPayload:
+    if where := misplaced(event):
+        msg = f"{form.name}.{where} is a sensitive value, and not declared as one; use an id, or the value's token."
+        return PersonalDataRefused(msg)
     return InvalidPayload(f"{form.name} has values that its types do not allow: {error}")
 
 
@@ -60,8 +71,10 @@ class Codec:
         DefinitionError: two different types would have one name in the log.
     """
 
-    def __init__(self, behaviours: Iterable[Behaviour], actions: Iterable[type[Any]] = ()) -> None:
-        self._encode: Callable[[Any], bytes] = msgspec.json.Encoder(order="deterministic").encode
+    def __init__(self, behaviours: Iterable[Behaviour], actions: Iterable[type[Any]] = (), *, sealer: Sealer | None = None) -> None:
+        self.sealer = sealer
+        """What seals and opens sensitive values; None where the program declares none."""
+        self._encode: Callable[[Any], bytes] = msgspec.json.Encoder(order="deterministic", enc_hook=self._boxed).encode
         self._by_name: dict[str, Form] = {}
         self._by_kind: dict[type[Any], Form] = {}
         self._started: dict[type[Intent[Any]], Form] = {}
@@ -130,6 +143,13 @@ class Codec:
 
     # Writing.
 
+    def _boxed(self, value: Any) -> str:
+        """What JSON has in the place of what it does not know: of text that is not sealed yet, its box."""
+        if isinstance(value, Unsealed) and self.sealer is not None:
+            return self.sealer.seal(value)
+        msg = NO_KEYS if isinstance(value, Unsealed) else f"Encoding objects of type {type(value).__name__} is unsupported"
+        raise TypeError(msg)
+
     def form_of(self, kind: type[Any]) -> Form:
         """How events of a type are written.
 
@@ -152,7 +172,7 @@ class Codec:
             payload = self._encode(event)
             copy = form.decode(payload)
         except UNFIT as error:
-            raise _invalid(form, error) from error
+            raise _invalid(form, event, error) from error
         if len(payload) > PAYLOAD_LIMIT_BYTES:
             raise _too_large(form, payload)
         return payload, copy
@@ -175,6 +195,10 @@ class Codec:
         """A completion event where the program yielded none of its own."""
         form = self._ended[intent][settles]
         return form, *self.encoded(form, IntentEnded(operation=intent.operation(), outcome=outcome))
+
+    def reveal(self, value: Sensitive[str]) -> str | Forgotten:
+        """What a sensitive value says; for whoever is allowed to know. Errors as `revealed`."""
+        return revealed(value, self.sealer)
 
     # Reading.
 
@@ -275,6 +299,24 @@ class Codec:
         return outcome
 
     def content_hash(self, command: Command[Any]) -> str:
-        """What tells whether an idempotency key is used with the same content again (P15)."""
-        content = type(command).__name__.encode() + b"\0" + self._encode(command)
-        return hashlib.blake2b(content, digest_size=16).hexdigest()
+        """What tells whether an idempotency key is used with the same content again (P15).
+
+        Of a command with sensitive values there are two parts: of all but what they say, and of all. It tells nobody what they say, since
+        only who has the keys could try texts out.
+        """
+        name, content = type(command).__name__.encode(), self._encode(command)
+        if self.sealer is None or (shown := redacted(content)) is content:
+            return _hash(name, content)
+        return _hash(name, shown) + _hash(name, content)
+
+    def is_content_of(self, content_hash: str, command: Command[Any]) -> bool:
+        """Whether a hash is a command's; where a person has been forgotten since, by what it says besides (P15)."""
+        own = self.content_hash(command)
+        if own == content_hash:
+            return True
+        of_rest = len(own) // 2
+        return len(own) > len(_hash(b"", b"")) and own[:of_rest] == content_hash[:of_rest] and has_forgotten(self._encode(command))
+
+
+def _hash(name: bytes, content: bytes) -> str:
+    return hashlib.blake2b(name + b"\0" + content, digest_size=16).hexdigest()

@@ -13,6 +13,7 @@ from tallystick.domain.envelope import Recorded, log_tag_of, position_in
 from tallystick.domain.errors import AlreadySettled, Fenced, LogCorrupt, LogError, SnapshotError, VersionConflict
 from tallystick.domain.protocol import EXECUTION
 from tallystick.store.chain import COVERED, GENESIS, check_follows, link, linked, start
+from tallystick.store.keys import MemoryKeys
 from tallystick.store.log import Beginning, Head, Query, Snapshot
 
 _EVERYTHING = Query()
@@ -35,6 +36,7 @@ class _Storage:
         self.settled: dict[str, int] = {}
         self.correlations: dict[str, list[int]] = {}
         self.snapshots: dict[str, tuple[Snapshot, ...]] = {}
+        self.keys = MemoryKeys()
         self.kept: dict[int, Recorded] = {}
         """Single records from before the log's own beginning, by position, in order."""
         if beginning is not None:
@@ -122,6 +124,10 @@ class MemoryLog:
     def beginning(self) -> Beginning | None:
         """What its first record stands upon; None for a log that has all its events."""
         return self._storage.beginning
+
+    def personal_keys(self) -> MemoryKeys:
+        """Where the keys of its sensitive values are: as long in memory as its storage."""
+        return self._storage.keys
 
     @property
     def identity(self) -> str:

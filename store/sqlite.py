@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import apsw
 
@@ -23,6 +23,9 @@ from tallystick.store.sqlite_rows import CHUNK, insertions
 from tallystick.store.sqlite_snapshots import keep
 from tallystick.store.sqlite_upkeep import Upkeep
 from tallystick.store.writer_lock import WriterLock
+
+if TYPE_CHECKING:
+    from tallystick.store.key_file import KeyFile
 
 Durability = Literal["full", "survives_process_crash_only"]
 """What a commit outlives. "full": power loss. "survives_process_crash_only": the process being killed; a power cut may lose the last
@@ -69,6 +72,12 @@ class SqliteLog:
     def beginning(self) -> Beginning | None:
         """None: a log in a file has all its events."""
         return None
+
+    def personal_keys(self) -> "KeyFile":
+        """Where the keys of its sensitive values are: in a file beside it."""
+        from tallystick.store.key_file import KeyFile  # noqa: PLC0415 - for programs that have some
+
+        return KeyFile(f"{self.path}.keys", vfs=self._vfs)
 
     def open(self) -> Head:
         """Become the one writer, make durable what can be read (P19), take the next epoch (P22). Errors as `EventLog.open`."""

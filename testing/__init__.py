@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from tallystick.testing.chance import Chance
     from tallystick.testing.faults import Hit, NeverHit, UnknownFault, check_all_hit, probabilities
     from tallystick.testing.invariants import Invariant, check_invariants
+    from tallystick.testing.keys import SeededKeys
     from tallystick.testing.machine import HypothesisMissing, SystemMachine
     from tallystick.testing.options import Options, Script
     from tallystick.testing.plugin import OpenSystem
@@ -58,6 +59,7 @@ __all__ = [
     "Options",
     "RecordingDisk",
     "Script",
+    "SeededKeys",
     "SimulatedProgram",
     "SimulatedRuntime",
     "Simulation",
@@ -82,6 +84,7 @@ _ROOMS = {
     "chance": "Chance",
     "faults": "Hit NeverHit UnknownFault check_all_hit probabilities",
     "invariants": "Invariant check_invariants",
+    "keys": "SeededKeys",
     "machine": "HypothesisMissing SystemMachine",
     "options": "Options Script",
     "plugin": "OpenSystem",

@@ -19,6 +19,7 @@ from tallystick.actors.settling import Settling
 from tallystick.actors.state import OwnerState
 from tallystick.actors.timer import Deadlines
 from tallystick.actors.turn import Setting, TurnInProgress
+from tallystick.actors.vault import Vault
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.command import Command
 from tallystick.domain.effect import Begin, NeedsPerson
@@ -36,6 +37,7 @@ from tallystick.domain.token import Token
 from tallystick.store.codec import Codec, Encoded
 from tallystick.store.journal import Draft, Fate, Journal, Origin, Output
 from tallystick.store.memory import MemoryLog
+from tallystick.testing.keys import SeededKeys
 
 NO_CAUSE = Cause()
 
@@ -61,14 +63,16 @@ class LearningCodec(Codec):
     def __init__(self, behaviour: Behaviour) -> None:
         self._behaviour = behaviour
         self._actions: frozenset[type[Any]] = frozenset()
-        super().__init__([behaviour])
+        keys = SeededKeys()
+        self.vault = Vault(keys, keys.new_key)
+        super().__init__([behaviour], sealer=self.vault)
 
     def encode_started(self, started: IntentStarted[Any, Any]) -> Encoded:
         """As every codec."""
         actions = frozenset(type(action) for action in started.actions)
         if not actions <= self._actions:
             self._actions |= actions
-            super().__init__([self._behaviour], sorted(self._actions, key=lambda action: action.__name__))
+            super().__init__([self._behaviour], sorted(self._actions, key=lambda action: action.__name__), sealer=self.vault)
         return super().encode_started(started)
 
 
@@ -149,6 +153,7 @@ class OneOwner:
         for kind, handler in behaviour.settlements.items():
             behaviour.settlements[kind] = self._listening(handler)
         self._codec = LearningCodec(behaviour)
+        self.vault = self._codec.vault
         self._clock = clock
         log = MemoryLog()
         log.open()

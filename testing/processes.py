@@ -97,8 +97,9 @@ class Processes:
         if world.faults.active:
             modules = [self.handlers.plant(module) for module in modules]
         performers = [self._probed(performer) for performer in self._program.performers()]
+        program, log = self._program, self._log
         system = System(
-            modules, performers=performers, lines=self._program.lines(), log=self._log, runtime=runtime, limits=self._program.limits
+            modules, performers=performers, lines=program.lines(), log=log, runtime=runtime, limits=program.limits, keys=program.keys()
         )
         world.tell("note", "System", "System", "opens the log")
         try:
@@ -273,8 +274,10 @@ class Processes:
         log.close()
 
     def _other_system(self, log: Any) -> System:
-        program = self._program
-        return System(program.modules(), performers=program.performers(), lines=program.lines(), log=log, runtime=self._runtime())
+        program, runtime = self._program, self._runtime()
+        return System(
+            program.modules(), performers=program.performers(), lines=program.lines(), log=log, runtime=runtime, keys=program.keys()
+        )
 
     def _check_succession(self) -> None:
         """What stands in the log is what the process that took it over has left: the other one has added nothing (S15)."""

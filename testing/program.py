@@ -10,6 +10,7 @@ from tallystick.domain.action import Performer
 from tallystick.domain.command import Command
 from tallystick.domain.line import Line
 from tallystick.domain.module import Module
+from tallystick.store.keys import KeyStore
 from tallystick.testing.chance import Chance
 from tallystick.testing.invariants import Invariant
 
@@ -53,6 +54,10 @@ class SimulatedProgram:
     def performers(self) -> Sequence[Performer]:
         """Who performs their actions; asked anew for each process. What they did must survive it, as that of a real provider does."""
         return ()
+
+    def keys(self) -> KeyStore | None:
+        """The keys of its sensitive values, if it has some: `SeededKeys()`, kept by the program as they survive its processes."""
+        return None
 
     def deliver(self, system: System) -> None:
         """Let providers that said `Later` do so, and say so: `provider.deliver(system.complete)`. Called again when the system is down."""

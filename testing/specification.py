@@ -26,6 +26,7 @@ from tallystick.domain.outcome import Outcome
 from tallystick.domain.record import Record
 from tallystick.domain.step import Step as HostStep
 from tallystick.testing.differences import Step, aligned, differences, limited, shortened
+from tallystick.testing.keys import sealed
 from tallystick.testing.one_owner import CountedIdentity, NotOfThisModule, OneOwner, Settled
 
 R = TypeVar("R")
@@ -194,12 +195,14 @@ class Happened(Given, Generic[R]):
         """
         __tracebackhide__ = True
         self._check_not_refused()
-        wanted = [self._by_intent(each) for each in expected]
+        wanted = [sealed(self._by_intent(each), self._owner.vault) for each in expected]
         steps = aligned(wanted, self._story, _same)
         if any(step.kind != "same" for step in steps):
             self._fail("not what was expected", _told_steps(steps))
-        if not isinstance(reply, _Unstated) and reply != self._reply:
-            self._fail("another reply than expected", list(differences(reply, self._reply, "reply")))
+        if not isinstance(reply, _Unstated):
+            wanted_reply, replied = sealed(reply, self._owner.vault), sealed(self._reply, self._owner.vault)
+            if wanted_reply != replied:
+                self._fail("another reply than expected", list(differences(wanted_reply, replied, "reply")))
         return self
 
     def then_nothing(self) -> "Happened[R]":
@@ -255,6 +258,7 @@ class Happened(Given, Generic[R]):
 
     def _check_state(self, what: str, expected: object, actual: object) -> "Happened[R]":
         __tracebackhide__ = True
+        expected = sealed(expected, self._owner.vault)
         if expected != actual:
             self._fail(f"{what} is not as expected", list(differences(expected, actual)))
         return self

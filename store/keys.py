@@ -1,0 +1,70 @@
+"""Key stores: a key for each person of whom something sensitive is kept, and the fact that somebody was forgotten. Never in a log."""
+
+from collections.abc import Collection, Mapping
+from typing import Final, Protocol
+
+FORGOTTEN: Final = b""
+"""What stands in the place of a key once its person is forgotten, for ever: a key is not made twice."""
+
+
+class KeyStore(Protocol):
+    """Where keys are kept. Thread-safe. What has been put or forgotten is durable when the method returns.
+
+    Raises, from whatever method:
+        KeyStoreError: it cannot be read or written.
+        LogLocked: another process has it.
+    """
+
+    def open(self) -> None:
+        """Make it ready; as often as it is closed."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it, when nobody else in this process has it open."""
+        ...
+
+    def get(self, subject: str) -> bytes | None:
+        """A person's key; `FORGOTTEN` for a forgotten one, None where there is none yet."""
+        ...
+
+    def put(self, keys: Mapping[str, bytes]) -> None:
+        """Keep new keys, all or nothing; a person who has a key, or is forgotten, keeps what there is."""
+        ...
+
+    def forget(self, subjects: Collection[str]) -> None:
+        """Delete keys so that nothing of them is left, and remember that it was done; all or nothing."""
+        ...
+
+    def forgotten(self) -> frozenset[str]:
+        """All who were forgotten."""
+        ...
+
+
+class MemoryKeys:
+    """Keys in memory, for logs in memory: gone with the process, and with them whatever was sealed."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, bytes] = {}
+
+    def open(self) -> None:
+        """Nothing to be done."""
+
+    def close(self) -> None:
+        """The keys stay with whoever has this store."""
+
+    def get(self, subject: str) -> bytes | None:
+        """As `KeyStore.get`."""
+        return self._keys.get(subject)
+
+    def put(self, keys: Mapping[str, bytes]) -> None:
+        """As `KeyStore.put`."""
+        for subject, key in keys.items():
+            self._keys.setdefault(subject, key)
+
+    def forget(self, subjects: Collection[str]) -> None:
+        """As `KeyStore.forget`."""
+        self._keys.update(dict.fromkeys(subjects, FORGOTTEN))
+
+    def forgotten(self) -> frozenset[str]:
+        """As `KeyStore.forgotten`."""
+        return frozenset(subject for subject, key in list(self._keys.items()) if key == FORGOTTEN)
