@@ -197,6 +197,9 @@ class MemoryLog:
 
     def read(self, query: Query = _EVERYTHING) -> Iterator[Recorded]:
         """The records that match, by position; what is written meanwhile is seen."""
+        if query == Query(after=query.after) and not self._storage.kept:
+            yield from self._onwards(query.after)
+            return
         left = query.limit
         filtered = structs.replace(query, after=0, until=None, limit=None, newest_first=False) != _EVERYTHING
         for position in self._positions(query):
@@ -207,6 +210,16 @@ class MemoryLog:
             if not filtered or matches(query, record):
                 left = None if left is None else left - 1
                 yield record
+
+    def _onwards(self, after: int) -> Iterator[Recorded]:
+        """All there is behind a position: what recovery and checks read, without a look at what each record is."""
+        self._check_open()
+        records = self._storage.records
+        index = max(after - self._storage.start.position, 0)
+        while index < len(records):
+            yield records[index]
+            index += 1
+            self._check_open()
 
     def version(self, aggregate_type: str, aggregate_id: str) -> int:
         """The last version of that aggregate, 0 when there is none."""

@@ -132,15 +132,15 @@ class _WithoutSnapshots:
         return iter(())
 
 
-def compare_rebuilt(program: Program, log: EventLog, model: LogModel) -> None:
+def compare_rebuilt(program: Program, log: EventLog, model: LogModel, *, without_snapshots: bool = True) -> None:
     """Have the library rebuild its state from the log, with its snapshots and without, and hold each against the model.
 
-    Only where everything is durable that the model has taken.
+    Only where everything is durable that the model has taken. Without `without_snapshots` it is what a recovery would read now.
 
     Raises:
         InvariantViolation: S7, or S8 when the rebuilding asked for what it must do without.
     """
-    for source in (log, cast("EventLog", _WithoutSnapshots(log))):
+    for source in (log, cast("EventLog", _WithoutSnapshots(log)))[: 1 + without_snapshots]:
         runtime = _Rebuilding()
         pool = PerformerPool(program.pool.performers.values(), runtime.executor)
         engine = Engine(program._replace(runtime=runtime, pool=pool, counters=Counters()), source, _nobody)

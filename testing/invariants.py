@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from tallystick.actors.actor import EngineActor
 from tallystick.actors.engine import Engine
-from tallystick.actors.messages import QueueCompleted, QueueFailed, QueueRejected, RetryDue, TimeoutDecision
+from tallystick.actors.messages import QueueCompleted, QueueFailed, QueueRejected, RetryDue, StartQueue, TimeoutDecision
 from tallystick.actors.owner import OwnerActor
 from tallystick.actors.performer import RunningCall
 from tallystick.actors.system import System
+from tallystick.actors.writer import WriterActor
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import CommitUnknown, NotAccepted, NotCommitted
 from tallystick.store.journal import Journal
@@ -17,9 +19,11 @@ from tallystick.testing.comparison import compare_all, compare_rebuilt, compare_
 from tallystick.testing.disk import Disk
 from tallystick.testing.model import LogModel, Rules
 from tallystick.testing.simulated import SimulatedRuntime
+from tallystick.testing.starts import Doubts, Starts
 from tallystick.testing.violations import InvariantViolation
 
 EVERYTHING_EVERY_TURNS = 1000
+REPORTS = frozenset({QueueCompleted, QueueFailed, QueueRejected, TimeoutDecision, RetryDue})
 EXPECTED_FAILURES = ("LogPoisoned", "ProcessDied")
 FENCED = "Fenced"
 
@@ -92,7 +96,12 @@ class Watcher:
     """
 
     def __init__(
-        self, runtime: SimulatedRuntime, disk: Disk, invariants: Callable[[], Sequence[Invariant]], denied: dict[str, int] | None = None
+        self,
+        runtime: SimulatedRuntime,
+        disk: Disk,
+        invariants: Callable[[], Sequence[Invariant]],
+        denied: dict[str, int] | None = None,
+        doubts: Doubts | None = None,
     ) -> None:
         self.violation: InvariantViolation | None = None
         self.model: LogModel | None = None
@@ -101,6 +110,8 @@ class Watcher:
         self._runtime = runtime
         self._disk = disk
         self._denied: dict[str, int] = {} if denied is None else denied
+        self._doubts = doubts or Doubts()
+        self._starts: Starts | None = None
         self._openings = 0
         self._ends: set[int] = set()
         self._invariants = invariants
@@ -149,6 +160,8 @@ class Watcher:
         for recorded in durable:
             self._take(self.model, recorded, None)
         self._ends = set(range(len(durable) + 1))  # of what has survived nothing else is known; it may have been cut off anywhere
+        performers, first = engine_of(system).program.pool.performers, self._starts is None
+        self._starts = Starts(self.model, self._disk.position, performers, self._doubts, first=first)
         self._catch_up(self.model, journal)
         self._live(self.model)
         for owner in runtime.actors.values():
@@ -188,31 +201,43 @@ class Watcher:
     def _turn(self, actor: EngineActor, message: Any) -> None:
         if self.violation is not None:
             return
-        if self._runtime.actors is not self._actors or (self._journal is not None and self._journal.failure is not None):
-            self._guarded(self._begin_again, self.known or Known())
-            return
-        self._guarded(self._look, actor, message)
-
-    def _look(self, actor: EngineActor, message: Any) -> None:
         model, journal = self.model, self._journal
-        if model is None or journal is None:
-            return
-        stale = _is_stale(model, actor, message)
+        if self._runtime.actors is not self._actors or (journal is not None and journal.failure is not None):
+            self._guarded(self._begin_again, self.known or Known())
+        elif model is not None and journal is not None:
+            try:
+                self._look(model, journal, actor, message)
+            except InvariantViolation as violation:
+                self.violation = violation
+
+    def _look(self, model: LogModel, journal: Journal, actor: EngineActor, message: Any) -> None:
+        stale = _is_stale(model, actor, message) if type(message) in REPORTS else None
         reply = getattr(message, "reply", None)
-        records = self._catch_up(model, journal) if journal.tail > model.tail else ()
+        records = self._catch_up(model, journal) if journal.tail > len(model.records) else ()
         if records and isinstance(actor, OwnerActor):
             _check_lane(actor, records)
         if stale is not None:
             _check_stale(stale, message, records)
         if reply is not None:
             self._follow(reply, model.tail)
+        self._look_at_starts(actor, message, records)
         turns = self._runtime.turns
         if turns >= self._full_at:
             self._full_at = turns + EVERYTHING_EVERY_TURNS
             self._live(model)
             if turns >= self._rebuilt_at and journal.tail == self._disk.position:
                 self._rebuilt_at = 2 * turns
-                self._everything(model)
+                self._rebuilt(model)
+
+    def _look_at_starts(self, actor: EngineActor, message: Any, records: Sequence[Recorded]) -> None:
+        starts = self._starts
+        if starts is not None:
+            if type(message) is StartQueue:
+                starts.taken(message)
+            elif type(actor) is WriterActor:
+                starts.released(self._disk.position)
+            elif records:
+                starts.appended(records)
 
     def _catch_up(self, model: LogModel, journal: Journal) -> Sequence[Recorded]:
         """Take what has been numbered since."""
@@ -256,6 +281,8 @@ class Watcher:
     def _check_call(self, call: RunningCall) -> None:
         if self.model is None:
             return
+        if self._starts is not None:
+            self._starts.called(call)
         if self._runtime.world.recovering:
             raise InvariantViolation("S8", f"recovering called the performer of {type(call.action).__name__}", token=call.token)
         execution = self.model.executions.get(call.token)
@@ -273,21 +300,21 @@ class Watcher:
     def _live(self, model: LogModel) -> None:
         compare_all({name: actor.state for name, actor in self._actors.items() if isinstance(actor, OwnerActor)}, model)
 
-    def _everything(self, model: LogModel) -> None:
-        self._live(model)
+    def _rebuilt(self, model: LogModel, *, without_snapshots: bool = True) -> None:
         system = self._system
         if system is not None and model.tail == self._disk.position:
             engine = engine_of(system)
-            compare_rebuilt(engine.program, engine.log, model)
+            compare_rebuilt(engine.program, engine.log, model, without_snapshots=without_snapshots)
 
-    def check_everything(self) -> None:
+    def check_everything(self, *, without_snapshots: bool) -> None:
         """Hold all that is in memory against the model, and what a rebuilding would make of the log.
 
         Raises:
             InvariantViolation: the first one that was found, now or before.
         """
         if self.model is not None:
-            self._guarded(self._everything, self.model)
+            self._guarded(self._live, self.model)
+            self._guarded(partial(self._rebuilt, without_snapshots=without_snapshots), self.model)
         if self.violation is not None:
             raise self.violation
 
@@ -301,13 +328,11 @@ class Watcher:
             invariant.end(system)
 
 
-def _is_stale(model: LogModel, actor: EngineActor, message: Any) -> bool | None:
-    """Whether a report must change nothing (S3); None for what is no report."""
-    if not isinstance(message, QueueCompleted | QueueFailed | QueueRejected | TimeoutDecision | RetryDue) or not isinstance(
-        actor, OwnerActor
-    ):
+def _is_stale(model: LogModel, actor: EngineActor, report: Any) -> bool | None:
+    """Whether a report must change nothing (S3); None for what is on its way to its owner."""
+    if not isinstance(actor, OwnerActor):
         return None
-    token = message.context.token
+    token = report.context.token
     execution = model.executions.get(token)
     stale = (
         execution is None
@@ -318,7 +343,7 @@ def _is_stale(model: LogModel, actor: EngineActor, message: Any) -> bool | None:
     if execution is None or stale:
         return True
     current: bool
-    match message:
+    match report:
         case QueueFailed(attempt=int(attempt)):
             current = attempt == execution["attempt"] and execution["status"] != "retrying"
         case TimeoutDecision(fired=fired):

@@ -35,6 +35,7 @@ class _Payload(msgspec.Struct, rename="camel"):
     position: int = 0
     error: str = ""
     next_position: int | None = None
+    start: int = 0
 
 
 _read = msgspec.json.Decoder(_Payload).decode
@@ -90,6 +91,8 @@ class LogModel:
             owner: {kind: kind() for kind in behaviour.residents} for owner, behaviour in rules.behaviours.items()
         }
         self.seen: dict[str, int] = {}
+        self.joined: dict[str, int] = {}
+        """From where on an owner takes events (P3)."""
         self._answered: dict[tuple[str, int], int] = {}
         self._last_answered: dict[tuple[str, Stream], int] = {}
 
@@ -149,6 +152,9 @@ class LogModel:
         answered = self.records[cause - 1]
         if answered.event_type not in self.rules.reactions.get(owner, ()):
             return
+        if cause <= self.joined.get(owner, 0):
+            text = f"{owner} answers position {cause}, and was new to the log at {self.joined[owner]}"
+            raise InvariantViolation("P3", text, position=position)
         source = (answered.aggregate_type, answered.aggregate_id)
         waits = self.parked[owner].get(source)
         if waits is not None and cause > waits["position"]:
@@ -280,7 +286,9 @@ class LogModel:
     def _take_parking(self, recorded: Recorded) -> None:
         event, payload = recorded.event_type, _read(recorded.payload)
         parked, source = self.parked[recorded.owner], (payload.aggregate_type, payload.aggregate_id)
-        if event == "ReactionFailed":
+        if event == "OwnerJoined":
+            self._join(recorded, payload.start)
+        elif event == "ReactionFailed":
             if not payload.error or not 0 < payload.position < recorded.position:
                 raise InvariantViolation("S13", "a failed handler's record lacks its cause", position=recorded.position)
             before = parked.get(source, {"attempt": 0})
@@ -298,6 +306,15 @@ class LogModel:
             parked[source] |= {"attempt": 0, "dead": False}
 
     # The program's states.
+
+    def _join(self, recorded: Recorded, start: int) -> None:
+        """An owner is new to the log: it takes what comes, not what was, unless it was told to begin at the beginning (P3)."""
+        owner, position = recorded.owner, recorded.position
+        from_the_beginning = self.rules.behaviours[owner].module.joins_at == "beginning"
+        others = [each.position for each in self.records[start : position - 1] if each.event_type != "OwnerJoined"]
+        if owner in self.joined or start >= position or (start if from_the_beginning else others):
+            raise InvariantViolation("P3", f"{owner} joins the log, and is to take what comes after {start}", position=position)
+        self.joined[owner] = start
 
     def _fold(self, recorded: Recorded, event: Any) -> Any:
         stream = (recorded.aggregate_type, recorded.aggregate_id)

@@ -13,6 +13,7 @@ from tallystick.actors.system import System
 from tallystick.domain.action import Performer, Unknown
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import CommitUnknown, LogError, LogLocked, NotAccepted, NotCommitted, Overloaded
+from tallystick.domain.module import Module
 from tallystick.testing.customers import Customers
 from tallystick.testing.disk import Disk, LogOnDisk
 from tallystick.testing.faults import recovered
@@ -23,6 +24,7 @@ from tallystick.testing.person import Person
 from tallystick.testing.program import SimulatedProgram
 from tallystick.testing.simulated import SimulatedRuntime
 from tallystick.testing.sqlite_disk import SqliteDisk
+from tallystick.testing.starts import Doubts
 from tallystick.testing.strategies import Name, Strategy
 from tallystick.testing.violations import InvariantViolation
 from tallystick.testing.world import SECOND, ProcessDied, World
@@ -50,6 +52,7 @@ class Processes:
         """The ways that recoveries have taken."""
         self.dies_at = 0
         """After so many turns of the runtime the process that was just opened dies again; 0 for never."""
+        self.doubts = Doubts()
         self.unsure = 0
         """So many of the next questions whether a call had its effect are answered with Unknown."""
         self._world = world
@@ -89,11 +92,12 @@ class Processes:
         """Begin a process; if the log cannot be opened, it is tried again later."""
         world = self._world
         world.begin_process()
+        self.doubts.next_process()
         self.dies_at = 0
         if world.process > 1:
             self._log = self._log.reopened()
         runtime = self._runtime()
-        modules = self._program.modules()
+        modules = self._modules()
         if world.faults.active:
             modules = [self.handlers.plant(module) for module in modules]
         performers = [self._probed(performer) for performer in self._program.performers()]
@@ -108,7 +112,7 @@ class Processes:
             world.tell("note", "System", "System", "cannot open the log")
             world.pass_time(world.now_us + 5 * SECOND)
             return
-        watcher = Watcher(runtime, self._disk, self._invariants, {} if self.customers is None else self.customers.denied)
+        watcher = Watcher(runtime, self._disk, self._invariants, {} if self.customers is None else self.customers.denied, self.doubts)
         self.present = Process(system, runtime, watcher)
         if world.story is not None:
             watcher.told = self._told
@@ -174,6 +178,10 @@ class Processes:
 
     # What a process is made of.
 
+    def _modules(self) -> Sequence[Module]:
+        program = self._program
+        return (*program.modules(), *(program.newcomers() if self._world.process > 1 else ()))
+
     def _runtime(self) -> SimulatedRuntime:
         return SimulatedRuntime(int(self._world.chance.seed), strategy=self._strategy, world=self._world, outside=self._outside)
 
@@ -191,6 +199,7 @@ class Processes:
 
         def probed(action: Any, call: Any) -> Any:
             world.may_die("crash.recovery")
+            self.doubts.asks(call)
             answer = probe(action, call)
             if self.unsure and world.faults.active:
                 self.unsure -= 1
@@ -276,7 +285,7 @@ class Processes:
     def _other_system(self, log: Any) -> System:
         program, runtime = self._program, self._runtime()
         return System(
-            program.modules(), performers=program.performers(), lines=program.lines(), log=log, runtime=runtime, keys=program.keys()
+            self._modules(), performers=program.performers(), lines=program.lines(), log=log, runtime=runtime, keys=program.keys()
         )
 
     def _check_succession(self) -> None:

@@ -47,6 +47,10 @@ class SimulatedProgram:
         """The modules; asked anew for each process."""
         raise NotImplementedError
 
+    def newcomers(self) -> Sequence[Module]:
+        """Modules that the first process lacks and all later ones have: new to a log that is there already (P3)."""
+        return ()
+
     def lines(self) -> Sequence[Line]:
         """The lines that its intents stand in; asked anew for each process."""
         return ()

@@ -142,7 +142,7 @@ class Simulation:
         self._until_rest(world.now_us + self._heals_within, healing=True)
         processes.restart()
         self._until_rest(world.now_us + self._heals_within, healing=True)
-        self._check_at_rest()
+        self._check_at_rest(end=True)
         self._reader.read(processes.running)
         system, _, watcher = processes.running
         check_the_end(system, self._customers, watcher.model)
@@ -173,6 +173,7 @@ class Simulation:
         process = self._processes.running
         _, runtime, watcher = process
         world, draw, customers, faults = self._world, self._draw, self._customers, self._world.faults
+        turns_left = STEPS_LIMIT - self._processes.turns + runtime.turns
         while world.now_us < end_us:
             if faults.active and not self._survives_step(runtime):
                 return False
@@ -183,20 +184,24 @@ class Simulation:
                 self._take_snapshots(runtime)
             elif chance < HASTE + SNAPSHOT + READ:
                 self._reader.read(process)
-            elif not runtime.step():
-                self._may_flood()
-                if not self._host.step() and not runtime.jump() and self._is_done():
-                    return True
+            elif not runtime.step() and self._nothing_is_left(runtime):
+                return True
             if watcher.violation is not None or customers.violation is not None:
                 raise watcher.violation or customers.violation or AssertionError
             if customers.turned_away and self._processes.has_given_up():
                 return False
-            self._look_at_the_length()
+            if customers.insistence > PATIENCE or runtime.turns > turns_left:
+                self._has_gone_on_for_too_long()
         return True
 
-    def _look_at_the_length(self) -> None:
-        """What has gone on for too long is mended, if it is a planted bug's fault."""
-        if self._customers.insistence > PATIENCE and not self._world.faults.active:
+    def _nothing_is_left(self, runtime: SimulatedRuntime) -> bool:
+        """When no actor has anything to do: time passes, unless all is done."""
+        self._may_flood()
+        return not self._host.step() and not runtime.jump() and self._is_done()
+
+    def _has_gone_on_for_too_long(self) -> None:
+        """What fails for too long is mended, if it is a planted bug's fault."""
+        if not self._world.faults.active:
             self._processes.handlers.mend()
         if self._processes.turns > STEPS_LIMIT:
             msg = f"after {STEPS_LIMIT} steps it still has something to do"
@@ -264,9 +269,9 @@ class Simulation:
 
     # Healing.
 
-    def _check_at_rest(self) -> None:
+    def _check_at_rest(self, *, end: bool = False) -> None:
         system, runtime, watcher = self._processes.running
-        watcher.check_everything()
+        watcher.check_everything(without_snapshots=end)
         check_at_rest(system, runtime, watcher.model, self._customers)
 
     def _put_right(self) -> bool:

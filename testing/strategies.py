@@ -43,34 +43,42 @@ class Priorities:
     def __init__(self, chance: Chance, change_points: int) -> None:
         self._chance = chance
         self._priorities: dict[str, float] = {}
+        self._known: dict[Inbox, float] = {}
+        """As `_priorities`, found without an inbox's name: this is asked for each inbox in each turn."""
         self._turns = 0
         self._changes = {chance.between(1, TURNS_EXPECTED, "change", number): -float(number + 1) for number in range(change_points)}
 
     def pick(self, ready: Sequence[Inbox], others: int) -> int:
         """The one that comes first. Asked for every turn, so it makes no lists."""
         self._turns += 1
-        known = self._priorities
-        best, first, highest = 0, "", -math.inf
+        known = self._known
+        best, highest = 0, -math.inf
         for index, inbox in enumerate(ready):
-            name = inbox.actor.name if inbox.actor is not None else ""
-            priority = known.get(name) or self._priority(name)
+            priority = known.get(inbox) or self._meet(inbox)
             if priority > highest:
-                best, first, highest = index, name, priority
+                best, highest = index, priority
         for number in range(others):
-            name = f"\0{number}"
-            priority = known.get(name) or self._priority(name)
+            priority = self._priority(f"\0{number}")
             if priority > highest:
-                best, first, highest = len(ready) + number, name, priority
-        lowest = self._changes.pop(self._turns, None) if self._changes else None
-        if lowest is not None:
-            self._priorities[first] = lowest
+                best, highest = len(ready) + number, priority
+        if self._changes and (lowest := self._changes.pop(self._turns, None)) is not None:
+            self._priorities[_name(ready[best]) if best < len(ready) else f"\0{best - len(ready)}"] = lowest
+            known.clear()
         return best
+
+    def _meet(self, inbox: Inbox) -> float:
+        priority = self._known[inbox] = self._priority(_name(inbox))
+        return priority
 
     def _priority(self, name: str) -> float:
         priority = self._priorities.get(name)
         if priority is None:
             priority = self._priorities[name] = self._chance.at("priority", name)
         return priority
+
+
+def _name(inbox: Inbox) -> str:
+    return "" if inbox.actor is None else inbox.actor.name
 
 
 def strategy_named(name: Name, chance: Chance, change_points: int) -> Strategy:

@@ -12,10 +12,12 @@ from tallystick.scenarios.tiny_store.events import (
     InventoryReserved,
     InventoryShipped,
     OrderItem,
+    OrderPlaced,
     StockReceived,
 )
 from tallystick.scenarios.tiny_store.inventory import ReceiveStock, Stock
 from tallystick.scenarios.tiny_store.money import Money
+from tallystick.scenarios.tiny_store.newcomer import Notes, OrderNoted
 from tallystick.scenarios.tiny_store.orders import CancelOrder, PlaceOrder
 from tallystick.scenarios.tiny_store.payments import Charge, Receipt, Refund, RefundReceipt
 from tallystick.scenarios.tiny_store.shipments import Recall, Recalled, RequestShipment, Waybill
@@ -42,6 +44,10 @@ class SimulatedStore(SimulatedProgram):
     def modules(self) -> Sequence[ts.Module]:
         """The four owners."""
         return modules()
+
+    def newcomers(self) -> Sequence[ts.Module]:
+        """Who keeps notes of the orders, from the second process on."""
+        return (Notes(),)
 
     def performers(self) -> Sequence[ts.Performer]:
         """Gateway and carrier. What is given back, or brought back, is known by what it undoes; no such wish is declined."""
@@ -93,7 +99,7 @@ class SimulatedStore(SimulatedProgram):
 
     def invariants(self) -> Sequence[Invariant]:
         """Goods, money and parcels."""
-        return (StockIsConserved(), BooksAgree(self.gateway, self.carrier))
+        return (StockIsConserved(), BooksAgree(self.gateway, self.carrier), NotesAreKept())
 
 
 class StockIsConserved:
@@ -174,6 +180,29 @@ class BooksAgree:
         orders = Counter(entry.asked.order_id for entry in self._gateway.done(Charge))
         if orders and max(orders.values()) > 1:
             raise InvariantViolation("S10", f"captured twice: {orders.most_common(1)}")
+
+
+class NotesAreKept:
+    """P3: of each order that was placed since Notes joined the log there is one note, and of those before there is none."""
+
+    def __init__(self) -> None:
+        self._placed: list[str] = []
+        self._noted: list[str] = []
+
+    def take(self, recorded: ts.Recorded, event: Any) -> None:
+        """One more event."""
+        if recorded.event_type == "OwnerJoined" and recorded.owner == Notes.name:
+            self._placed.clear()
+        elif isinstance(event, OrderPlaced):
+            self._placed.append(event.order_id)
+        elif isinstance(event, OrderNoted):
+            self._noted.append(event.order_id)
+
+    def end(self, system: ts.System) -> None:
+        """Hold the notes against the orders."""
+        del system
+        if sorted(self._noted) != sorted(self._placed):
+            raise InvariantViolation("P3", f"orders {sorted(self._placed)} were placed since notes are kept of {sorted(self._noted)}")
 
 
 def _same(what: str, must: set[str], known: set[str], done: set[str]) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,34 +9,33 @@ import pytest
 
 import tallystick as ts
 from tallystick.actors import parked, recovery
-from tallystick.actors.acting import Acting
+from tallystick.actors.acting import Acting, Tell
+from tallystick.actors.admission import Admission
+from tallystick.actors.owner import OwnerActor
 from tallystick.actors.performer import RunningCall
+from tallystick.actors.probing import AGAIN
+from tallystick.actors.replies import HostReply
 from tallystick.actors.settling import Settling
 from tallystick.actors.state import OwnerState
 from tallystick.actors.timer import Deadlines
+from tallystick.actors.turn import Setting
 from tallystick.domain import execution, parking
 from tallystick.domain.envelope import Recorded, from_micros
 from tallystick.domain.protocol import RetryScheduled
+from tallystick.scenarios.tiny_store.events import OrderShipped
 from tallystick.scenarios.tiny_store.inventory import Inventory
 from tallystick.scenarios.tiny_store.simulated import SimulatedStore
 from tallystick.store.journal import Journal, Origin
 from tallystick.testing import (
-    Chance,
     FakeProvider,
-    InvariantViolation,
     Script,
     Simulation,
     SimulationResult,
-    check_invariants,
     diagram,
     shrink,
 )
 from tallystick.testing.disk import SimulatedLog
-from tests.actors.outside import wait_until
-from tests.actors.stage import Stage
-from tests.actors.workshop import Do, Order
 from tests.testing.finding import found
-from tests.testing.shops import SimulatedWorkshop
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -219,6 +217,83 @@ def provider_without_a_memory(patched: pytest.MonkeyPatch) -> None:
     patched.setattr(FakeProvider, "performs", forgetful)
 
 
+def cursors_as_they_were(patched: pytest.MonkeyPatch) -> None:
+    """What was caught up with is forgotten again: its owner stands where its last append stood."""
+
+    def behind(engine: Any) -> None:
+        set_timers(engine)
+        for owner in engine.owners.values():
+            owner.state.seen = owner.state.logged_seen
+
+    set_timers = recovery._set_timers
+    patched.setattr(recovery, "_set_timers", behind)
+
+
+def new_modules_take_the_whole_log(patched: pytest.MonkeyPatch) -> None:
+    join = OwnerActor.join
+    patched.setattr(OwnerActor, "join", lambda self, _start: join(self, 0))
+
+
+def new_modules_miss_what_comes_next(patched: pytest.MonkeyPatch) -> None:
+    """They join the log where it will be soon."""
+    join = OwnerActor.join
+    patched.setattr(OwnerActor, "join", lambda self, start: join(self, start + 5 if start else 0))
+
+
+def starts_never_dropped(patched: pytest.MonkeyPatch) -> None:
+    patched.setattr(Tell, "release", lambda self: self.mailbox.tell(self.message))
+
+
+def nobody_asked(patched: pytest.MonkeyPatch) -> None:
+    """What was under way is performed again, whatever became of it."""
+    patched.setattr(recovery, "probe_all", lambda _pool, _runtime, doubts: [AGAIN] * len(doubts))
+
+
+def released_in_whatever_order(patched: pytest.MonkeyPatch) -> None:
+    commit = Journal.commit
+
+    def reversing(self: Journal) -> bool:
+        self._outputs.reverse()
+        return commit(self)
+
+    patched.setattr(Journal, "commit", reversing)
+
+
+def time_as_it_comes(patched: pytest.MonkeyPatch) -> None:
+    """A wall clock that was put back puts back the log."""
+    append = Journal.append
+
+    def forgetful(self: Journal, *arguments: Any) -> list[Recorded]:
+        self._last_us = 0
+        return append(self, *arguments)
+
+    patched.setattr(Journal, "append", forgetful)
+
+
+def nobody_told_at_the_end(patched: pytest.MonkeyPatch) -> None:
+    """Whose command was lost with its batch is left waiting."""
+    patched.setattr(Admission, "withdraw_all", lambda _self, _cause: None)
+    patched.setattr(HostReply, "lost", lambda _self, _fate: None)
+
+
+def events_of_others(patched: pytest.MonkeyPatch) -> None:
+    """A module writes what another one is the owner of."""
+    release = Inventory.release_cancelled
+
+    def shipped(self: Inventory, turn: Any, event: Any) -> Any:
+        yield from release(self, turn, event)
+        yield OrderShipped(order_id=event.order_id, shipment_id="nobody's")
+
+    def anybodys(self: Setting, kind: type[ts.Event]) -> Any:
+        self._owned |= {kind.aggregate_type}
+        return publication(self, kind)
+
+    publication = Setting.publication
+    shipped.__dict__.update(release.__dict__)
+    patched.setattr(Inventory, "release_cancelled", shipped)
+    patched.setattr(Setting, "publication", anybodys)
+
+
 STORE = SimulatedStore
 
 
@@ -245,6 +320,15 @@ STORE = SimulatedStore
         (doubtful_is_said_not_to_be_done, STORE, "P18"),
         (stock_released_twice, STORE, "S9 P12"),
         (provider_without_a_memory, STORE, "S10"),
+        (cursors_as_they_were, STORE, "P2"),
+        (new_modules_take_the_whole_log, STORE, "P3"),
+        (new_modules_miss_what_comes_next, STORE, "P1"),
+        (starts_never_dropped, STORE, "P7"),
+        (nobody_asked, STORE, "P9"),
+        (released_in_whatever_order, STORE, "P11"),
+        (events_of_others, STORE, "P20"),
+        (time_as_it_comes, STORE, "P23"),
+        (nobody_told_at_the_end, STORE, "P26 S16 L1"),
     ],
 )
 def test_a_planted_bug_is_found(monkeypatch: pytest.MonkeyPatch, plant: Plant, program: Any, invariants: str) -> None:
@@ -274,49 +358,3 @@ def test_a_failing_run_shrinks_to_a_few_commands_and_faults(monkeypatch: pytest.
     assert len(smallest.script.faults) <= 1
     story = list(diagram(Simulation(STORE, failing.seed, script=smallest.script, tells=True).run().story))
     assert any("OrderCancelled" in line for line in story)
-
-
-# One system, without a simulation
-
-
-def test_a_system_at_rest_passes() -> None:
-    stage = Stage()
-    stage.system.ask(Do(job_id="a"))
-    stage.system.ask(Order(order_id="b"), idempotency_key="once")
-    stage.idle()
-    model = check_invariants(stage.system)
-    assert [each["settled"] for each in model.executions.values()] == ["succeeded", "succeeded"]
-    assert list(model.commands) == ["once"]
-
-
-def test_a_system_on_threads_and_sqlite_is_checked_too(tmp_path: Path) -> None:
-    program = SimulatedWorkshop(Chance(1))
-    with ts.System(program.modules(), performers=program.performers(), log=tmp_path / "log.db") as system:
-        for wish in program.wishes():
-            system.ask(wish.command, idempotency_key=wish.key)
-
-        def is_done() -> bool:
-            program.deliver(system)
-            return system.open_executions() == ()
-
-        wait_until(is_done)
-        model = check_invariants(system)
-    assert len(model.executions) == program.jobs
-
-
-def test_a_state_that_is_not_the_fold_of_its_log_is_found() -> None:
-    stage = Stage()
-    stage.system.ask(Do(job_id="a"))
-    stage.idle()
-    state = stage.engine.owners["workshop"].state
-    state.entries = {stream: (version + 1, states) for stream, (version, states) in state.entries.items()}
-    with pytest.raises(InvariantViolation, match=r"^S7: Job 'a' is .* at version 3") as violation:
-        check_invariants(stage.system)
-    assert (violation.value.invariant, violation.value.seed) == ("S7", None)
-
-
-def test_a_violation_says_where_and_in_which_run() -> None:
-    violation = InvariantViolation("S1", "twice", position=7, token=ts.Token("t"), seed=3)
-    assert str(violation) == "S1: twice (position 7, token t, seed 3)"
-    assert isinstance(violation, ts.TallystickError)
-    assert isinstance(violation, AssertionError)
