@@ -30,6 +30,7 @@ class Lifecycle:
         self._admission = admission
         self._changing = threading.RLock()
         self._engine: Engine | None = None
+        self._prepared: Engine | None = None
         self.restarts = Restarts(policy, program.runtime.clock)
         self.take_up: Callable[[Engine], object] = recover
         """How the first engine finds out where it stands; those after it recover."""
@@ -84,6 +85,18 @@ class Lifecycle:
 
     # Starting.
 
+    def prepare(self, look: Callable[[Engine], object]) -> None:
+        """Open the log and make the first engine before the start, so that it can be looked at; it is the one that is taken up then.
+
+        Whatever `look` raises closes the log.
+        """
+        try:
+            self._prepared = self._opened(self._log)
+            look(self._prepared)
+        except BaseException:
+            self._log.close()
+            raise
+
     def start(self) -> None:
         """Open the log, recover, run.
 
@@ -102,12 +115,16 @@ class Lifecycle:
                 self._close()
                 raise
 
-    def _run(self, log: EventLog) -> None:
+    def _opened(self, log: EventLog) -> Engine:
         log.open()
         if self._vault is not None and not self._has_keys:
             self._vault.open_store()
             self._has_keys = True
         engine = Engine(self._program, log, lambda actor, error: self._crashed(engine, actor, error))
+        return engine
+
+    def _run(self, log: EventLog) -> None:
+        engine, self._prepared = self._prepared or self._opened(log), None
         take_up, self.take_up = self.take_up, recover
         take_up(engine)
         if self._vault is not None:

@@ -1,15 +1,12 @@
 """Loading: a new engine goes on where a save was made. Nothing of it is in the outside world, and nothing is written by it."""
 
-from msgspec import structs
-
 from tallystick.actors import saved_states
 from tallystick.actors.clock import ManualClock, SeededIdentity
 from tallystick.actors.collector import not_looking
 from tallystick.actors.engine import Engine, Program
 from tallystick.actors.messages import Context
 from tallystick.actors.queue import OWN_LINE
-from tallystick.actors.recovery import Recovered, fold, recover
-from tallystick.actors.sagas import check_versions
+from tallystick.actors.recovery import Recovered, folded, go_on
 from tallystick.actors.save_document import Document, SavedOwner, SaveFormat, decoded, log_of
 from tallystick.actors.stale_queues import without_stale
 from tallystick.actors.state import started_at
@@ -35,29 +32,26 @@ class Loaded:
         """
         self._path = path
         self._document = decoded(read_save(path), saves, path)
+        self._folded = 0
+        self.log: MemoryLog = log_of(self._document, path)
+        """A new log that goes on where the saved one stood."""
 
-    def log(self) -> MemoryLog:
-        """A new log that goes on where the saved one stood. Errors as `save_document.log_of`."""
-        return log_of(self._document, self._path)
+    def check(self, engine: Engine) -> None:
+        """Bring a new engine's state to where the save was made, as far as that runs nothing, and so find out whether its program fits.
 
-    def check(self, program: Program) -> None:
-        """Find out whether this program can take it up, before anything runs; what no owner knows of any more is told, and left out.
+        Queues whose executions no owner knows of any more are told of, and left out.
 
         Raises:
             SaveMismatch: it is of other modules, or of other forms of what they keep.
         """
-        log = self.log()
-        log.open()
         try:
-            self._check(program, Engine(program, log, lambda _actor, _error: None))
+            self._check(engine)
         except (TallystickError, ValueError, TypeError, LookupError, ArithmeticError) as error:
             msg = f"{self._path!r} does not fit this program: {error} Nothing was changed."
             raise SaveMismatch(msg) from error
-        finally:
-            log.close()
 
-    def _check(self, program: Program, engine: Engine) -> None:
-        document = self._document
+    def _check(self, engine: Engine) -> None:
+        document, program = self._document, engine.program
         lacking = sorted(set(document.owners) - set(engine.owners))
         if lacking:
             msg = f"it has owners that the program lacks ({', '.join(lacking)}); add their modules, or rename them back."
@@ -68,27 +62,24 @@ class Loaded:
             raise SaveMismatch(msg)
         for name, saved in document.owners.items():
             _check_aggregates(name, saved, engine.behaviour(name))
-        fold(engine)
-        for owner in engine.owners.values():
-            check_versions(engine.behaviour(owner.name).module, owner.state.open.values())
+        self._folded = folded(engine)
         queues, stale = without_stale(document.queues, lambda line: _line(program, line.line), engine.start_of)
         if stale:
             program.counters.count("stale_queue_tokens", len(stale))
             warn("save.stale_tokens", save=self._path, count=len(stale), first=[(each.owner, each.token) for each in stale[:10]])
-            self._document = structs.replace(document, queues=queues)
-        engine.queue.restore(queues)
+        if document.at_rest:
+            engine.queue.restore(queues)
         _restore_chance(document, engine)
 
     def take_up(self, engine: Engine) -> Recovered:
-        """Bring a new engine to where the save was made; before its actors run, by one thread."""
+        """Have the engine that was checked go on where the save was made; before its actors run, by one thread."""
         document = self._document
-        _restore_chance(document, engine)
         if isinstance(engine.clock, ManualClock):
             engine.clock.advance_to_us(max(document.now_us, engine.clock.now_us()))
         if not document.at_rest:
-            return recover(engine)
+            return go_on(engine, self._folded)
         with not_looking():
-            return _resume(document, engine)
+            return _resume(document, engine, self._folded)
 
 
 def _line(program: Program, name: str) -> Line:
@@ -114,10 +105,8 @@ def _restore_chance(document: Document, engine: Engine) -> None:
         engine.identity.restore(document.random)
 
 
-def _resume(document: Document, engine: Engine) -> Recovered:
-    """Everything goes on where it stood: cursors where they were, queues as they were, timers in the order in which they were set."""
-    records = fold(engine)
-    engine.queue.restore(document.queues)
+def _resume(document: Document, engine: Engine, records: int) -> Recovered:
+    """Everything goes on where it stood, the queues already do: cursors where they were, timers in the order in which they were set."""
     for name, owner in engine.owners.items():
         owner.listen()
         saved = document.owners.get(name)

@@ -14,7 +14,6 @@ from tallystick.actors.messages import QueueCompleted
 from tallystick.actors.owner import LANE_BATCH, OwnerActor
 from tallystick.actors.probing import Doubt, Verdict, probe_all
 from tallystick.actors.sagas import check_versions
-from tallystick.actors.saved_queues import SavedQueues
 from tallystick.actors.snapshots import restore
 from tallystick.actors.telling import note, warn
 from tallystick.domain.errors import LogError, SnapshotError, UnknownEventType
@@ -49,24 +48,31 @@ class Recovered(NamedTuple):
     probed: int
 
 
-def recover(engine: Engine, queues: SavedQueues | None = None) -> Recovered:
+def recover(engine: Engine) -> Recovered:
     """Bring a new engine to where the log says it stands; called before its actors run, by one thread.
 
-    What was under way is left as it was where nothing is performed: the next that opens the log takes it up.
+    What was under way is left as it was where nothing is performed: the next that opens the log takes it up. Errors as `folded`.
+    """
+    return go_on(engine, folded(engine))
 
-    `queues` are those of a saved game: they go on where they were, and their executions are not in doubt.
+
+def folded(engine: Engine) -> int:
+    """Fold the log into a new engine, and see to it that the program can go on with what comes of it; how many records that took.
 
     Raises:
         UnknownEventType, UnknownEventVersion, MalformedPayload: the log holds what this program cannot read.
         SagaVersionMissing: it has open sagas of versions that this program lacks.
         LogError: the log failed, or belongs to modules that this system does not have.
     """
-    end = engine.journal.tail
     records = fold(engine)
     for owner in engine.owners.values():
         check_versions(engine.behaviour(owner.name).module, owner.state.open.values())
-    if queues is not None:
-        engine.queue.restore(queues)
+    return records
+
+
+def go_on(engine: Engine, records: int) -> Recovered:
+    """Have an engine into which so many records were folded take up whatever was under way."""
+    end = engine.journal.tail
     for owner in engine.owners.values():
         owner.listen()
         if owner.joins_when_used:

@@ -216,7 +216,7 @@ class System(Operating, StartsSagas, ExplainsItself, HasSchedules, KeepsPersonal
                 sagas=sagas,
                 performers=performers,
                 lines=lines,
-                log=loaded.log(),
+                log=loaded.log,
                 runtime=runtime,
                 limits=limits,
                 restarts=restarts,
@@ -232,7 +232,7 @@ class System(Operating, StartsSagas, ExplainsItself, HasSchedules, KeepsPersonal
                     "A save has no keys, and records of these modules have sensitive fields: give the keys that it was sealed with, keys=…."
                 )
                 raise DefinitionError(msg)
-            loaded.check(system._program)
+            system._life.prepare(loaded.check)
             system._life.take_up = loaded.take_up
         return system
 

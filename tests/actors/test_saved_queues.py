@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 import tallystick as ts
-from tallystick.actors import lifecycle
+from tallystick.actors import lifecycle, recovery
+from tallystick.actors.engine import Engine
 from tallystick.actors.messages import Context
-from tallystick.actors.recovery import recover
+from tallystick.actors.recovery import Recovered
 from tallystick.actors.saved_queues import SavedQueue, SavedQueues
 from tests.actors.village import Village, ticked
 
@@ -26,7 +27,14 @@ def village() -> Village:
 def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[SavedQueues]]:
     """The queues with which the next openings go on."""
     saved: list[SavedQueues] = []
-    monkeypatch.setattr(lifecycle, "recover", lambda engine: recover(engine, saved.pop(0) if saved else None))
+
+    def recover(engine: Engine) -> Recovered:
+        records = recovery.folded(engine)
+        if saved:
+            engine.queue.restore(saved.pop(0))
+        return recovery.go_on(engine, records)
+
+    monkeypatch.setattr(lifecycle, "recover", recover)
     yield saved
     assert saved == []
 

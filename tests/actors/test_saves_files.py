@@ -249,5 +249,4 @@ def test_a_system_on_threads_is_saved_with_commands_in_flight_and_goes_on_as_aft
 def test_what_the_file_says_is_read_once(saved: Path) -> None:
     loaded = Loaded(str(saved), ANY_SAVES)
     saved.unlink()
-    log = loaded.log()
-    assert log.open().position > 0
+    assert loaded.log.open().position > 0
