@@ -7,6 +7,7 @@ import msgspec
 
 from tallystick.actors.counters import Counters
 from tallystick.actors.messages import Context, FinishQueue, FinishTogether, Mailbox, ParkedDue, RetryDue, StartQueue, TimeoutDue
+from tallystick.actors.operation_ends import ended_by_itself
 from tallystick.actors.state import OwnerState
 from tallystick.actors.timer import Deadlines
 from tallystick.actors.turn import NO_TAGS, Setting, TurnInProgress
@@ -166,6 +167,8 @@ class Acting:
         ]
         for finish in finished:
             self._drop_start(finish.token)
+        failed = [record for record in turn.settled if record.token in turn.failed] if turn.failed else ()
+        gated += filter(None, (ended_by_itself(record, turn.drafts, self.clock) for record in failed))
         if len(finished) == 1:
             gated.append(Tell(self.ports.queue, finished[0]))
         elif finished:

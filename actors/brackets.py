@@ -11,14 +11,15 @@ from pathlib import PurePath
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
 
-from tallystick.actors.operations import OperationTerms, OperationTracker, Runner, tell_end
+from tallystick.actors.operation_ends import tell_end
+from tallystick.actors.operations import OperationTerms, OperationTracker, Runner
 from tallystick.actors.surroundings import Surrounded, Surroundings, correlation_of, surroundings
 from tallystick.actors.telling import bound, log_lines_are_bound, warn
 from tallystick.domain.errors import Overloaded, Rejected, TallystickError
 from tallystick.domain.evidence import message_of, withhold
 from tallystick.domain.operation import Ending, InvalidOperation, OperationId, OperationSnapshot, checked_name, checked_percent, cut
 from tallystick.domain.operation_events import Failure, Json, OperationNoted
-from tallystick.domain.sensitive import without_sensitive
+from tallystick.domain.sensitive import checked_evidence
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,8 +41,7 @@ class Operation:
         self.name = name
         self.message = ""
         """What its success will say."""
-        self.data: Mapping[str, Json] = {}
-        """What its success will keep as its result."""
+        self._data: Mapping[str, Json] = {}
         self.found: OperationSnapshot | None = None
         """Where it stood when it was entered, if it was begun with a key; else None."""
         self._written_us: int | None = None
@@ -58,6 +58,15 @@ class Operation:
     def ended(self) -> bool:
         """Whether it had ended already when it was entered by its key: there is nothing left to do, and `found.data` is its result."""
         return self.found is not None and self.found.status.ended
+
+    @property
+    def data(self) -> Mapping[str, Json]:
+        """What its success will keep as its result; setting it raises InvalidPayload where that is no evidence, but a raw body."""
+        return self._data
+
+    @data.setter
+    def data(self, data: Mapping[str, Json]) -> None:
+        self._data = checked_evidence(data)
 
     def progress(self, percent: float | None = None, message: str = "") -> None:
         """Say how far it is, 0 to 100, or only that it goes on. Does not wait; a tight loop may call it for each turn.
@@ -179,7 +188,7 @@ class OperationScope:
         operation = self._operation = here.operation = Operation(tracker, operation_id, self._name)
         self._around = [Surrounded(here)]
         if log_lines_are_bound():
-            self._around.append(bound(operation=self._name, operation_id=operation_id))
+            self._around.append(bound(operation=self._name, operation_id=operation_id, correlation=here.correlation or "", tags=tags))
         for around in self._around:
             around.__enter__()
         if self._terms.get("idempotency_key") is not None:
@@ -245,7 +254,7 @@ class OperationScope:
     def _tell(self, operation: Operation, ending: Ending, *, first: bool) -> None:
         milliseconds = (self._tracker.clock.now_us() - self._began_us) // 1000
         if first:
-            tell_end(operation.name, operation.id, ending, milliseconds)
+            tell_end(operation.name, operation.id, ending.status, code=ending.code, milliseconds=milliseconds)
         else:
             said = {"operation": operation.name, "operation_id": operation.id, "milliseconds": milliseconds}
             warn("operation.ended_before", status=ending.status, **said)
@@ -276,7 +285,7 @@ class OperationScope:
 
 def _ending(operation: Operation, error: BaseException | None) -> Ending:
     if error is None:
-        return Ending(status="Succeeded", message=cut(operation.message), data=without_sensitive(operation.data))
+        return Ending(status="Succeeded", message=cut(operation.message), data=operation.data)
     if operation.revealed:
         withhold(error)
     if isinstance(error, NOT_WANTED):

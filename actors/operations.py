@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple, TypedDict, Unpack
 
+from tallystick.actors.operation_ends import tell_end
 from tallystick.actors.operation_queries import Host, OperationQueries
 from tallystick.actors.surroundings import Surrounded, Surroundings, surroundings
-from tallystick.actors.telling import note, warn
+from tallystick.actors.telling import log_lines_are_bound, note, warn
 from tallystick.domain.action import Call
 from tallystick.domain.clock import Clock
 from tallystick.domain.envelope import MICROSECOND
@@ -37,7 +38,7 @@ from tallystick.domain.operations import (
     UpdateProgress,
 )
 from tallystick.domain.retry import AnyRetry
-from tallystick.domain.sensitive import refuse_sensitive, without_sensitive
+from tallystick.domain.sensitive import checked_evidence, refuse_sensitive
 from tallystick.domain.token import Token
 
 OfOperationCommand = UpdateProgress | Beat | AddEvidence | Resume
@@ -108,7 +109,9 @@ class OperationTracker(OperationQueries):
         )
         with Surrounded(around):
             operation_id = OperationId(self._host.ask(command, idempotency_key=terms.get("idempotency_key")))
-        note("operation.started", operation=name, operation_id=operation_id, correlation=around.correlation)
+        if log_lines_are_bound():  # else it would be looked up for nobody
+            correlation, tags = around.correlation or self.correlation_of(operation_id), dict(command.tags)
+            note("operation.started", operation=name, operation_id=operation_id, correlation=correlation, tags=tags)
         return operation_id
 
     # Following.
@@ -138,7 +141,7 @@ class OperationTracker(OperationQueries):
 
     def note(self, operation_id: str, kind: str, message: str = "", data: Mapping[str, Json] | None = None) -> None:
         """Keep evidence: a checkpoint, a warning, an error. Also after the end."""
-        self._ask(AddEvidence(operation_id=operation_id, kind=kind, message=cut(message), data=without_sensitive(data or {})))
+        self._ask(AddEvidence(operation_id=operation_id, kind=kind, message=cut(message), data=checked_evidence(data or {})))
 
     def audit(
         self,
@@ -172,7 +175,8 @@ class OperationTracker(OperationQueries):
             raise AlreadyEnded(msg)
         operation = self.get(operation_id)
         if operation is not None:
-            tell_end(operation.name, operation_id, ending, (operation.duration or timedelta()) // timedelta(milliseconds=1))
+            took = (operation.duration or timedelta()) // timedelta(milliseconds=1)
+            tell_end(operation.name, operation_id, ending.status, code=ending.code, milliseconds=took)
 
     def try_complete(self, operation_id: str, ending: Ending) -> bool:
         """As `complete`; False where that raises `AlreadyEnded`. Nothing is told."""
@@ -180,10 +184,11 @@ class OperationTracker(OperationQueries):
 
     def succeed(self, operation_id: str, message: str = "", *, data: Mapping[str, Json] | None = None, by: str = "", why: str = "") -> None:
         """Complete it, with its result in `data`. `by` and `why` where a person settles what is stuck. Raises as `complete`."""
-        self.complete(operation_id, Ending(status="Succeeded", message=cut(message), data=without_sensitive(data or {}), by=by, why=why))
+        self.complete(operation_id, Ending(status="Succeeded", message=cut(message), data=checked_evidence(data or {}), by=by, why=why))
 
     def fail(self, operation_id: str, code: str, message: str = "", *, by: str = "", why: str = "") -> None:
         """Say that it was not done. As `succeed`."""
+        refuse_sensitive("the code of a failure", code)
         self.complete(operation_id, Ending(status="Failed", code=code, message=cut(message), by=by, why=why))
 
     def cancel(self, operation_id: str, message: str = "", *, by: str = "", why: str = "") -> None:
@@ -285,15 +290,6 @@ class OperationTracker(OperationQueries):
             if refusal.code == "ALREADY_ENDED":
                 raise AlreadyEnded(refusal.message) from refusal
             raise
-
-
-def tell_end(name: str, operation_id: str, ending: Ending, milliseconds: int) -> None:
-    """Say that an operation has ended, with the standard tags."""
-    said = {"operation": name, "operation_id": operation_id, "milliseconds": milliseconds}
-    if ending.status == "Failed":
-        warn("operation.failed", outcome="Failure", code=ending.code, **said)
-    else:
-        note("operation.completed", outcome="Success" if ending.status == "Succeeded" else "Warning", **said)
 
 
 def _micros(duration: timedelta | None) -> int | None:

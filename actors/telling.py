@@ -32,7 +32,7 @@ def log_lines_are_bound() -> bool:
 
 
 @contextmanager
-def bound(**fields: str) -> Generator[None]:
+def bound(**fields: Any) -> Generator[None]:
     """Have the host's own log lines say these too, in the code inside; only where `log_lines_are_bound`."""
     from structlog.contextvars import bound_contextvars  # noqa: PLC0415 - see `_heard`
 

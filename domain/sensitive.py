@@ -20,6 +20,7 @@ T = TypeVar("T", bound=str)
 SUBJECT_LIMIT_CHARS: Final = 200
 _SEALED_FOR: Final = "sealedFor"
 _BOX: Final = "box"
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 _MARK: Final = b'"sealedFor"'
 _EMPTY: Final = b'"box":""'
 
@@ -179,11 +180,21 @@ def refuse_sensitive(what: str, *values: object) -> None:
             raise PersonalDataRefused(msg)
 
 
-def without_sensitive(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Evidence with only the names of what is sensitive in it: it explains, so it must never be lost for what it says."""
-    if not any(isinstance(value, Sensitive) for value in data.values()):
+def checked_evidence(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The data of evidence: plain values by name. It explains, so a sensitive one is not refused, but shows only whose it is.
+
+    Raises:
+        InvalidPayload: a value is no plain one, such as a raw body; a sensitive one is used as a name (PersonalDataRefused).
+    """
+    if all(type(value) in _PLAIN and type(name) is str for name, value in data.items()):
         return data
-    return {name: str(value) if isinstance(value, Sensitive) else value for name, value in data.items()}
+    refuse_sensitive("a name in evidence", *data)
+    checked = {name: str(value) if isinstance(value, Sensitive) else value for name, value in data.items()}
+    for name, value in checked.items():
+        if not isinstance(value, str | int | float | None):
+            msg = f"Evidence {name!r} is a {type(value).__name__}; keep the body elsewhere, and give its reference or a `token`."
+            raise InvalidPayload(msg)
+    return checked
 
 
 def redacted(payload: bytes) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from structlog.contextvars import get_contextvars
 from structlog.testing import capture_logs
 
 import tallystick as ts
@@ -280,6 +281,7 @@ def test_trap_completed_and_abandoned_are_never_both_recorded() -> None:
         assert late[-1] == "OperationSucceededLate", "that it was done after all is evidence"
         assert [line["event"] for line in lines if line["event"].startswith("operation.")] == [
             "operation.started",
+            "operation.abandoned",
             "operation.ended_before",
         ]
 
@@ -320,6 +322,19 @@ def test_a_log_has_no_trace_of_operations_before_the_first() -> None:
         assert list(system.events()) == []
     with ts.System(log=log.reopened(), runtime=ts.SteppedRuntime(), operations=False) as system:
         assert list(system.events()) == []
+
+
+def test_the_hosts_own_lines_inside_have_operation_correlation_and_tags(system: ts.System) -> None:
+    before = get_contextvars()
+    with system.bracket("Outer", tags={"tenant": "a"}) as outer, system.bracket("Inner", tags={"part": "b"}) as inner:
+        bound = get_contextvars()
+    assert bound == {
+        "operation": "Inner",
+        "operation_id": inner.id,
+        "correlation": system.operations.correlation_of(outer.id),
+        "tags": {"tenant": "a", "part": "b"},
+    }
+    assert get_contextvars() == before
 
 
 def test_what_happened_is_told_with_the_standard_tags(system: ts.System) -> None:

@@ -38,6 +38,51 @@ def test_abandoned_or_failed_when_the_time_that_the_call_gave_is_up(system: ts.S
     assert (found(system, failed).status, found(system, failed).code) == ("Failed", "TIMED_OUT")
 
 
+def test_what_ends_by_itself_is_told_once_with_the_standard_tags(
+    system: ts.System, runtime: ts.SteppedRuntime, lines: list[dict[str, object]]
+) -> None:
+    """By its time, by its handler's decision, and as an orphan: nobody who would tell of it waits for such an end."""
+    system.operations.when_overdue("Judged", lambda _operation, _round: "fail")
+    begun = {
+        "abandoned": system.operations.start("Import", timeout=5 * MINUTE),
+        "failed": system.operations.start("Import", timeout=5 * MINUTE, on_overdue="fail", tags={"tenant": "a"}),
+        "retried": system.operations.start(
+            "Import", timeout=MINUTE, on_overdue="retry", retry=ts.FixedDelay(interval=MINUTE, max_retries=1)
+        ),
+        "judged": system.operations.start("Judged", timeout=5 * MINUTE, on_overdue="handler"),
+        "orphan": system.operations.start("Import"),
+    }
+    runtime.advance(5 * MINUTE)
+    runtime.advance(MINUTE)
+    system.watch().sweep(older_than=MINUTE)
+    ends = [line for line in lines if line["event"] in {"operation.failed", "operation.abandoned", "operation.completed"}]
+    assert {each["operation_id"]: (each["event"], each["outcome"], each.get("code")) for each in ends} == {
+        begun["abandoned"]: ("operation.abandoned", "Warning", None),
+        begun["failed"]: ("operation.failed", "Failure", "TIMED_OUT"),
+        begun["retried"]: ("operation.failed", "Failure", "TIMED_OUT"),
+        begun["judged"]: ("operation.failed", "Failure", "OVERDUE"),
+        begun["orphan"]: ("operation.abandoned", "Warning", None),
+    }
+    assert len(ends) == len(begun), "each end is told once"
+    assert {(each["operation"], each["milliseconds"]) for each in ends} == {
+        *(("Import", 300_000), ("Judged", 300_000), ("Import", 180_000), ("Import", 360_000)),
+    }
+    assert all(each["correlation"] == system.operations.correlation_of(str(each["operation_id"])) for each in ends)
+    assert all(each["log_level"] == "warning" for each in ends)
+
+
+def test_the_line_of_an_end_comes_when_the_end_is_durable(lines: list[dict[str, object]]) -> None:
+    log = FaultyLog()
+    runtime = ts.SteppedRuntime(ts.ManualClock())
+    with ts.System(log=log, runtime=runtime) as system:
+        operation_id = system.operations.start("Import", timeout=5 * MINUTE)
+        log.disk.fails(written=False)
+        runtime.advance(5 * MINUTE)
+        runtime.run_until_idle()
+        assert found(system, operation_id).status == "Abandoned"
+    assert [line["event"] for line in lines].count("operation.abandoned") == 1
+
+
 def test_retried_as_the_policy_says_and_then_failed(system: ts.System, runtime: ts.SteppedRuntime) -> None:
     policy = ts.FixedDelay(interval=MINUTE, max_retries=2)
     operation_id = system.operations.start("Import", timeout=5 * MINUTE, on_overdue="retry", retry=policy)
