@@ -41,8 +41,8 @@ class EndedByItself:
         record, event = self._record, self._event
         milliseconds = (self._clock.now_us() - record.started_at_us) // 1000
         status, code = STATUS_OF[type(event)], getattr(event, "code", "")
-        name = record.intent.operation_name
-        tell_end(name, record.token, status, code=code, milliseconds=milliseconds, correlation=record.correlation)
+        bracket: Any = record.intent
+        tell_end(bracket.operation_name, record.token, status, code=code, milliseconds=milliseconds, correlation=record.correlation)
 
     def lost(self, fate: Fate) -> None:
         """It did not end; its time is up again when the log is opened anew."""

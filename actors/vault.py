@@ -40,6 +40,7 @@ class Vault:
         self._store = store
         self._new_key = new_key
         self._ciphers: dict[str, Cipher | Nobody] = {}
+        self._forgettings = store.forgettings
         self._unwritten: dict[str, bytes] = {}
         self._lock = threading.RLock()
         self._writing = threading.Lock()
@@ -60,6 +61,8 @@ class Vault:
     def seal(self, unsealed: Unsealed) -> str:
         """The box for a text, with a new key for a new person; empty where the person has been forgotten."""
         subject = unsealed.subject
+        if self._forgettings != self._store.forgettings:
+            self._look_again()
         cipher = self._ciphers.get(subject) or self._cipher(subject, makes=True)
         return cipher.seal(subject, unsealed.text) if isinstance(cipher, Cipher) else ""
 
@@ -70,6 +73,8 @@ class Vault:
             KeyMissing: there is no key that fits.
         """
         subject = value.sealed_for
+        if self._forgettings != self._store.forgettings:
+            self._look_again()
         cipher = (self._ciphers.get(subject) or self._cipher(subject, makes=False)) if value.box else NOBODY
         if isinstance(cipher, Nobody):
             return Forgotten(subject=subject)
@@ -87,14 +92,20 @@ class Vault:
     def _cipher(self, subject: str, *, makes: bool) -> "Cipher | Nobody | None":
         """That of a person who is not at hand; None where there is no key, and none is to be made."""
         with self._lock:
-            key = self._unwritten.get(subject)
+            key = self._store.get(subject)  # before those that are not written: another system may have forgotten them meanwhile
             if key is None:
-                key = self._store.get(subject)
+                key = self._unwritten.get(subject)
             if key is None:
                 if not makes:
                     return None
                 key = self._unwritten[subject] = self._new_key(subject)
             return self._keep(subject, key)
+
+    def _look_again(self) -> None:
+        """Somebody was forgotten, perhaps by another system with the same store: all keys are looked up anew."""
+        with self._lock:
+            self._forgettings = self._store.forgettings
+            self._ciphers.clear()
 
     def _keep(self, subject: str, key: bytes) -> "Cipher | Nobody":
         self._ciphers.pop(subject, None)

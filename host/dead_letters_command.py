@@ -14,6 +14,7 @@ import msgspec
 
 import tallystick as ts
 from tallystick.actors.dead_letters import Done
+from tallystick.domain.sensitive import redacted
 from tallystick.host.control import NOT_EDITED, Discard, DiscardAll, Redrive, RedriveAll, Request, Settle
 from tallystick.host.dead_letters import letters_in
 from tallystick.host.log_command import moment
@@ -133,13 +134,15 @@ def list_(*, file: Path, as_json: bool, **fields: Any) -> None:
 @click.argument("file", type=EXISTING_LOG)
 @click.argument("letter", type=TEXT, metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def show(*, file: Path, letter: str, as_json: bool) -> None:
+@click.option("--sealed", is_flag=True, help="Its sensitive values as the log has them, sealed, so that its actions can be edited.")
+def show(*, file: Path, letter: str, as_json: bool, sealed: bool) -> None:
     """Show all of one dead letter, its payload too."""
     found = as_object(named(found_in(file, ts.DeadLetterQuery()), [letter])[0])
     if as_json:
         print_json(found)
         return
-    payload = msgspec.json.format(bytes(found.pop("payload")), indent=2).decode()
+    content = bytes(found.pop("payload"))
+    payload = msgspec.json.format(content if sealed else redacted(content), indent=2).decode()
     print_table(("Field", "Value"), [(name, "" if value is None else str(value)) for name, value in found.items()])
     click.echo(payload)
 

@@ -93,7 +93,7 @@ def as_object(recorded: ts.Recorded) -> dict[str, Any]:
         "aggregateId": recorded.aggregate_id,
         "aggregateVersion": recorded.aggregate_version,
         "occurredAt": recorded.occurred_at,
-        "payload": msgspec.Raw(redacted(recorded.payload)),
+        "payload": msgspec.Raw(recorded.payload),
         "version": recorded.schema_version,
         "owner": recorded.owner,
         "token": recorded.token,

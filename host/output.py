@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
+from tallystick.domain.sensitive import redacted
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -18,8 +20,8 @@ Progress = Callable[[int, int | None], None]
 
 
 def print_json(value: Any) -> None:
-    """One line of JSON, written at once."""
-    click.echo(msgspec.json.encode(value))
+    """One line of JSON, written at once; of what is sensitive, only whose it is."""
+    click.echo(redacted(msgspec.json.encode(value)))
 
 
 def console() -> "Console":

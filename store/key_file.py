@@ -56,6 +56,7 @@ class KeyFile:
         self._mutex = threading.Lock()
         self._connection: apsw.Connection | None = None
         self._users = 0
+        self.forgettings = 0
 
     def open(self) -> None:
         """Take the file, and make it if there is none.
@@ -157,6 +158,7 @@ class KeyFile:
                     if row is not None and row[0] is not None:
                         connection.execute(_OVERWRITE, (row[0],))
                     connection.execute(_MARK, (subject,))
+            self.forgettings += 1
             self._wipe_journal()
 
     def forgotten(self) -> frozenset[str]:

@@ -15,6 +15,11 @@ class KeyStore(Protocol):
         LogLocked: another process has it.
     """
 
+    @property
+    def forgettings(self) -> int:
+        """How often keys were deleted since it was made; whoever keeps keys at hand looks them up again then."""
+        ...
+
     def open(self) -> None:
         """Make it ready; as often as it is closed."""
         ...
@@ -45,6 +50,7 @@ class MemoryKeys:
 
     def __init__(self) -> None:
         self._keys: dict[str, bytes] = {}
+        self.forgettings = 0
 
     def open(self) -> None:
         """Nothing to be done."""
@@ -64,6 +70,7 @@ class MemoryKeys:
     def forget(self, subjects: Collection[str]) -> None:
         """As `KeyStore.forget`."""
         self._keys.update(dict.fromkeys(subjects, FORGOTTEN))
+        self.forgettings += 1
 
     def forgotten(self) -> frozenset[str]:
         """As `KeyStore.forgotten`."""

@@ -56,18 +56,19 @@ def system(request: pytest.FixtureRequest) -> Iterator[ts.System]:
         yield system
 
 
-def bracketed(**terms: Any) -> Callable[[ts.System, Any], Any]:
+def bracketed(name: str) -> Callable[[ts.System, Any], Any]:
     def enter(system: ts.System, value: Any) -> None:
-        with system.bracket("Import", **{name: {"email": value} if name == "tags" else value for name in terms}):
+        given: dict[str, Any] = {name: {"email": value} if name == "tags" else value}
+        with system.bracket("Import", **given):
             pass
 
     return enter
 
 
 IDENTIFIES: Mapping[str, Callable[[ts.System, Any], Any]] = {
-    "the tag of a bracket": bracketed(tags=1),
-    "the correlation of a bracket": bracketed(correlation=1),
-    "the key of a bracket": bracketed(idempotency_key=1),
+    "the tag of a bracket": bracketed("tags"),
+    "the correlation of a bracket": bracketed("correlation"),
+    "the key of a bracket": bracketed("idempotency_key"),
     "the name of a bracket": lambda system, value: system.bracket(value),
     "the name of an operation": lambda system, value: system.operations.start(value),
     "the tag of an operation": lambda system, value: system.operations.start("Import", tags={"email": value}),
