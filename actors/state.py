@@ -23,8 +23,8 @@ from tallystick.store.log import StreamStart
 Re = TypeVar("Re", bound=Resident)
 
 ABANDONED_LIMIT = 10_000
-"""How many tokens that ended without a word from outside, abandoned or failed after an attempt that only raised, are remembered for probing
-after a crash; the oldest go first (their late reports are found all the same)."""
+"""How many tokens that ended without a word from outside, abandoned, failed after an attempt that only raised, or failed by a person, are
+remembered for probing after a crash; the oldest go first (their late reports are found all the same)."""
 
 
 CLOSING_AT_ONCE = 64
@@ -215,7 +215,8 @@ class OwnerState:
         del tokens[token]
         if not tokens:
             del self._by_subject[index]
-        if record.started.actions and (recorded.settles == "abandoned" or (recorded.settles == "failed" and record.attempt > 1)):
+        doubtful = record.attempt > 1 or record.status == "person"  # a person's word may come before a request that is on its way
+        if record.started.actions and (recorded.settles == "abandoned" or (recorded.settles == "failed" and doubtful)):
             if len(self.abandoned) >= ABANDONED_LIMIT:
                 self.abandoned = self.abandoned.remove(min(self.abandoned, key=self.abandoned.__getitem__))
             self.abandoned = self.abandoned.set(token, recorded.position)

@@ -63,6 +63,20 @@ def test_p9_what_nobody_can_tell_is_left_to_a_person(stage: Stage) -> None:
     assert [event.result for event in stage.events("JobDone")] == ["a person has seen it"]
 
 
+def test_p9_what_a_person_has_failed_while_its_request_was_on_its_way_is_found_later(stage: Stage) -> None:
+    stage.provider.found["a"] = ts.Unknown()
+    crash_with_a_call_out(stage)
+    (waiting,) = stage.system.open_executions()
+    assert stage.system.fail(waiting.execution.token, ts.Failed(code="PERSON", message="nobody has done it"), who="ann", why="I asked them")
+    stage.idle()
+    assert stage.types(of="workshop")[-1] == "JobFailed"
+    stage.provider.found["a"] = ts.Done(result="the request arrived at last")
+    stage.crash()
+    stage.idle()
+    assert stage.types(of="workshop")[-3:] == ["LateSuccess", "UndoingStarted", "JobUndone"]
+    assert stage.provider.undone == ["a"]
+
+
 @pytest.mark.parametrize("error", [ValueError("down"), SystemExit("rude"), BaseException("ruder")], ids=lambda error: type(error).__name__)
 def test_p9_a_probe_that_raises_is_no_answer(stage: Stage, error: BaseException) -> None:
     stage.provider.found["a"] = error
