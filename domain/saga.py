@@ -221,6 +221,7 @@ class Saga(Generic[In, R]):
     version: ClassVar[int] = 1
     former_steps: ClassVar[tuple[str, ...]] = ()
     _types: ClassVar[Any]
+    _owner_kinds: ClassVar[Any]
     _plan: ClassVar[Any]
 
     def __init_subclass__(cls, **options: Any) -> None:

@@ -30,7 +30,8 @@ def saga_modules(*sagas: Saga[Any, Any]) -> tuple[SagaOwner, ...]:
     plans = {name: _plans(name, versions) for name, versions in by_name.items()}
     relatives = {name: _types(by_name[name], versions) for name, versions in plans.items()}
     _check_children(plans, relatives)
-    return tuple(_owner(by_name[name], plans[name], relatives) for name in by_name)
+    company = tuple(type(saga) for saga in sagas)
+    return tuple(_kind_of_owner(company, by_name[name], relatives)(by_name[name], plans[name], relatives[name]) for name in by_name)
 
 
 def _plans(name: str, sagas: Sequence[Saga[Any, Any]]) -> Sequence[SagaPlan]:
@@ -68,15 +69,19 @@ def _check_children(plans: Mapping[str, Sequence[SagaPlan]], relatives: Mapping[
                     raise DefinitionError(msg)
 
 
-def _owner(sagas: Sequence[Saga[Any, Any]], plans: Sequence[SagaPlan], relatives: Mapping[str, SagaTypes]) -> SagaOwner:
-    types = relatives[plans[0].name]
-    namespace: dict[str, Any] = {"name": types.name, "__module__": __name__, "__doc__": SagaOwner.__doc__}
-    for method, marks in (*_decisions(sagas, types), *_reactions(types, relatives)):
-        if marks:
-            namespace[method.__name__] = _marked(method, marks)
-    made: Any = ModuleMeta(f"{types.name}Owner", (SagaOwner,), namespace)
-    owner: SagaOwner = made(sagas, plans, types)
-    return owner
+def _kind_of_owner(company: tuple[type[Any], ...], sagas: Sequence[Saga[Any, Any]], relatives: Mapping[str, SagaTypes]) -> Any:
+    """Its class, with its methods marked; made once for a saga in the same company, and kept with it, like its types."""
+    keeper: Any = type(sagas[0])
+    kept: dict[tuple[type[Any], ...], Any] = vars(keeper).get("_owner_kinds", {})
+    if company not in kept:
+        types = relatives[keeper.name]
+        namespace: dict[str, Any] = {"name": types.name, "__module__": __name__, "__doc__": SagaOwner.__doc__}
+        for method, marks in (*_decisions(sagas, types), *_reactions(types, relatives)):
+            if marks:
+                namespace[method.__name__] = _marked(method, marks)
+        kept[company] = ModuleMeta(f"{types.name}Owner", (SagaOwner,), namespace)
+        keeper._owner_kinds = kept  # noqa: SLF001 - kept with the class, so that they go when it does
+    return kept[company]
 
 
 def _decisions(sagas: Sequence[Saga[Any, Any]], types: SagaTypes) -> Iterator[Marked]:
