@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def not_looking() -> Generator[None, None, None]:
-    """Have no garbage looked for meanwhile, in the whole process: for less than a second of making what stays."""
+    """Have no garbage looked for meanwhile, in the whole process: for a while of making what stays, and hardly anything else."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -178,6 +178,8 @@ class PerformerPool:
             answer = self._answers.get(call.identity)
             if known is None:
                 self._calls[call.identity] = call
+            else:
+                known.start = call.start  # the same, as the present engine has it; so that there is one of it
         call.sealer = self.sealer
         if call.start.heartbeat_us is not None and answer is None:
             self._opens_window(known or call)

@@ -51,38 +51,41 @@ class Verdict(NamedTuple):
 
 
 AGAIN = Verdict()
+TO_COME = Verdict(resume=True)
 
 
 def probe_all(pool: PerformerPool, runtime: Runtime, doubts: list[Doubt]) -> list[Verdict]:
     """Probe every doubt, several at once; those whose probes do not answer within the limit are to be performed again."""
-    verdicts: list[Verdict] = [AGAIN] * len(doubts)
     if runtime.inline:
         return [_probe(pool, doubt) for doubt in doubts]
-    waiting: SimpleQueue[int] = SimpleQueue()
-    answered: SimpleQueue[tuple[int, Verdict]] = SimpleQueue()
-    for index in range(len(doubts)):
-        waiting.put(index)
+    verdicts: list[Verdict | None] = [None] * len(doubts)
+    waiting = iter(range(len(doubts)))  # which many threads may ask for the next
+    ended: SimpleQueue[None] = SimpleQueue()
+    over = threading.Event()
 
     def work() -> None:
-        while True:
-            try:
-                index = waiting.get_nowait()
-            except Empty:
-                return
-            answered.put((index, _probe(pool, doubts[index])))
+        for index in waiting:
+            if over.is_set():
+                break
+            verdicts[index] = _probe(pool, doubts[index])
+        ended.put(None)
 
-    for number in range(min(PROBES_AT_ONCE, len(doubts))):
+    threads = min(PROBES_AT_ONCE, len(doubts))
+    for number in range(threads):
         threading.Thread(target=work, name=f"tallystick-probe-{number + 1}", daemon=True).start()
     clock = runtime.clock
     end_us = clock.now_us() + int(PROBING_LIMIT_S * 1e6)
-    for done in range(len(doubts)):
+    for _ in range(threads):
         try:
-            index, verdict = answered.get(timeout=max(clock.sleeping_us(end_us), 0.001))
+            ended.get(timeout=max(clock.sleeping_us(end_us), 0.001))
         except Empty:
-            warn("probing.gave_up", unanswered=len(doubts) - done)
+            over.set()
             break
-        verdicts[index] = verdict
-    return verdicts
+    found = list(verdicts)  # what is answered after this is too late
+    unanswered = found.count(None)
+    if unanswered:
+        warn("probing.gave_up", unanswered=unanswered)
+    return [AGAIN if verdict is None else verdict for verdict in found]
 
 
 def _probe(pool: PerformerPool, doubt: Doubt) -> Verdict:
@@ -106,7 +109,7 @@ def _probe(pool: PerformerPool, doubt: Doubt) -> Verdict:
             return Verdict(unknown=True)
         if isinstance(answer, Later) and doubt.attempt:
             pool.hold(Answered(call, answer))
-            return Verdict(resume=True)
+            return TO_COME
         if not isinstance(answer, Done):
             if not isinstance(answer, NotDone | Later):
                 warn("probe.odd_answer", owner=doubt.owner, token=doubt.token, action=type(action).__name__, answer=type(answer).__name__)

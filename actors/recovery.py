@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from msgspec import structs
 
+from tallystick.actors.collector import not_looking
 from tallystick.actors.engine import Engine
 from tallystick.actors.messages import QueueCompleted
 from tallystick.actors.owner import LANE_BATCH, OwnerActor
@@ -53,7 +54,8 @@ def recover(engine: Engine) -> Recovered:
 
     What was under way is left as it was where nothing is performed: the next that opens the log takes it up. Errors as `folded`.
     """
-    return go_on(engine, folded(engine))
+    with not_looking():
+        return go_on(engine, folded(engine))
 
 
 def folded(engine: Engine) -> int:

@@ -1,8 +1,9 @@
 """Snapshots: an owner's state as bytes, and back. A shorter way to the same state, never another one: all can be deleted (S7, P21)."""
 
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
+from msgspec import structs
 from pyrsistent import PMap, pmap
 
 from tallystick.actors import saved_states
@@ -23,12 +24,33 @@ from tallystick.store.log import EventLog, Query, Snapshot
 FORMAT = 2
 
 
+class SavedRecord(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """What an execution record holds besides its intent event, field by field as there."""
+
+    token: Token
+    position: int
+    correlation: str
+    started_at_us: int
+    attempt: int
+    call: int
+    index: int
+    status: Literal["running", "retrying", "fired", "person"]
+    deadline_us: int | None
+    retry_at_us: int | None
+    reason: str
+    first_attempt: int
+    asked_us: int
+    code: str
+    opened_us: int
+    since_us: int
+
+
 class SavedExecution(Record):
     """An execution record, its intent event as the log has it."""
 
     operation: str
     started: msgspec.Raw
-    record: dict[str, Any]
+    record: SavedRecord
 
 
 class SavedParking(Record):
@@ -45,15 +67,14 @@ class SavedState(Record):
     seen: int
     residents: dict[str, msgspec.Raw]
     fold_versions: dict[str, int]
-    executions: tuple[SavedExecution, ...]
+    executions: tuple[msgspec.Raw, ...]
+    """Each a `SavedExecution`; there may be so many that they are better made, and read, one by one."""
     parking: tuple[SavedParking, ...]
     abandoned: dict[str, int]
 
 
-_DYNAMIC = (
-    *("token", "position", "correlation", "started_at_us", "attempt", "call", "index", "status", "deadline_us", "retry_at_us", "reason"),
-    *("first_attempt", "asked_us", "code", "opened_us", "since_us"),
-)
+_DYNAMIC = SavedRecord.__struct_fields__
+_executions = msgspec.json.Decoder(SavedExecution)
 
 
 class KnownStreamsOutput:
@@ -108,23 +129,24 @@ def body(copy: OwnerCopy, codec: Codec) -> bytes:
     Raises:
         TypeError: a resident holds what cannot be saved.
     """
-    executions = tuple(
-        SavedExecution(
-            operation=record.intent.operation(),
-            started=msgspec.Raw(codec.value_bytes(record.started)),
-            record={name: getattr(record, name) for name in _DYNAMIC},
-        )
-        for record in copy.executions.values()
-    )
     saved = SavedState(
         seen=copy.seen,
         residents=saved_states.written(copy.residents),
         fold_versions={kind.__name__: kind.fold_version for kind in copy.residents if issubclass(kind, Resident)},
-        executions=executions,
+        executions=tuple(_saved(record, codec) for record in copy.executions.values()),
         parking=tuple(SavedParking(aggregate_type=s[0], aggregate_id=s[1], parked=p) for s, p in copy.parking.items()),
         abandoned={str(token): position for token, position in copy.abandoned.items()},
     )
     return saved_states.encoder.encode(saved)
+
+
+def _saved(record: ExecutionRecord, codec: Codec) -> msgspec.Raw:
+    saved = SavedExecution(
+        operation=record.intent.operation(),
+        started=msgspec.Raw(codec.value_bytes(record.started)),
+        record=SavedRecord(*(getattr(record, name) for name in _DYNAMIC)),
+    )
+    return msgspec.Raw(saved_states.encoder.encode(saved))
 
 
 class SnapshotOutput:
@@ -182,6 +204,7 @@ def restore(snapshot: Snapshot, state: OwnerState, behaviour: Behaviour, codec: 
     state.joined = True
 
 
-def _execution(saved: SavedExecution, codec: Codec) -> ExecutionRecord:
+def _execution(raw: msgspec.Raw, codec: Codec) -> ExecutionRecord:
+    saved = _executions.decode(raw)
     started = codec.started(codec.intents[saved.operation], bytes(saved.started))
-    return ExecutionRecord(started=started, **saved.record)
+    return ExecutionRecord(started=started, **structs.asdict(saved.record))

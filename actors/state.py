@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 from pyrsistent import PMap, pmap
 
 from tallystick.actors import saved_states
+from tallystick.actors.subjects import Subjects, enter, leave, tokens_of
 from tallystick.domain import execution, parking
 from tallystick.domain.behaviour import Behaviour, Fold
 from tallystick.domain.envelope import Recorded
@@ -90,7 +91,7 @@ class OwnerState:
         self.entries: dict[Stream, Entry] = {}
         self._folded_types = frozenset(behaviour.streams.values())
         self._closing: deque[tuple[int, Stream, int]] = deque()
-        self._by_subject: dict[tuple[type[Any], str], dict[Token, None]] = {}
+        self._by_subject: Subjects = {}
         self.residents: Residents = {kind: kind() for kind in behaviour.residents}
         self.open: dict[Token, ExecutionRecord] = {}
         """What the execution map holds, for the owner itself."""
@@ -129,7 +130,7 @@ class OwnerState:
 
     def open_for(self, kind: type[Any], subject: str) -> list[ExecutionRecord]:
         """Open executions of an intent and subject, oldest first."""
-        return [self.open[token] for token in self._by_subject.get((kind, subject), ())]
+        return [self.open[token] for token in tokens_of(self._by_subject, kind, subject)]
 
     def was_begun(self, token: Token) -> bool:
         """Whether that token has ever been used, by whomever; the tail is asked first (P17)."""
@@ -138,7 +139,10 @@ class OwnerState:
     @property
     def executions(self) -> ExecutionMap:
         """The execution map as it is now; the versions of it that were handed out before share with it what has not changed."""
-        if self._changed:
+        if self._changed and not self._executions:
+            self._executions = pmap(self.open)
+            self._changed.clear()
+        elif self._changed:
             executions = self._executions.evolver()
             for token in self._changed:
                 record = self.open.get(token)
@@ -198,8 +202,7 @@ class OwnerState:
             self._changed[token] = None
             self.open[token] = after
             if before is None:
-                intent = after.started.intent
-                self._by_subject.setdefault((type(intent), intent.subject), {})[token] = None
+                enter(self._by_subject, after.started.intent, token)
         elif before is not None:
             if token in self._executions:
                 self._changed[token] = None
@@ -208,13 +211,9 @@ class OwnerState:
             self._close(before, recorded)
 
     def _close(self, record: ExecutionRecord, recorded: Recorded) -> None:
-        token, intent = record.token, record.started.intent
+        token = record.token
         del self.open[token]
-        index = (type(intent), intent.subject)
-        tokens = self._by_subject[index]
-        del tokens[token]
-        if not tokens:
-            del self._by_subject[index]
+        leave(self._by_subject, record.started.intent, token)
         doubtful = record.attempt > 1 or record.status == "person"  # a person's word may come before a request that is on its way
         if record.started.actions and (recorded.settles == "abandoned" or (recorded.settles == "failed" and doubtful)):
             if len(self.abandoned) >= ABANDONED_LIMIT:
@@ -235,10 +234,10 @@ class OwnerState:
     def restore_executions(self, records: Iterable[ExecutionRecord]) -> None:
         """Take over the open executions of a snapshot."""
         self.open = {record.token: record for record in sorted(records, key=lambda record: record.position)}
-        self._executions, self._changed = pmap(self.open), {}
+        self._executions, self._changed = execution.nothing_open(), dict.fromkeys(self.open)
         self._by_subject = {}
         for token, record in self.open.items():
-            self._by_subject.setdefault((type(record.intent), record.intent.subject), {})[token] = None
+            enter(self._by_subject, record.started.intent, token)
 
     def _evict(self) -> None:
         """Let go of closed aggregates whose last event is durable (P17); who asks for one again reads it back."""

@@ -27,8 +27,10 @@ class Deadlines:
     """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[int, int, Key]] = []
-        self._armed: dict[Key, tuple[int, Any]] = {}
+        self._heap: list[tuple[int, int, Key, Any]] = []
+        """When, which of all that were ever armed, for which key, and the message; with no key twice that is current."""
+        self._armed: dict[Key, int] = {}
+        """Which item of the heap is a key's current one."""
         self._made = 0
         self._lock = threading.Lock()
         self._earliest_us: int | None = None
@@ -41,8 +43,8 @@ class Deadlines:
         """Set or replace what is due for a key."""
         with self._lock:
             self._made = made = self._made + 1
-            self._armed[key] = (made, message)
-            heapq.heappush(self._heap, (due_us, made, key))
+            self._armed[key] = made
+            heapq.heappush(self._heap, (due_us, made, key, message))
             earlier = self._earliest_us is None or due_us < self._earliest_us
             if earlier:
                 self._earliest_us = due_us
@@ -59,7 +61,7 @@ class Deadlines:
     def keys(self) -> list[Key]:
         """What is armed, in the order in which it was: of what is due at one time, the first goes first."""
         with self._lock:
-            return sorted(self._armed, key=lambda key: self._armed[key][0])
+            return sorted(self._armed, key=self._armed.__getitem__)
 
     def next_us(self) -> int | None:
         """When something is due next."""
@@ -72,7 +74,9 @@ class Deadlines:
             due_us = self._first_us()
             if due_us is None or due_us > now_us:
                 return None
-            return self._armed.pop(heapq.heappop(self._heap)[2])[1]
+            _, _, key, message = heapq.heappop(self._heap)
+            del self._armed[key]
+            return message
 
     def _first_us(self) -> int | None:
         heap = self._heap
@@ -81,9 +85,8 @@ class Deadlines:
         self._earliest_us = heap[0][0] if heap else None
         return self._earliest_us
 
-    def _current(self, item: tuple[int, int, Key]) -> bool:
-        armed = self._armed.get(item[2])
-        return armed is not None and armed[0] == item[1]
+    def _current(self, item: tuple[int, int, Key, Any]) -> bool:
+        return self._armed.get(item[2]) == item[1]
 
 
 class Earlier:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 import tallystick as ts
+from tallystick.actors.subjects import tokens_of
 from tallystick.store.log import Head
 from tests.actors.outside import Provider
 from tests.actors.stage import NOON
@@ -65,7 +66,11 @@ class Shop:
             state = owner.state
             found[name] = (state.position, state.seen, state.logged_seen, owner.silent_reaction, dict(state.executions))
             parking = {source: msgspec.json.encode(parked) for source, parked in state.parking.items()}
-            by_subject = {subject: tuple(tokens) for subject, tokens in state._by_subject.items()}
+            by_subject = {
+                (kind, subject): tuple(tokens_of(state._by_subject, kind, subject))
+                for kind, of in state._by_subject.items()
+                for subject in of
+            }
             found[f"{name}, too"] = (state.residents, parking, dict(state.abandoned), by_subject)
         return found
 
