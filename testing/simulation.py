@@ -134,14 +134,12 @@ class Simulation:
         self._until_rest(world.now_us + self._heals_within, healing=True)
         self._check_at_rest()
         processes.handlers.mend()
-        for _ in range(PUT_RIGHT_LIMIT):  # what goes on may need a person again: a saga one for each compensation
-            if not self._put_right():
-                break
-            self._until_rest(world.now_us + self._heals_within, healing=True)
+        self._put_all_right()
         self._host.goes_on(world.now_us + self._program.steps_after_healing // MICROSECOND, mended=True)
         self._until_rest(world.now_us + self._heals_within, healing=True)
         processes.restart()
         self._until_rest(world.now_us + self._heals_within, healing=True)
+        self._put_all_right()  # an opening may find what succeeded late, and undoing that may take a person
         self._check_at_rest(end=True)
         self._reader.read(processes.running)
         system, _, watcher = processes.running
@@ -273,6 +271,13 @@ class Simulation:
         system, runtime, watcher = self._processes.running
         watcher.check_everything(without_snapshots=end)
         check_at_rest(system, runtime, watcher.model, self._customers)
+
+    def _put_all_right(self) -> None:
+        """Have a person look until nothing waits for one: what goes on may need one again, a saga one for each compensation."""
+        for _ in range(PUT_RIGHT_LIMIT):
+            if not self._put_right():
+                break
+            self._until_rest(self._world.now_us + self._heals_within, healing=True)
 
     def _put_right(self) -> bool:
         """What waits for a person is redriven or settled by one; whether anything did."""
