@@ -25,24 +25,24 @@ FORMAT = 2
 
 
 class SavedRecord(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """What an execution record holds besides its intent event, field by field as there."""
+    """What an execution record holds besides its intent event, field by field, and what is not there is, as there."""
 
     token: Token
     position: int
     correlation: str
     started_at_us: int
-    attempt: int
-    call: int
-    index: int
-    status: Literal["running", "retrying", "fired", "person"]
-    deadline_us: int | None
-    retry_at_us: int | None
-    reason: str
-    first_attempt: int
-    asked_us: int
-    code: str
-    opened_us: int
-    since_us: int
+    attempt: int = 1
+    call: int = 1
+    index: int = 0
+    status: Literal["running", "retrying", "fired", "person"] = "running"
+    deadline_us: int | None = None
+    retry_at_us: int | None = None
+    reason: str = ""
+    first_attempt: int = 1
+    asked_us: int = 0
+    code: str = ""
+    opened_us: int = 0
+    since_us: int = 0
 
 
 class SavedExecution(Record):
