@@ -175,6 +175,21 @@ class LogCorrupt(LogError):
         self.position = position
 
 
+class ArchiveError(LogError):
+    """Records could not be moved to an archive; those that were not moved are in the log as before."""
+
+
+class ArchiveDamaged(LogCorrupt):
+    """An archive of the log is missing, cut off, or not the file that was sealed; restore a copy of it. Nothing was deleted.
+
+    `file` is its path, `position` the first position that cannot be read for it.
+    """
+
+    def __init__(self, message: str | None = None, *, file: str = "", position: int | None = None) -> None:
+        super().__init__(message, position=position)
+        self.file = file
+
+
 class SnapshotError(LogError):
     """A snapshot does not belong to this log or this version; delete it to rebuild from the events."""
 

@@ -5,7 +5,7 @@ Not the batching of commits (the journal does that), and not reading (`sqlite_re
 
 import os
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
@@ -13,8 +13,10 @@ import apsw
 
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import Fenced, LogError, LogPoisoned, SnapshotError
+from tallystick.store.archive_file import Sealed
 from tallystick.store.chain import check_follows, linked, start
 from tallystick.store.log import Beginning, Head, Query, Snapshot
+from tallystick.store.sqlite_archive import Archiving, Told, to_nobody
 from tallystick.store.sqlite_file import DAMAGE, check_header, check_regular, connect, make_durable, unreadable
 from tallystick.store.sqlite_opening import Opened, prepare
 from tallystick.store.sqlite_reader import SqliteReader
@@ -127,11 +129,43 @@ class SqliteLog:
                 with self._all_or_nothing(connection):
                     connection.execute("BEGIN IMMEDIATE")
                     self._assert_epoch(connection)
-                    keep(connection, snapshot, end=self._head.position)
+                    keep(connection, snapshot, self._reading().archived_hash, end=self._head.position)
                     connection.execute("COMMIT")
             except (apsw.ConstraintError, *_UNFIT) as error:
                 msg = f"A snapshot of {snapshot.owner!r} holds a value that cannot be stored: {error}"
                 raise SnapshotError(msg) from error
+
+    @contextmanager
+    def changing(self) -> Generator[apsw.Connection]:
+        """A transaction beside the batches, for what must be one change with its own mark: moving records to an archive. Keep it short.
+
+        Raises:
+            Fenced, LogPoisoned: as `write`.
+        """
+        with self._writing:
+            connection, upkeep = self._writable()
+            with self._all_or_nothing(connection):
+                upkeep.tidy(self._head.position)
+                connection.execute("BEGIN IMMEDIATE")
+                self._assert_epoch(connection)
+                yield connection
+                connection.execute("COMMIT")
+
+    def archive(self, until: int, moves: Callable[[Recorded], bool], told: Told = to_nobody) -> Iterator[Sealed]:
+        """Move the records up to a position for which `moves` holds to archives beside the log; each as it is sealed and they are gone.
+
+        Whatever is asked of the log has the same answer as before. Interrupted at any point, nothing is lost or doubled, and the next time
+        goes on. Other threads write and read meanwhile. `told` is given the position that is being looked at, from time to time.
+
+        Raises:
+            ArchiveError: an archive could not be written; records that had not been moved by then are in the live log.
+            ArchiveDamaged: one could not be read back, or a piece of work that an earlier time had begun cannot be ended.
+        """
+        return Archiving(self._reading(), self.changing, self.epoch, self._vfs).archive(until, moves, told)
+
+    def live(self, *, until: int) -> Iterator[Recorded]:
+        """The records up to a position that are in no archive."""
+        return self._reading().live(until=until)
 
     def reopened(self) -> Self:
         """A fresh log on the same file, to be opened; this one is closed, and fenced."""

@@ -15,7 +15,9 @@ import apsw
 from tallystick.domain.errors import LogCorrupt, LogError, LogPoisoned, LogVersionError
 
 FORMAT: Final = 1
-"""The version of the schema that this code reads and writes; in the file it is `user_version`."""
+"""The version of the schema of a log that has all its records itself; in the file it is `user_version`."""
+WITH_ARCHIVES: Final = 2
+"""That of a log some of whose records are in archives, so that no code reads it that does not know of those."""
 
 APPLICATION_ID: Final = int.from_bytes(b"TALY")
 _HEADER_BYTES: Final = 100
@@ -69,8 +71,9 @@ def check_header(path: str, vfs: str | None) -> bool:
         msg = f"{path} is no log of Tallystick, but {kind}; give the log a path of its own. Nothing was changed."
         raise LogCorrupt(msg)
     found = int.from_bytes(header[60:64])
-    if found != FORMAT:
-        msg = f"{path} has format {found}; this version of Tallystick reads format {FORMAT}. Use the version that wrote it, or migrate it."
+    if found not in {FORMAT, WITH_ARCHIVES}:
+        reads = f"this version of Tallystick reads formats {FORMAT} and {WITH_ARCHIVES}"
+        msg = f"{path} has format {found}; {reads}. Use the version that wrote it, or migrate it."
         raise LogVersionError(msg)
     return True
 

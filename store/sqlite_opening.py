@@ -9,10 +9,12 @@ import msgspec
 from tallystick.domain.errors import LogCorrupt, LogError
 from tallystick.store.chain import link, start
 from tallystick.store.log import Head, Query
+from tallystick.store.sqlite_file import WITH_ARCHIVES
 from tallystick.store.sqlite_query import page_of
 from tallystick.store.sqlite_rows import IDENTITY, records_in
 
 _SCHEMA: Final = Path(__file__).with_name("sqlite_schema.sql")
+ARCHIVE_SCHEMA: Final = Path(__file__).with_name("sqlite_archive.sql")
 _TABLES: Final = "SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
 _NEXT_EPOCH: Final = "UPDATE meta SET epoch = epoch + 1 RETURNING epoch, correlated"
 _CHECKED_AT_THE_END: Final = 64
@@ -56,7 +58,9 @@ def prepare(connection: apsw.Connection, *, new: bool, synchronous: str) -> Open
 def _create(connection: apsw.Connection) -> None:
     # In one transaction with a rollback journal, before there is a write-ahead log: so the header that says whose file this is
     # is whole on the disk before there are side files.
-    connection.execute("BEGIN IMMEDIATE")
+    # Not IMMEDIATE, which would make the first page before it is said that what leaves for archives is to give its space back bit by bit.
+    connection.execute("BEGIN")
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute(_SCHEMA.read_text("utf-8"))
     connection.execute("COMMIT")
 
@@ -65,6 +69,8 @@ def _check_tables(connection: apsw.Connection) -> None:
     pattern = apsw.Connection(":memory:")
     try:
         pattern.execute(_SCHEMA.read_text("utf-8"))
+        if connection.pragma("user_version") == WITH_ARCHIVES:
+            pattern.execute(ARCHIVE_SCHEMA.read_text("utf-8"))
         wanted = _rows(pattern, _TABLES)
     finally:
         pattern.close()

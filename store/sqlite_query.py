@@ -21,21 +21,25 @@ _OF_CORRELATION: Final = """(
     SELECT position FROM event WHERE position > max(?, (SELECT correlated FROM meta)) AND correlation = ?
 ) AS found CROSS JOIN event ON event.position = found.position"""
 
-# The first position that is not before a time, which never decreases (P23): a binary search in one step.
+# The first position that is not before a time, which never decreases (P23): a binary search in one step. Where a row has left for an
+# archive, the next one stands in for it.
 _NOT_BEFORE: Final = """(
     WITH RECURSIVE span (low, high) AS (
         SELECT 1, coalesce(max(position), 0) + 1 FROM event
         UNION ALL
-        SELECT iif((SELECT occurred_at_us < ? FROM event WHERE position = (low + high) / 2), (low + high) / 2 + 1, low),
-               iif((SELECT occurred_at_us < ? FROM event WHERE position = (low + high) / 2), high, (low + high) / 2)
+        SELECT iif((SELECT occurred_at_us < ? FROM event WHERE position >= (low + high) / 2 LIMIT 1), (low + high) / 2 + 1, low),
+               iif((SELECT occurred_at_us < ? FROM event WHERE position >= (low + high) / 2 LIMIT 1), high, (low + high) / 2)
         FROM span WHERE low < high
     )
     SELECT low FROM span WHERE low >= high
 )"""
 
 
-def page_of(query: Query, rows: int) -> Statement:
-    """The statement that reads the first `rows` rows that match, as one row for `records_in`; `event_id` is the reader's to look at."""
+def page_of(query: Query, rows: int, *, revision: str = "") -> Statement:
+    """The statement that reads the first `rows` rows that match, as one row for `records_in`; `event_id` is the reader's to look at.
+
+    `revision` is an expression of SQL for one more column.
+    """
     source, bindings = _source(query)
     terms: list[str] = []
     for term, *values in _terms(query):
@@ -44,7 +48,8 @@ def page_of(query: Query, rows: int) -> Statement:
     where = f"WHERE {' AND '.join(terms)}" if terms else ""
     order = "DESC" if query.newest_first else "ASC"
     # Only fixed texts are put together here; what the caller gave is bound.
-    sql = f"SELECT {PAGE} FROM (SELECT event.* FROM {source} {where} ORDER BY event.position {order} LIMIT ?)"  # noqa: S608
+    more = f", {revision}" if revision else ""
+    sql = f"SELECT {PAGE}{more} FROM (SELECT event.* FROM {source} {where} ORDER BY event.position {order} LIMIT ?)"  # noqa: S608
     return sql, (*bindings, rows)
 
 

@@ -7,18 +7,20 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import apsw
 import msgspec
 
-from tallystick.domain.envelope import Recorded, position_in
+from tallystick.domain.envelope import Recorded, log_tag_of, position_in
 from tallystick.domain.errors import LogCorrupt, LogError
 from tallystick.domain.protocol import EXECUTION
+from tallystick.store.archives import REVISION, Archives
 from tallystick.store.log import Beginning, Head, Query, Snapshot
 from tallystick.store.sqlite_file import check_header, check_regular, connect, unreadable
 from tallystick.store.sqlite_query import page_of
-from tallystick.store.sqlite_rows import records_in
+from tallystick.store.sqlite_rows import IDENTITY, records_in
 from tallystick.store.sqlite_snapshots import newest_first
 from tallystick.store.sqlite_verify import verified
 
@@ -29,10 +31,13 @@ _FIRST_PAGE_ROWS: Final = 64
 _PAGE_ROWS: Final = 1_000
 _PAGE_BYTES: Final = 4 << 20
 
+_ARCHIVED: Final = "(SELECT '' FROM sqlite_schema WHERE name = 'archive')"
+"""Null as long as the log has no catalogue of archives: it gets one when something is archived for the first time."""
+
 _HEAD: Final = "SELECT position, hash, occurred_at_us FROM event ORDER BY position DESC LIMIT 1"
 # Not max(): of an aggregate that is new it has no row, so that one step of the statement is all.
 VERSION: Final = """
-SELECT aggregate_version FROM event INDEXED BY event_stream WHERE aggregate_id = ? AND aggregate_type = ?
+SELECT aggregate_version, position FROM event INDEXED BY event_stream WHERE aggregate_id = ? AND aggregate_type = ?
 ORDER BY aggregate_version DESC LIMIT 1
 """
 # A page is one row, as in sqlite_rows; the index alone has all of it.
@@ -63,6 +68,8 @@ class SqliteReader:
         self._asking = threading.Lock()
         self._for_versions: apsw.Connection | None = None
         self._ask_version: Callable[..., apsw.Cursor] | None = None
+        self._revision = _ARCHIVED
+        self.archives = Archives(self.path, vfs, self._log_tag, self.first_row)
         check_regular(self.path)
         if not check_header(self.path, vfs):
             msg = f"{self.path} holds no log; open it for writing once to make one."
@@ -90,14 +97,17 @@ class SqliteReader:
 
     def version(self, aggregate_type: str, aggregate_id: str) -> int:
         """The last version of that aggregate, 0 when there is none; a freshly begun read transaction (P17)."""
-        version = 0
+        version = position = 0
         with self._asking:
             try:
                 # To its end, or its read transaction would last until the next question.
                 for row in (self._ask_version or self._asked_on_its_own())(VERSION, (aggregate_id, aggregate_type)):
-                    version = row[0]
+                    version, position = row
             except apsw.Error as error:
                 raise unreadable(self.path, error) from error
+        # Not always asked: of a log that has no catalogue by now, whatever has left the live log since has left in order.
+        if (not version or self._revision is REVISION) and (revision := self.revision()):
+            return self.archives.version(aggregate_type, aggregate_id, revision, after=position) or version
         return version
 
     def read(self, query: Query = _EVERYTHING) -> Iterator[Recorded]:
@@ -108,19 +118,38 @@ class SqliteReader:
         size, left = _FIRST_PAGE_ROWS, query.limit
         while left is None or left > 0:
             wanted = size if left is None else min(size, left)
-            page, asked = self._page(query, wanted)
-            yield from page
+            page, asked, revision = self._page(query, wanted)
+            given = len(page)
+            if revision:
+                given = 0
+                for record in islice(self.archives.merged(query, page, revision, whole=len(page) < asked), left):
+                    given += 1
+                    yield record
+            else:
+                yield from page
             if len(page) < asked:
                 return
-            left = None if left is None else left - len(page)
+            left = None if left is None else left - given
             last = page[-1].position
             query = msgspec.structs.replace(query, **({"until": last - 1} if query.newest_first else {"after": last}))
-            # Pages are small in rows where the payloads are large, so that a page's memory is bounded.
-            mean = sum(len(record.payload) for record in page) // len(page) + 1
-            size = max(1, min(_PAGE_ROWS, _PAGE_BYTES // mean))
+            size = self._next_size(page)
 
     def streams(self) -> Iterator[tuple[str, str, int]]:
         """Each aggregate's type, id and last version, but for executions; in pages that are each a read transaction."""
+        revision = self.revision()
+        for aggregate_type, aggregate_id, version in self._live_streams():
+            yield aggregate_type, aggregate_id, self.version(aggregate_type, aggregate_id) if revision else version
+        if revision := self.revision():
+            yield from self.archives.streams(revision, lambda *stream: stream[0] == EXECUTION or self._is_live(*stream))
+
+    def live(self, *, after: int = 0, until: int) -> Iterator[Recorded]:
+        """The records that are in the live log still, by position."""
+        query, size = Query(after=after, until=until), _FIRST_PAGE_ROWS
+        while page := self._page(query, size)[0]:
+            yield from page
+            query, size = msgspec.structs.replace(query, after=page[-1].position), self._next_size(page)
+
+    def _live_streams(self) -> Iterator[tuple[str, str, int]]:
         last = ("", "")
         while True:
             row = self.first_row(_STREAMS, (*last, EXECUTION, _PAGE_ROWS))
@@ -132,11 +161,11 @@ class SqliteReader:
 
     def snapshots(self, owner: str) -> Iterator[Snapshot]:
         """The owner's snapshots, newest first; one that is damaged, or not of this log's record at its position, is left out (P21)."""
-        return newest_first(self.first_row, owner)
+        return newest_first(self.first_row, self.archived_hash, owner)
 
     def verify(self) -> Iterator[Recorded]:
         """Every record in order, its chain, position and version checked, then SQLite's own structure. Errors as `LogReader.verify`."""
-        return verified(self.read, self.first_row)
+        return verified(self.read, self.first_row, self.archives, self.revision())
 
     def first_row(self, sql: str, bindings: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """The first row of a statement in a read transaction of its own, or None; the database's errors become the log's."""
@@ -166,11 +195,14 @@ class SqliteReader:
         self._ask_version = self._for_versions.cursor().execute
         return self._ask_version
 
-    def _page(self, query: Query, rows: int) -> tuple[list[Recorded], int]:
-        """A page, and how many rows it was asked for."""
+    def _page(self, query: Query, rows: int) -> tuple[list[Recorded], int, str]:
+        """A page of the live log, how many rows it was asked for, and which archives there were then; an empty text for none."""
         try:
-            row = self.first_row(*page_of(query, rows))
-            return (records_in(row) if row else []), rows
+            row = self.first_row(*page_of(query, rows, revision=self._revision))
+            if row is not None and row[-1] == "":
+                self._revision = REVISION
+                return self._page(query, rows)
+            return (records_in(row[:-1]) if row else []), rows, (row and row[-1]) or ""
         except (ValueError, LogCorrupt) as error:
             if rows == 1:
                 side = f"before position {query.until}" if query.newest_first else f"after position {query.after}"
@@ -178,6 +210,32 @@ class SqliteReader:
                 raise LogCorrupt(msg) from error
         # One damaged row spoils its page: what stands before it is still read, in smaller and smaller ones.
         return self._page(query, max(1, rows // 8))
+
+    @staticmethod
+    def _next_size(page: Sequence[Recorded]) -> int:
+        """Pages are small in rows where the payloads are large, so that a page's memory is bounded."""
+        mean = sum(len(record.payload) for record in page) // len(page) + 1
+        return max(1, min(_PAGE_ROWS, _PAGE_BYTES // mean))
+
+    def revision(self) -> str:
+        """Which archives there are, as of now; empty when there are none."""
+        row = self.first_row(f"SELECT {self._revision}")
+        if row is not None and row[0] == "":
+            self._revision = REVISION
+            return self.revision()
+        return (row and row[0]) or ""
+
+    def archived_hash(self, position: int) -> bytes | None:
+        """The hash of an archived record; None when none is archived there."""
+        revision = self.revision()
+        return self.archives.hash_at(position, revision) if revision and position > 0 else None
+
+    def _is_live(self, aggregate_type: str, aggregate_id: str) -> bool:
+        return self.first_row(VERSION, (aggregate_id, aggregate_type)) is not None
+
+    def _log_tag(self) -> int:
+        row = self.first_row(IDENTITY)
+        return log_tag_of(row[0] if row else "")
 
     def _take(self) -> apsw.Connection:
         """A connection that nobody else uses; of the idle ones that which was used last, since its cache is warm."""

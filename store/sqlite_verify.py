@@ -4,13 +4,16 @@ SQLite's integrity check alone is not enough: it does not look at what is in a r
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any, Final
 
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import LogCorrupt
+from tallystick.store.archives import Archives
 from tallystick.store.chain import link, start
 from tallystick.store.log import Query
 from tallystick.store.sqlite_rows import IDENTITY
+from tallystick.store.version_steps import VersionSteps
 
 _GAP_IN_A_STREAM: Final = """
 SELECT min(position) FROM (
@@ -25,31 +28,60 @@ SELECT max(position) FROM (
     UNION ALL SELECT max(position) FROM event INDEXED BY event_stream
 ) WHERE position > (SELECT coalesce(max(position), 0) FROM event NOT INDEXED)
 """
+_DOUBLED: Final = """
+SELECT count(*) + (SELECT sum(records) FROM archive) - (max(position) - min((SELECT min(first) FROM archive), min(position)) + 1) FROM event
+WHERE NOT EXISTS (SELECT 1 FROM archive WHERE gone < last)
+"""
+"""How many records are in two places; null while some are on their way, which are in both for that time."""
 _STRUCTURE: Final = "PRAGMA integrity_check(1)"
 
 Read = Callable[[Query], Iterator[Recorded]]
 FirstRow = Callable[[str], tuple[Any, ...] | None]
 
 
-def verified(read: Read, first_row: FirstRow) -> Iterator[Recorded]:
-    """Every record in order.
+def verified(read: Read, first_row: FirstRow, archives: Archives, revision: str) -> Iterator[Recorded]:
+    """Every record in order, wherever it is.
 
     Raises:
-        LogCorrupt: at the first bad position; or, after the last record, for what no single record shows.
+        LogCorrupt: at the first bad position; or, after the last record, for what no single record shows. ArchiveDamaged: naming the file.
     """
     position = 1
-    try:
-        previous = _before_the_first(first_row)
-        for record in read(Query()):
-            _check(record, position, previous)
-            yield record
-            previous = record.hash
-            position += 1
-    except LogCorrupt as error:
-        # What cannot be read does not say where it stands: it is the one behind those that could be.
-        error.position = error.position or position
-        raise
+    with closing(VersionSteps()) as steps:
+        try:
+            previous = _before_the_first(first_row)
+            for record in read(Query()):
+                _check(record, position, previous)
+                if revision:
+                    steps.take(record)
+                yield record
+                previous = record.hash
+                position += 1
+        except LogCorrupt as error:
+            # What cannot be read does not say where it stands: it is the one behind those that could be.
+            error.position = error.position or position
+            raise
+        gap = steps.first_wrong() if revision else _gap(first_row)
+        if gap is not None:
+            msg = f"The record at position {gap} does not have its aggregate's next version."
+            raise LogCorrupt(msg, position=gap)
+    if revision:
+        _check_archives(first_row, archives, revision)
     _check_whole(first_row, end=position - 1)
+
+
+def _gap(first_row: FirstRow) -> int | None:
+    row = first_row(_GAP_IN_A_STREAM)
+    return None if row is None else row[0]
+
+
+def _check_archives(first_row: FirstRow, archives: Archives, revision: str) -> None:
+    """What reading their records did not show: their indexes, and that nothing is in two places."""
+    for entry in archives.as_of(revision):
+        archives.opened(entry).check()
+    doubled = first_row(_DOUBLED)
+    if doubled and doubled[0]:
+        msg = f"{doubled[0]} records are both in an archive and in the live log, or in two archives. Restore a copy of the log."
+        raise LogCorrupt(msg)
 
 
 def _before_the_first(first_row: FirstRow) -> bytes:
@@ -67,10 +99,6 @@ def _check(record: Recorded, position: int, previous: bytes) -> None:
 
 
 def _check_whole(first_row: FirstRow, *, end: int) -> None:
-    row = first_row(_GAP_IN_A_STREAM)
-    if row and row[0] is not None:
-        msg = f"The record at position {row[0]} does not have its aggregate's next version."
-        raise LogCorrupt(msg, position=row[0])
     row = first_row(_BEYOND_THE_END)
     if row and row[0] is not None:
         msg = f"Something refers to position {row[0]}, beyond the last record: the log was cut off after it was written. Restore a copy."

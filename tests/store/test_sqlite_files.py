@@ -66,7 +66,7 @@ def another_format(path: Path) -> None:
     log.open()
     log.close()
     connection = apsw.Connection(str(path))
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 3")
     connection.close()
 
 
@@ -82,7 +82,7 @@ def a_word(path: Path) -> None:
     ("make", "error", "message"),
     [
         (another_database, LogCorrupt, "another program's SQLite database"),
-        (another_format, LogVersionError, "has format 2"),
+        (another_format, LogVersionError, "has format 3"),
         (a_diary, LogCorrupt, "something else than a SQLite database"),
         (a_word, LogCorrupt, "something else than a SQLite database"),
     ],
@@ -253,9 +253,9 @@ def test_pages_of_large_payloads_have_fewer_rows(sqlite_log: SqliteLog, records:
     sqlite_log.write(records(1, 100, payload=bytes(400_000)))
     asked: list[int] = []
 
-    def counting(query: Query, rows: int) -> Statement:
+    def counting(query: Query, rows: int, *, revision: str) -> Statement:
         asked.append(rows)
-        return page_of(query, rows)
+        return page_of(query, rows, revision=revision)
 
     monkeypatch.setattr("tallystick.store.sqlite_reader.page_of", counting)
     assert len(list(sqlite_log.read())) == 100
