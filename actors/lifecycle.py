@@ -85,6 +85,11 @@ class Lifecycle:
 
     # Starting.
 
+    def move_to(self, log: EventLog) -> None:
+        """Have another log, on which everything begins anew: instead of one that was only looked at."""
+        self._log.close()
+        self._log, self._prepared = log, None
+
     def prepare(self, look: Callable[[Engine], object]) -> None:
         """Open the log and make the first engine before the start, so that it can be looked at; it is the one that is taken up then.
 

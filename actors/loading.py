@@ -16,7 +16,7 @@ from tallystick.domain.errors import SaveMismatch, TallystickError
 from tallystick.domain.line import Line
 from tallystick.domain.parking import Source
 from tallystick.domain.token import Token
-from tallystick.store.log import StreamStart
+from tallystick.store.log import Beginner, Query, StreamStart
 from tallystick.store.memory import MemoryLog
 from tallystick.store.save_file import read_save
 
@@ -33,13 +33,14 @@ class Loaded:
         self._path = path
         self._document = decoded(read_save(path), saves, path)
         self._folded = 0
+        self._engine: Engine | None = None
         self.log: MemoryLog = log_of(self._document, path)
         """A new log that goes on where the saved one stood."""
 
     def check(self, engine: Engine) -> None:
         """Bring a new engine's state to where the save was made, as far as that runs nothing, and so find out whether its program fits.
 
-        Queues whose executions no owner knows of any more are told of, and left out.
+        Queues whose executions no owner knows of any more are told of, and left out. `take_up` goes on with that engine, or with another.
 
         Raises:
             SaveMismatch: it is of other modules, or of other forms of what they keep.
@@ -62,18 +63,34 @@ class Loaded:
             raise SaveMismatch(msg)
         for name, saved in document.owners.items():
             _check_aggregates(name, saved, engine.behaviour(name))
-        self._folded = folded(engine)
-        queues, stale = without_stale(document.queues, lambda line: _line(program, line.line), engine.start_of)
+        stale = self._bring(engine)
         if stale:
             program.counters.count("stale_queue_tokens", len(stale))
             warn("save.stale_tokens", save=self._path, count=len(stale), first=[(each.owner, each.token) for each in stale[:10]])
+
+    def _bring(self, engine: Engine) -> tuple[Context, ...]:
+        """Have everything in an engine's memory as it was; whose queues were left out."""
+        document, program = self._document, engine.program
+        self._engine, self._folded = engine, folded(engine)
+        queues, stale = without_stale(document.queues, lambda line: _line(program, line.line), engine.start_of)
         if document.at_rest:
             engine.queue.restore(queues)
         _restore_chance(document, engine)
+        return stale
+
+    def begin(self, log: Beginner) -> None:
+        """Have another log, that has nothing yet, go on where the saved one stood, too. Errors as `Beginner.begin`."""
+        beginning = self.log.beginning
+        if beginning is not None:
+            records = list(self.log.read(Query(after=beginning.head.position)))
+            log.begin(self.log.identity, beginning, records, epochs=self._document.log.epoch - 1)
 
     def take_up(self, engine: Engine) -> Recovered:
-        """Have the engine that was checked go on where the save was made; before its actors run, by one thread."""
+        """Have an engine go on where the save was made; before its actors run, by one thread."""
         document = self._document
+        if engine is not self._engine:
+            with not_looking():
+                self._bring(engine)
         if isinstance(engine.clock, ManualClock):
             engine.clock.advance_to_us(max(document.now_us, engine.clock.now_us()))
         if not document.at_rest:

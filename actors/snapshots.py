@@ -171,12 +171,36 @@ class SnapshotOutput:
         """The log failed; the events are enough."""
 
 
+def residents_in(snapshot: Snapshot, behaviour: Behaviour) -> Residents:
+    """The resident states of a snapshot alone.
+
+    Raises:
+        SnapshotError: it is of another format, or of a program with other types.
+    """
+    return _read(snapshot, behaviour)[1]
+
+
 def restore(snapshot: Snapshot, state: OwnerState, behaviour: Behaviour, codec: Codec) -> None:
     """Put a snapshot's content into a fresh state.
 
     Raises:
         SnapshotError: it is of another format, or of a program with other types.
     """
+    saved, residents = _read(snapshot, behaviour)
+    try:
+        executions = [_execution(item, codec) for item in saved.executions]
+    except saved_states.UNFIT as error:
+        raise _unfit(snapshot, error) from error
+    state.residents = residents
+    state.restore_executions(executions)
+    state.park(pmap({Source(item.aggregate_type, item.aggregate_id): item.parked for item in saved.parking}))
+    state.abandoned = pmap({Token(token): position for token, position in saved.abandoned.items()})
+    state.seen = state.logged_seen = saved.seen
+    state.position = snapshot.position
+    state.joined = True
+
+
+def _read(snapshot: Snapshot, behaviour: Behaviour) -> tuple[SavedState, Residents]:
     if snapshot.format != FORMAT:
         msg = f"Snapshot of {snapshot.owner} at {snapshot.position} has format {snapshot.format}, this version reads {FORMAT}."
         raise SnapshotError(msg)
@@ -190,18 +214,13 @@ def restore(snapshot: Snapshot, state: OwnerState, behaviour: Behaviour, codec: 
         if versions != saved.fold_versions:
             msg = f"Snapshot of {snapshot.owner} has fold versions {saved.fold_versions}, the module has {versions}."
             raise SnapshotError(msg)
-        residents: Residents = saved_states.read(saved.residents, kinds)
-        executions = [_execution(item, codec) for item in saved.executions]
+        return saved, saved_states.read(saved.residents, kinds)
     except saved_states.UNFIT as error:
-        msg = f"Snapshot of {snapshot.owner} at {snapshot.position} does not fit this program: {error}"
-        raise SnapshotError(msg) from error
-    state.residents = residents
-    state.restore_executions(executions)
-    state.park(pmap({Source(item.aggregate_type, item.aggregate_id): item.parked for item in saved.parking}))
-    state.abandoned = pmap({Token(token): position for token, position in saved.abandoned.items()})
-    state.seen = state.logged_seen = saved.seen
-    state.position = snapshot.position
-    state.joined = True
+        raise _unfit(snapshot, error) from error
+
+
+def _unfit(snapshot: Snapshot, error: Exception) -> SnapshotError:
+    return SnapshotError(f"Snapshot of {snapshot.owner} at {snapshot.position} does not fit this program: {error}")
 
 
 def _execution(raw: msgspec.Raw, codec: Codec) -> ExecutionRecord:

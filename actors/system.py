@@ -48,7 +48,7 @@ from tallystick.domain.saga import Saga
 from tallystick.domain.schedules import takes_deliveries
 from tallystick.domain.sensitive import refuse_sensitive
 from tallystick.store.codec import Codec
-from tallystick.store.log import EventLog, Query
+from tallystick.store.log import Beginner, EventLog, Query
 
 if TYPE_CHECKING:
     from tallystick.actors.metering import Meter
@@ -193,6 +193,7 @@ class System(Operating, StartsSagas, ExplainsItself, HasSchedules, KeepsPersonal
         sagas: Sequence[Saga[Any, Any]] = (),
         performers: Sequence[Performer] = (),
         lines: Sequence[Line] = (),
+        log: str | PathLike[str] | EventLog | None = None,
         runtime: Runtime | None = None,
         limits: Limits | None = None,
         restarts: RestartPolicy | None = None,
@@ -203,11 +204,14 @@ class System(Operating, StartsSagas, ExplainsItself, HasSchedules, KeepsPersonal
         saves: SaveFormat = ANY_SAVES,
         keys: "KeyStore | None" = None,
     ) -> Self:
-        """A system that goes on where another was saved, on a log in memory; start it with `with`. The file is read whole and left alone.
+        """A system that goes on where another was saved; start it with `with`. The save is read whole and left alone.
+
+        `log`: a path, or `SqliteLog(…)`, where there is none yet; from then on it is all that a system needs. None for a log in memory.
 
         Raises:
             SaveError: the file is no save, damaged, of a version that is not read, or does not fit these modules; nothing was made.
-            DefinitionError: as for a new system.
+            LogError: there is a log already where one was to be made, or it cannot be written.
+            DefinitionError: as for a new system; or `log` is one that cannot go on from a save.
         """
         with not_looking():
             loaded = Loaded(os.fspath(path), saves)
@@ -234,6 +238,10 @@ class System(Operating, StartsSagas, ExplainsItself, HasSchedules, KeepsPersonal
                 raise DefinitionError(msg)
             system._life.prepare(loaded.check)
             system._life.take_up = loaded.take_up
+            if log is not None:
+                durable = _log_that_begins(log)
+                loaded.begin(durable)
+                system._life.move_to(durable)
         return system
 
     # Commands.
@@ -338,6 +346,14 @@ class System(Operating, StartsSagas, ExplainsItself, HasSchedules, KeepsPersonal
         Goes on when the engine was rebuilt. Ends when the system stops; in the stepped runtime, when there is nothing further by now.
         """
         return following(self._life, after, event_types, waits=not self._runtime.inline)
+
+
+def _log_that_begins(log: str | PathLike[str] | EventLog) -> Beginner:
+    found = _opened_log(log)
+    if not hasattr(found, "begin"):
+        msg = f"{type(found).__name__} cannot go on from a save; give a path, SqliteLog(…), or None for a log in memory."
+        raise DefinitionError(msg)
+    return cast("Beginner", found)
 
 
 def _opened_log(log: str | PathLike[str] | EventLog | None) -> EventLog:

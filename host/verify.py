@@ -5,20 +5,24 @@ be decoded and folded (S7). It takes no lock and writes nothing.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from os import PathLike
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import msgspec
 
 import tallystick as ts
+from tallystick.actors import saved_states
+from tallystick.actors.snapshots import residents_in
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.protocol import ENGINE_EVENTS, EXECUTION
 from tallystick.host.dead_letters import letters_in
 from tallystick.host.kept_head import KeptHead
 from tallystick.host.output import Progress
-from tallystick.host.programs import Program
+from tallystick.host.programs import Audit, Program
 from tallystick.store.codec import Codec
+from tallystick.store.log import NO_START, Beginning, StreamStart
 
 TELLS_EVERY: Final = 500
 _ENGINE = frozenset(kind.__name__ for kind in ENGINE_EVENTS)
@@ -114,13 +118,25 @@ def verify(
         )
 
 
+UNKNOWN: Final = ""
+"""Whose an execution is that a migrated save had in a queue, and no record of."""
+
+
+def open_at(beginning: Beginning) -> dict[str, str]:
+    """Whose executions were open, by token, when the save was made that a log begins with."""
+    begun = {record.token: record.owner for record in beginning.kept if record.token is not None and _begins(record)}
+    migrated = {key: UNKNOWN for kind, key in beginning.streams if kind == EXECUTION}
+    ended = {record.token for record in beginning.kept if record.settles is not None}
+    return {token: owner for token, owner in (migrated | begun).items() if token not in ended}
+
+
 class Brackets:
     """Each operation is begun once and ends at most once, by its own owner (S1, S2). In memory: the open ones."""
 
     def __init__(self, reader: ts.SqliteReader) -> None:
         self._reader = reader
-        self.open: dict[str, str] = {}
-        self.begun = 0
+        self.open: dict[str, str] = {} if reader.beginning is None else open_at(reader.beginning)
+        self.begun = len(self.open)
         self.ended: Counter[str] = Counter()
 
     def take(self, recorded: ts.Recorded) -> None:
@@ -138,7 +154,7 @@ class Brackets:
 
     def _settled(self, recorded: ts.Recorded, token: str) -> None:
         owner = self.open.pop(token, None)
-        if owner == recorded.owner:
+        if owner in {recorded.owner, UNKNOWN}:
             self.ended[recorded.settles or ""] += 1
         elif owner is not None:
             raise BadLog(recorded.position, "S2", f"{recorded.owner} settles token {token}, which belongs to {owner}")
@@ -151,7 +167,7 @@ class Brackets:
 
     def _known(self, token: str, owner: str, *, before: int) -> bool:
         if token in self.open:
-            return self.open[token] == owner
+            return self.open[token] in {owner, UNKNOWN}
         return any(_begins(each) and each.owner == owner for each in self._reader.read(ts.Query(token=token, until=before - 1)))
 
 
@@ -170,28 +186,48 @@ class Folds:
         self._codec = Codec(behaviours, program.actions)
         self._states: dict[tuple[type[ts.Aggregate], str], ts.Aggregate] = {}
         self._residents: dict[type[ts.Resident], ts.Resident] = {}
-        self._audit = program.audit()
+        self._folded_to: dict[str, int] = {}
+        """Up to where an owner's events are in the residents that were saved."""
+        self._audit: Audit | None = program.audit()
+        if reader.beginning is not None:
+            self._audit = None  # it would have to see all events
+            self._go_on_from(reader.beginning, behaviours)
 
     def take(self, recorded: ts.Recorded) -> None:
         """One more record, in order."""
         event: Any = self._codec.decode(recorded)
-        self._audit.take(event)
+        if self._audit is not None:
+            self._audit.take(event)
         folds = self._folds.get(recorded.owner)
         if folds is None:
             raise BadLog(recorded.position, "S2", f"its owner {recorded.owner!r} is no module of this scenario")
         for fold in folds.get(recorded.event_type, ()):
             try:
                 if issubclass(fold.into, ts.Resident):
+                    if recorded.position <= self._folded_to.get(recorded.owner, 0):
+                        continue
                     self._residents[fold.into] = fold.apply(self._residents.get(fold.into, fold.into()), event)
-                else:
+                elif recorded.aggregate_version > self._start_of(recorded).version:
                     self._keep(fold.into, recorded, fold.apply(self._before(fold.into, recorded), event))
             except ts.TallystickError as error:
                 raise BadLog(recorded.position, "S7", f"{recorded.event_type} does not fold: {error}") from error
 
     def finish(self) -> None:
         """When all records have been taken."""
-        for problem in self._audit.problems(self._residents):
+        for problem in () if self._audit is None else self._audit.problems(self._residents):
             raise BadLog(None, "S9", problem)
+
+    def _go_on_from(self, beginning: Beginning, behaviours: Sequence[Behaviour]) -> None:
+        for behaviour in behaviours:
+            snapshot = beginning.snapshots.get(behaviour.name)
+            if snapshot is not None:
+                self._residents |= cast("dict[type[ts.Resident], ts.Resident]", residents_in(snapshot, behaviour))
+                self._folded_to[behaviour.name] = snapshot.position
+
+    def _start_of(self, recorded: ts.Recorded) -> StreamStart:
+        """An aggregate as it was saved, if the log goes on from a save."""
+        begins = self._reader.beginning
+        return NO_START if begins is None else begins.start_of(recorded.aggregate_type, recorded.aggregate_id)
 
     def _keep(self, kind: type[ts.Aggregate], recorded: ts.Recorded, state: ts.Aggregate) -> None:
         key = (kind, recorded.aggregate_id)
@@ -205,10 +241,12 @@ class Folds:
         state = self._states.get((kind, recorded.aggregate_id))
         if state is not None or recorded.aggregate_version == 1:
             return state or kind()
-        state = kind()
+        start = self._start_of(recorded)
+        name = kind.__name__
+        state = saved_states.read({name: start.states[name]}, {name: kind})[kind] if name in start.states else kind()
         query = ts.Query(aggregate_type=recorded.aggregate_type, aggregate_id=recorded.aggregate_id, until=recorded.position - 1)
         for earlier in self._reader.read(query):
             for fold in self._folds[recorded.owner].get(earlier.event_type, ()):
-                if fold.into is kind:
+                if fold.into is kind and earlier.aggregate_version > start.version:
                     state = fold.apply(state, self._codec.decode(earlier))
         return state

@@ -178,3 +178,19 @@ class EventLog(LogReader, Protocol):
     def reopened(self) -> Self:
         """A fresh log on the same storage, to be opened after this one was poisoned or closed."""
         ...
+
+
+class Beginner(EventLog, Protocol):
+    """A log that can be new and start at a beginning all the same, for a system that is loaded from a save."""
+
+    def begin(self, identity: str, beginning: Beginning, records: Sequence[Recorded], *, epochs: int) -> None:
+        """Have a log that has nothing yet start at a beginning, with the records that follow it; it is to be opened then.
+
+        All of it is durable when it returns, or nothing is there. `identity` is that of the log that was saved, `epochs` how often it had
+        been opened before.
+
+        Raises:
+            LogError: there is a log already, or it cannot be written.
+            LogLocked: another process has it.
+        """
+        ...

@@ -15,6 +15,7 @@ from tallystick.domain.protocol import EXECUTION
 from tallystick.store.chain import COVERED, GENESIS, check_follows, link, linked, start
 from tallystick.store.keys import MemoryKeys
 from tallystick.store.log import Beginning, Head, Query, Snapshot
+from tallystick.store.versions_since import VersionsSince
 
 _EVERYTHING = Query()
 _SNAPSHOTS_KEPT = 2
@@ -69,14 +70,6 @@ class _Storage:
             return self.records[position - self.start.position - 1].hash
         kept = self.kept.get(position)
         return None if kept is None else kept.hash
-
-    def versions_before(self) -> dict[tuple[str, str], int]:
-        """The versions that aggregates had before the log's own first record, or when they were saved."""
-        versions = {} if self.beginning is None else {stream: saved.version for stream, saved in self.beginning.streams.items()}
-        for record in self.kept.values():
-            stream = (record.aggregate_type, record.aggregate_id)
-            versions[stream] = max(record.aggregate_version, versions.get(stream, 0))
-        return versions
 
     def has(self, stream: tuple[str, str], version: int) -> bool:
         """Whether that version of an aggregate was written, as far as is known."""
@@ -242,21 +235,11 @@ class MemoryLog:
     def verify(self) -> Iterator[Recorded]:
         """Every record from its beginning on, its chain, position and version checked. Errors as `LogReader.verify`."""
         storage = self._storage
-        versions = storage.versions_before()
-        followed, gap = set[tuple[str, str]](), 0
+        versions = VersionsSince(storage.beginning)
         for record in _chained(storage.start, start(self.identity), self.read(Query(after=storage.start.position))):
-            stream = (record.aggregate_type, record.aggregate_id)
-            # A stream's first record may lie behind the version that it was saved at, but not ahead of it.
-            expected = versions.get(stream, 0) + 1
-            behind = 0 < record.aggregate_version < expected and stream in versions and stream not in followed
-            if record.aggregate_version != expected and not behind:
-                gap = gap or record.position
-            followed.add(stream)
-            versions[stream] = record.aggregate_version
+            versions.take(record)
             yield record
-        if gap:
-            msg = f"The record at position {gap} does not have its aggregate's next version."
-            raise LogCorrupt(msg, position=gap)
+        versions.end()
 
     def _positions(self, query: Query) -> Iterator[int]:
         """Positions in reading order among which all matches are, found by the narrowest way that the query allows."""

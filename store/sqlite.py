@@ -6,24 +6,25 @@ Not the batching of commits (the journal does that), and not reading (`sqlite_re
 import os
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import apsw
 
 from tallystick.domain.envelope import Recorded
-from tallystick.domain.errors import Fenced, LogError, LogPoisoned, SnapshotError
+from tallystick.domain.errors import ArchiveError, Fenced, LogError, LogPoisoned, SnapshotError
 from tallystick.store.archive_file import Sealed
 from tallystick.store.chain import check_follows, linked, start
 from tallystick.store.log import Beginning, Head, Query, Snapshot
 from tallystick.store.sqlite_archive import Archiving, Told, to_nobody
 from tallystick.store.sqlite_file import DAMAGE, check_header, check_regular, connect, make_durable, unreadable
-from tallystick.store.sqlite_opening import Opened, prepare
+from tallystick.store.sqlite_opening import Opened, begin, prepare
 from tallystick.store.sqlite_reader import SqliteReader
 from tallystick.store.sqlite_refusals import refusal
 from tallystick.store.sqlite_rows import CHUNK, insertions
 from tallystick.store.sqlite_snapshots import keep
 from tallystick.store.sqlite_upkeep import Upkeep
+from tallystick.store.versions_since import check_not_saved
 from tallystick.store.writer_lock import WriterLock
 
 if TYPE_CHECKING:
@@ -72,14 +73,38 @@ class SqliteLog:
 
     @property
     def beginning(self) -> Beginning | None:
-        """None: a log in a file has all its events."""
-        return None
+        """What its first record stands upon, if it was loaded from a save; None for a log that has all its events."""
+        return self._opened.beginning
 
     def personal_keys(self) -> "KeyFile":
         """Where the keys of its sensitive values are: in a file beside it."""
         from tallystick.store.key_file import KeyFile  # noqa: PLC0415 - for programs that have some
 
         return KeyFile(f"{self.path}.keys", vfs=self._vfs)
+
+    def begin(self, identity: str, beginning: Beginning, records: Sequence[Recorded], *, epochs: int) -> None:
+        """Make the file, in which there is no log yet: one that starts at a beginning, with the records that follow it; to be opened then.
+
+        It is there whole, or not at all. `epochs`: how often the log was opened before, wherever it was then.
+
+        Raises:
+            LogError: there is a log in the file already, or it cannot be written.
+            LogLocked: another process has it.
+        """
+        with self._writing:
+            check_regular(self.path)
+            self._lock.acquire()
+            try:
+                if check_header(self.path, self._vfs):
+                    msg = f"{self.path} has a log already; give the one that goes on from the save a path of its own. Nothing was changed."
+                    raise LogError(msg)
+                with closing(connect(self.path, self._vfs, writing=True)) as connection:
+                    begin(connection, identity, beginning, records, epochs=epochs)
+            except (apsw.Error, OSError) as error:
+                msg = f"{self.path} could not be written ({error}); there is no log in it. Mend the cause, then load the save again."
+                raise LogError(msg) from error
+            finally:
+                self._lock.release()
 
     def open(self) -> Head:
         """Become the one writer, make durable what can be read (P19), take the next epoch (P22). Errors as `EventLog.open`."""
@@ -107,6 +132,8 @@ class SqliteLog:
                 return self._head
             try:
                 check_follows(self._head.position, records)
+                if self.beginning is not None:
+                    check_not_saved(self.beginning, records, self.version)
                 values = linked(self._head.hash or start(self.identity), records)
                 with self._all_or_nothing(connection):
                     upkeep.tidy(self._head.position)
@@ -158,9 +185,13 @@ class SqliteLog:
         goes on. Other threads write and read meanwhile. `told` is given the position that is being looked at, from time to time.
 
         Raises:
-            ArchiveError: an archive could not be written; records that had not been moved by then are in the live log.
+            ArchiveError: an archive could not be written; records that had not been moved by then are in the live log. Or the log was
+                loaded from a save, and none of its records are moved.
             ArchiveDamaged: one could not be read back, or a piece of work that an earlier time had begun cannot be ended.
         """
+        if self.beginning is not None:
+            msg = f"{self.path} goes on from a save, and nothing of it is archived. To make it shorter, save the system and load it anew."
+            raise ArchiveError(msg)
         return Archiving(self._reading(), self.changing, self.epoch, self._vfs).archive(until, moves, told)
 
     def live(self, *, until: int) -> Iterator[Recorded]:
@@ -228,6 +259,7 @@ class SqliteLog:
         self._head = self._opened.head
         self._upkeep = Upkeep(self._connection, epoch=self._opened.epoch, correlated=self._opened.correlated)
         self._reader = SqliteReader(self.path, vfs=self._vfs)
+        self._reader.beginning = self._opened.beginning
 
     def _writable(self) -> tuple[apsw.Connection, Upkeep]:
         if self._superseded:

@@ -22,7 +22,7 @@ _OF_CORRELATION: Final = """(
 ) AS found CROSS JOIN event ON event.position = found.position"""
 
 # The first position that is not before a time, which never decreases (P23): a binary search in one step. Where a row has left for an
-# archive, the next one stands in for it.
+# archive, or stands before the beginning of a log that was loaded, the next one stands in for it.
 _NOT_BEFORE: Final = """(
     WITH RECURSIVE span (low, high) AS (
         SELECT 1, coalesce(max(position), 0) + 1 FROM event

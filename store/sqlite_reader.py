@@ -7,6 +7,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from itertools import islice
 from typing import Any, Final
 
@@ -18,11 +19,12 @@ from tallystick.domain.errors import LogCorrupt, LogError
 from tallystick.domain.protocol import EXECUTION
 from tallystick.store.archives import REVISION, Archives
 from tallystick.store.log import Beginning, Head, Query, Snapshot
+from tallystick.store.sqlite_beginning import beginning_in
 from tallystick.store.sqlite_file import check_header, check_regular, connect, unreadable
 from tallystick.store.sqlite_query import page_of
 from tallystick.store.sqlite_rows import IDENTITY, records_in
 from tallystick.store.sqlite_snapshots import newest_first
-from tallystick.store.sqlite_verify import verified
+from tallystick.store.sqlite_verify import verified, verified_since
 
 _EVERYTHING: Final = Query()
 _KEPT_CONNECTIONS: Final = 4
@@ -85,15 +87,16 @@ class SqliteReader:
         while self._idle:
             self._idle.pop().close()
 
-    @property
+    @cached_property
     def beginning(self) -> Beginning | None:
-        """None: a log in a file has all its events."""
-        return None
+        """What its first record stands upon, if it was loaded from a save; None for a log that has all its events."""
+        return beginning_in(self.first_row)
 
     def head(self) -> Head:
         """The last durable record, as of now."""
         row = self.first_row(_HEAD)
-        return Head() if row is None else Head(position=row[0], hash=row[1], occurred_at_us=row[2])
+        begins = Head() if self.beginning is None else self.beginning.head
+        return begins if row is None or row[0] <= begins.position else Head(position=row[0], hash=row[1], occurred_at_us=row[2])
 
     def version(self, aggregate_type: str, aggregate_id: str) -> int:
         """The last version of that aggregate, 0 when there is none; a freshly begun read transaction (P17)."""
@@ -105,6 +108,8 @@ class SqliteReader:
                     version, position = row
             except apsw.Error as error:
                 raise unreadable(self.path, error) from error
+        if self.beginning is not None:
+            return max(version, self.beginning.start_of(aggregate_type, aggregate_id).version)
         # Not always asked: of a log that has no catalogue by now, whatever has left the live log since has left in order.
         if (not version or self._revision is REVISION) and (revision := self.revision()):
             return self.archives.version(aggregate_type, aggregate_id, revision, after=position) or version
@@ -136,6 +141,9 @@ class SqliteReader:
 
     def streams(self) -> Iterator[tuple[str, str, int]]:
         """Each aggregate's type, id and last version, but for executions; in pages that are each a read transaction."""
+        if self.beginning is not None:
+            yield from self._streams_since(self.beginning)
+            return
         revision = self.revision()
         for aggregate_type, aggregate_id, version in self._live_streams():
             yield aggregate_type, aggregate_id, self.version(aggregate_type, aggregate_id) if revision else version
@@ -148,6 +156,12 @@ class SqliteReader:
         while page := self._page(query, size)[0]:
             yield from page
             query, size = msgspec.structs.replace(query, after=page[-1].position), self._next_size(page)
+
+    def _streams_since(self, beginning: Beginning) -> Iterator[tuple[str, str, int]]:
+        versions = {stream: start.version for stream, start in beginning.streams.items() if stream[0] != EXECUTION}
+        for kind, key, version in self._live_streams():
+            yield kind, key, max(version, versions.pop((kind, key), 0))
+        yield from ((*stream, version) for stream, version in versions.items())
 
     def _live_streams(self) -> Iterator[tuple[str, str, int]]:
         last = ("", "")
@@ -165,6 +179,8 @@ class SqliteReader:
 
     def verify(self) -> Iterator[Recorded]:
         """Every record in order, its chain, position and version checked, then SQLite's own structure. Errors as `LogReader.verify`."""
+        if self.beginning is not None:
+            return verified_since(self.beginning, self.read, self.first_row)
         return verified(self.read, self.first_row, self.archives, self.revision())
 
     def first_row(self, sql: str, bindings: Sequence[Any] = ()) -> tuple[Any, ...] | None:

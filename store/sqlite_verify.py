@@ -11,9 +11,11 @@ from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import LogCorrupt
 from tallystick.store.archives import Archives
 from tallystick.store.chain import link, start
-from tallystick.store.log import Query
+from tallystick.store.log import Beginning, Head, Query
+from tallystick.store.sqlite_beginning import check_kept
 from tallystick.store.sqlite_rows import IDENTITY
 from tallystick.store.version_steps import VersionSteps
+from tallystick.store.versions_since import VersionsSince
 
 _GAP_IN_A_STREAM: Final = """
 SELECT min(position) FROM (
@@ -26,7 +28,7 @@ SELECT max(position) FROM (
     SELECT max(position) AS position FROM snapshot
     UNION ALL SELECT correlated FROM meta
     UNION ALL SELECT max(position) FROM event INDEXED BY event_stream
-) WHERE position > (SELECT coalesce(max(position), 0) FROM event NOT INDEXED)
+) WHERE position > max(?, (SELECT coalesce(max(position), 0) FROM event NOT INDEXED))
 """
 _DOUBLED: Final = """
 SELECT count(*) + (SELECT sum(records) FROM archive) - (max(position) - min((SELECT min(first) FROM archive), min(position)) + 1) FROM event
@@ -36,7 +38,8 @@ WHERE NOT EXISTS (SELECT 1 FROM archive WHERE gone < last)
 _STRUCTURE: Final = "PRAGMA integrity_check(1)"
 
 Read = Callable[[Query], Iterator[Recorded]]
-FirstRow = Callable[[str], tuple[Any, ...] | None]
+FirstRow = Callable[..., tuple[Any, ...] | None]
+"""How a statement is run, with its bindings, that has one row at most."""
 
 
 def verified(read: Read, first_row: FirstRow, archives: Archives, revision: str) -> Iterator[Recorded]:
@@ -66,7 +69,27 @@ def verified(read: Read, first_row: FirstRow, archives: Archives, revision: str)
             raise LogCorrupt(msg, position=gap)
     if revision:
         _check_archives(first_row, archives, revision)
-    _check_whole(first_row, end=position - 1)
+    _check_whole(first_row, Head(), end=position - 1)
+
+
+def verified_since(beginning: Beginning, read: Read, first_row: FirstRow) -> Iterator[Recorded]:
+    """Every record after a log's beginning, in order; what was kept from before it is held against the beginning. Errors as above."""
+    versions, head = VersionsSince(beginning), beginning.head
+    position = head.position + 1
+    previous = head.hash or _before_the_first(first_row)
+    try:
+        for record in read(Query(after=head.position)):
+            _check(record, position, previous)
+            versions.take(record)
+            yield record
+            previous = record.hash
+            position += 1
+    except LogCorrupt as error:
+        error.position = error.position or position
+        raise
+    versions.end()
+    check_kept(beginning, read(Query(until=head.position)))
+    _check_whole(first_row, head, end=position - 1)
 
 
 def _gap(first_row: FirstRow) -> int | None:
@@ -98,8 +121,8 @@ def _check(record: Recorded, position: int, previous: bytes) -> None:
         raise LogCorrupt(msg, position=position)
 
 
-def _check_whole(first_row: FirstRow, *, end: int) -> None:
-    row = first_row(_BEYOND_THE_END)
+def _check_whole(first_row: FirstRow, begins: Head, *, end: int) -> None:
+    row = first_row(_BEYOND_THE_END, (begins.position,))
     if row and row[0] is not None:
         msg = f"Something refers to position {row[0]}, beyond the last record: the log was cut off after it was written. Restore a copy."
         raise LogCorrupt(msg, position=end + 1)

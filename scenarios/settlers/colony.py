@@ -24,7 +24,7 @@ STEP: Final = timedelta(seconds=1) / STEPS_A_SECOND
 class Colony:
     """So many settlers on the land of a seed. Its log is a file, or is not kept. Not thread-safe.
 
-    With `save`, where `system.save` has written one of the same seed, it goes on there, in memory. Errors as `System.load`.
+    With `save`, where `system.save` has written one of the same seed, it goes on there. Errors as `System.load`.
     """
 
     def __init__(self, seed: int, settlers: int, log: Path | ts.EventLog | None = None, *, save: Path | None = None) -> None:
@@ -38,7 +38,7 @@ class Colony:
         if save is None:
             self.system = ts.System(owners, performers=ticked, lines=LINES, log=log, runtime=runtime, limits=limits, saves=SAVES)
         else:
-            self.system = ts.System.load(save, owners, performers=ticked, lines=LINES, runtime=runtime, limits=limits, saves=SAVES)
+            self.system = ts.System.load(save, owners, performers=ticked, lines=LINES, log=log, runtime=runtime, limits=limits, saves=SAVES)
 
     def __enter__(self) -> Self:
         """Open the log, and let the settlers come, or go on from the save."""

@@ -11,6 +11,7 @@ import pytest
 import tallystick as ts
 from tallystick.actors.loading import Loaded
 from tallystick.actors.save_document import ANY_SAVES
+from tallystick.host.verify import verify
 from tallystick.store.save_file import framed, read_save
 from tests.actors.outside import Provider, wait_until
 from tests.actors.stage import NOON, Stage
@@ -216,6 +217,64 @@ def test_a_loaded_system_that_crashes_recovers_from_its_beginning(saved: Path) -
         assert {"open", "more"} <= jobs
         again.ask(Drop(job_id="open"))
         assert again.get(JobState, "open") == JobState(status="failed")
+
+
+# Into a file
+
+
+def test_what_goes_on_in_a_file_needs_the_save_no_more(saved: Path, stage: Stage, tmp_path: Path) -> None:
+    log = tmp_path / "shop.db"
+    provider = Provider()
+    with load(saved, provider=provider, log=log) as system:
+        assert system._life.log.head() == stage.log.head()
+        assert system.health().epoch == stage.system.health().epoch
+        assert system.ask(Do(job_id="more", steps=0)) == "more"
+        executions = {each.execution.token for each in system.open_executions()}
+    saved.unlink()
+    runtime = ts.SteppedRuntime()
+    with ts.System([Desk(), Workshop(), Ledger()], performers=provider.performers(), log=log, runtime=runtime) as again:
+        assert {each.execution.token for each in again.open_executions()} == executions
+        assert again.get(JobState, "more") == JobState(status="begun")
+        command = Do(job_id="open", steps=0)
+        assert again.ask(command, idempotency_key=f"key {command}") == "open"
+        again.ask(Drop(job_id="open"))
+        assert list(again._life.log.verify())
+        runtime.run_until_idle()
+        left = len(again.open_executions())
+    assert 0 < left < len(executions)
+    assert verify(log).open == left
+
+
+def test_a_loaded_file_can_be_saved_and_loaded_again(saved: Path, tmp_path: Path) -> None:
+    with load(saved, log=tmp_path / "one.db") as one:
+        one.ask(Do(job_id="more", steps=0))
+        one.save(saved)
+        with load(saved, log=ts.SqliteLog(tmp_path / "other.db")) as other, load(saved) as in_memory:
+            for system in (one, other, in_memory):
+                system.ask(Do(job_id="and more", steps=0))
+            assert one._life.log.head() == other._life.log.head() == in_memory._life.log.head()
+            assert sorted(other._life.log.streams()) == sorted(in_memory._life.log.streams())
+
+
+def test_a_save_that_does_not_fit_makes_no_file(saved: Path) -> None:
+    with pytest.raises(ts.SaveMismatch):
+        load(saved, [Desk(), Workshop()], log=saved.parent / "shop.db")
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_a_log_that_is_there_already_is_not_written_over(saved: Path) -> None:
+    path = saved.parent / "shop.db"
+    with ts.System([Desk()], log=path, runtime=ts.SteppedRuntime()) as system:
+        system.ask(Order(order_id="x"))
+    before = path.read_bytes()
+    with pytest.raises(ts.LogError, match="has a log already"):
+        load(saved, log=path)
+    assert path.read_bytes() == before
+
+
+def test_a_log_that_cannot_go_on_from_a_save_is_a_definition_error(saved: Path) -> None:
+    with pytest.raises(ts.DefinitionError, match="MemoryLog cannot go on from a save"):
+        load(saved, log=ts.MemoryLog())
 
 
 # Other runtimes

@@ -10,7 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tallystick.scenarios.settlers.colony import STEPS_A_SECOND, Colony
+import tallystick as ts
+from tallystick.host.programs import SETTLERS as PROGRAM
+from tallystick.host.verify import verify
+from tallystick.scenarios.settlers.colony import STEP, STEPS_A_SECOND, Colony
+from tallystick.scenarios.settlers.system import LINES, modules, performers
 from tallystick.store.log import Head
 from tallystick.store.save_file import framed, read_save
 
@@ -108,6 +112,28 @@ def test_tickers_and_timers_are_in_those_saves() -> None:
             colony.step()
             health = colony.system.health()
             assert at not in SAVED_AT[1:] or (health.queues_ticking > 0 and health.timers > 0), f"step {at}"
+
+
+@settings(max_examples=6, deadline=None)
+@given(seed=st.integers(1, 10_000), settlers=st.integers(1, 20), at=st.integers(1, 800))
+def test_a_save_lives_on_in_a_file_as_it_does_in_memory(seed: int, settlers: int, at: int) -> None:
+    with tempfile.TemporaryDirectory() as folder, Colony(seed, settlers) as colony:
+        save, log = Path(folder) / "colony.save", Path(folder) / "colony.db"
+        for _ in range(at):
+            colony.step()
+        colony.system.save(save)
+        with Colony(seed, settlers, save=save) as in_memory, Colony(seed, settlers, log, save=save) as in_file:
+            for _ in range(150):
+                in_memory.step()
+                in_file.step()
+                assert standing(in_file) == standing(in_memory), f"step {in_memory.steps}"
+            open_executions = len(in_file.system.open_executions())
+        assert verify(log, PROGRAM).open == open_executions
+        runtime = ts.SteppedRuntime(ts.ManualClock(in_file.clock.now))
+        with ts.System(modules(colony.land), performers=performers(), lines=LINES, log=log, runtime=runtime) as again:
+            assert len(again.open_executions()) == open_executions
+            again.step(STEP)
+        verify(log, PROGRAM)
 
 
 # The version before
