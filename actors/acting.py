@@ -167,8 +167,9 @@ class Acting:
         ]
         for finish in finished:
             self._drop_start(finish.token)
-        failed = [record for record in turn.settled if record.token in turn.failed] if turn.failed else ()
-        gated += filter(None, (ended_by_itself(record, turn.drafts, self.clock) for record in failed))
+        if turn.failed:
+            failed = [record for record in turn.settled if record.token in turn.failed]
+            gated += filter(None, (ended_by_itself(record, turn.drafts, self.clock) for record in failed))
         if len(finished) == 1:
             gated.append(Tell(self.ports.queue, finished[0]))
         elif finished:

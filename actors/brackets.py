@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from tallystick.actors.operation_ends import tell_end
 from tallystick.actors.operations import OperationTerms, OperationTracker, Runner
 from tallystick.actors.surroundings import Surrounded, Surroundings, correlation_of, surroundings
-from tallystick.actors.telling import bound, log_lines_are_bound, warn
+from tallystick.actors.telling import WhenShown, bound, log_lines_are_bound, warn
 from tallystick.domain.errors import Overloaded, Rejected, TallystickError
 from tallystick.domain.evidence import message_of, withhold
 from tallystick.domain.operation import Ending, InvalidOperation, OperationId, OperationSnapshot, checked_name, checked_percent, cut
@@ -188,7 +188,8 @@ class OperationScope:
         operation = self._operation = here.operation = Operation(tracker, operation_id, self._name)
         self._around = [Surrounded(here)]
         if log_lines_are_bound():
-            self._around.append(bound(operation=self._name, operation_id=operation_id, correlation=here.correlation or "", tags=tags))
+            correlation = before.correlation or WhenShown(lambda: here.correlation)
+            self._around.append(bound(operation=self._name, operation_id=operation_id, correlation=correlation, tags=tags))
         for around in self._around:
             around.__enter__()
         if self._terms.get("idempotency_key") is not None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 from tallystick.actors.operation_ends import tell_end
 from tallystick.actors.operation_queries import Host, OperationQueries
 from tallystick.actors.surroundings import Surrounded, Surroundings, surroundings
-from tallystick.actors.telling import log_lines_are_bound, note, warn
+from tallystick.actors.telling import WhenShown, note, warn
 from tallystick.domain.action import Call
 from tallystick.domain.clock import Clock
 from tallystick.domain.envelope import MICROSECOND
@@ -109,9 +109,8 @@ class OperationTracker(OperationQueries):
         )
         with Surrounded(around):
             operation_id = OperationId(self._host.ask(command, idempotency_key=terms.get("idempotency_key")))
-        if log_lines_are_bound():  # else it would be looked up for nobody
-            correlation, tags = around.correlation or self.correlation_of(operation_id), dict(command.tags)
-            note("operation.started", operation=name, operation_id=operation_id, correlation=correlation, tags=tags)
+        known = around.correlation or WhenShown(lambda: self.correlation_of(operation_id))
+        note("operation.started", operation=name, operation_id=operation_id, correlation=known, tags=command.tags)
         return operation_id
 
     # Following.

@@ -278,7 +278,8 @@ class System(Operating, StartsSagas, ExplainsItself, HasSchedules, KeepsPersonal
         return cast("R", await asyncio.wrap_future(reply.future))
 
     def _submit(self, command: Command[Any], key: str | None, when_full: WhenFull, timeout_s: float | None, resolve: Deliver) -> HostReply:
-        refuse_sensitive("an idempotency key", key)
+        if key is not None:
+            refuse_sensitive("an idempotency key", key)
         owner = self._handler_of.get(type(command))
         if owner is None:
             msg = f"No module of this system handles {type(command).__name__}; it has {sorted(k.__name__ for k in self._handler_of)}."

@@ -6,7 +6,7 @@ warnings to stderr, never to stdout.
 
 import logging
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +24,24 @@ def note(event: str, **fields: Any) -> None:
     """Something that helps later: a recovery, a stop."""
     if _heard(logging.INFO):
         _logger().info(event, **fields)
+
+
+class WhenShown:
+    """A text in a line that costs something to find out: it is looked up if the line is shown, and not for lines that nobody sees."""
+
+    __slots__ = ("_look_up",)
+
+    def __init__(self, look_up: Callable[[], str | None]) -> None:
+        self._look_up = look_up
+
+    def __str__(self) -> str:
+        return self._look_up() or ""
+
+    def __repr__(self) -> str:
+        return repr(str(self))
+
+    def __structlog__(self) -> str:
+        return str(self)
 
 
 def log_lines_are_bound() -> bool:

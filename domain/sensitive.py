@@ -175,7 +175,7 @@ def refuse_sensitive(what: str, *values: object) -> None:
         PersonalDataRefused: naming what it was to be.
     """
     for value in values:
-        if isinstance(value, Sensitive | Unsealed | Forgotten):
+        if type(value) is not str and isinstance(value, Sensitive | Unsealed | Forgotten):
             msg = f"{what} is a sensitive value, which would stay readable when the person is forgotten; use an id, or its `token`."
             raise PersonalDataRefused(msg)
 

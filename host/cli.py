@@ -18,6 +18,7 @@ _COMMANDS: Final = {
     "catalogue": "tallystick.host.catalogue_command",
     "dead-letters": "tallystick.host.dead_letters_command",
     "demo": "tallystick.host.demo_command",
+    "forget": "tallystick.host.forget_command",
     "log": "tallystick.host.log_command",
     "operations": "tallystick.host.operations_command",
     "replay": "tallystick.host.replay_command",

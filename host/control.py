@@ -18,6 +18,7 @@ import msgspec
 
 import tallystick as ts
 from tallystick.actors.dead_letters import Done
+from tallystick.host.settling import How, Words, settle_operation
 
 REQUEST_LIMIT_BYTES: Final = 2 << 20
 ANSWER_LIMIT_BYTES: Final = 2 << 20
@@ -88,12 +89,18 @@ class SettleOperation(Asked, tag="settle_operation"):
     """End an open operation by hand, or have it go on."""
 
     operation: str
-    how: Literal["complete", "fail", "abandon", "cancel", "retry", "resume"]
+    how: How
     message: str = ""
     code: str = ""
 
 
-Request = Redrive | Discard | RedriveAll | DiscardAll | Settle | SettleOperation
+class ForgetPerson(Asked, tag="forget"):
+    """Forget a person of whom something sensitive is kept."""
+
+    person: str
+
+
+Request = Redrive | Discard | RedriveAll | DiscardAll | Settle | SettleOperation | ForgetPerson
 
 
 class Answer(ts.Record):
@@ -114,7 +121,7 @@ def carry_out(system: ts.System, request: Request) -> Done:
 
     Raises:
         Rejected: the letter is gone, or cannot be edited or discarded.
-        TallystickError: the system does not run, or its log failed.
+        TallystickError: the system does not run, or its log or its keys failed, or it has none.
     """
     who, why = request.who, request.why
     match request:
@@ -130,36 +137,11 @@ def carry_out(system: ts.System, request: Request) -> Done:
             return system.redrive_all(query, who=who, why=why)
         case DiscardAll(query=query):
             return system.discard_all(query, who=who, why=why)
-        case SettleOperation():
-            settle_operation(system, request)
+        case SettleOperation(operation=operation, how=how):
+            settle_operation(system, operation, how, Words(who, why, request.message, request.code))
+        case ForgetPerson(person=person):
+            return Done(done=int(system.forget(person, who=who, why=why)))
     return Done(done=1)
-
-
-def settle_operation(system: ts.System, request: SettleOperation) -> None:
-    """Settle an operation by hand.
-
-    Raises:
-        Rejected: it has ended, or is not stalled where it is to be resumed.
-    """
-    operations, which = system.operations, request.operation
-    by, why = request.who, request.why
-    try:
-        match request.how:
-            case "complete":
-                operations.succeed(which, request.message, by=by, why=why)
-            case "fail":
-                operations.fail(which, request.code, request.message, by=by, why=why)
-            case "abandon":
-                operations.abandon(which, request.message, by=by, why=why)
-            case "cancel":
-                operations.cancel(which, request.message, by=by, why=why)
-            case "retry":
-                operations.retry(which, by=by, why=why)
-            case "resume":
-                operations.resume(which, by=by, why=why)
-    except ts.AlreadyEnded as error:
-        code = "NOT_OPEN"
-        raise ts.Rejected(code, str(error)) from error
 
 
 def _outcome_of(request: Settle) -> ts.Succeeded[Any] | ts.Failed | ts.Cancelled:

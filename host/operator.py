@@ -31,7 +31,12 @@ def operations(**given: Any) -> ts.System:
     return ts.System(**given)
 
 
-PROGRAMS: Final = {"operations": operations, "tiny-store": tiny_store}
+def keys_beside(**given: Any) -> ts.System:
+    """A program that has nothing but the keys beside its log."""
+    return ts.System(keys=ts.KeyFile(f"{os.path.realpath(given['log'])}.keys"), **given)
+
+
+PROGRAMS: Final = {"keys-beside": keys_beside, "operations": operations, "tiny-store": tiny_store}
 
 
 class NoProgram(ts.TallystickError):

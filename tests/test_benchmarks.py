@@ -25,6 +25,11 @@ FLOOR = {f"floor_{name}" for name in SIDES}
             | {"memory_p50_us", "memory_stepped_p50_us", "open_operations", "find_stalled_ms", "find_overdue_ms"}
             | {"log_events", "timeline_events", "timeline_ms"},
         ),
+        (
+            ["privacy", "--commands", "20", "--calls", "20", "--keys", "50", "--runs", "1"],
+            {"command_us", "sensitive_command_us", "new_person_command_us", "ratio", "seal_us", "reveal_us"}
+            | {"keys", "bytes_per_key", "put_us_per_key", "get_cpu_us", "forget_ms"},
+        ),
         (["timers", "--timers", "100"], {"timers", "add_us", "cancel_us", "fire_us"}),
         (["ticks", "--tickers", "10", "--steps", "20"], {"tickers", "by_hand_us_per_step", "us_per_step", "overhead_us_per_tick"}),
         (

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from tallystick.host import cli as cli_module
 from tallystick.host.cli import cli
 
-COMMANDS = ["catalogue", "dead-letters", "demo", "log", "operations", "replay", "scenario", "simulate", "verify"]
+COMMANDS = ["catalogue", "dead-letters", "demo", "forget", "log", "operations", "replay", "scenario", "simulate", "verify"]
 
 
 def test_help_lists_every_command_with_a_line() -> None:
