@@ -37,7 +37,7 @@ from tallystick.domain.token import Token
 from tallystick.store.codec import Codec, Encoded
 from tallystick.store.journal import Draft, Fate, Journal, Origin, Output
 from tallystick.store.memory import MemoryLog
-from tallystick.testing.keys import SeededKeys
+from tallystick.testing.keys import SeededKeys, sealed
 
 NO_CAUSE = Cause()
 
@@ -277,6 +277,7 @@ class OneOwner:
         self._settling.completed(QueueCompleted(Context(self.name, tokens[-1]), 1, result))
 
     def _open(self, intent: Intent[Any]) -> ExecutionRecord:
+        intent = sealed(intent, self.vault)
         found = next((record for record in self.state.open.values() if record.intent == intent), None)
         if found is None:
             others = "".join(f"\n  {record.intent!r}" for record in self.state.open.values()) or " nothing"

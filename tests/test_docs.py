@@ -26,6 +26,7 @@ PAGES = (
     "docs/deadlines.md",
     "docs/schedules.md",
     "docs/processes.md",
+    "docs/privacy.md",
 )
 PLUGIN = "tallystick.testing.plugin"
 INSTALLED = any(each.value == PLUGIN for each in entry_points(group="pytest11"))
