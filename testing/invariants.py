@@ -87,6 +87,9 @@ class Known(NamedTuple):
     openings: int = 0
     ends: Collection[int] = ()
     """Where its turns ended: it can end there, and nowhere else (S5)."""
+    model: LogModel | None = None
+    own: Sequence[Invariant] = ()
+    """What the records were taken into; good for as long as all of them are there."""
 
 
 class Watcher:
@@ -131,7 +134,7 @@ class Watcher:
     @property
     def known(self) -> Known | None:
         """What is known of the log by now; None if it was not read."""
-        return None if self.model is None else Known(self.model.records, self._openings, self._ends)
+        return None if self.model is None else Known(self.model.records, self._openings, self._ends, self.model, self._own)
 
     def _guarded(self, check: Callable[..., None], *arguments: Any) -> None:
         if self.violation is None:
@@ -154,10 +157,15 @@ class Watcher:
         if journal is None or system.health().status != "running":
             return
         durable = list(system.events())
-        self._check_survival(known, durable)
+        survived = self._check_survival(known, durable)
         self._openings = len(self._disk.openings)
-        self._journal, self.model, self._own = journal, LogModel(rules_of(system)), self._invariants()
-        for recorded in durable:
+        rules = rules_of(system)
+        if known.model is not None and survived >= len(known.records):
+            self.model, self._own = known.model.continued(rules), known.own
+        else:
+            self.model, self._own = LogModel(rules), self._invariants()
+        self._journal = journal
+        for recorded in durable[self.model.tail :]:
             self._take(self.model, recorded, None)
         self._ends = set(range(len(durable) + 1))  # of what has survived nothing else is known; it may have been cut off anywhere
         performers, first = engine_of(system).program.pool.performers, self._starts is None
@@ -169,8 +177,8 @@ class Watcher:
                 text = f"{owner.name} has seen {owner.state.seen} when all is said to be recovered up to {self._disk.position_opened}"
                 raise InvariantViolation("P2", text, position=self._disk.position_opened)
 
-    def _check_survival(self, known: Known, durable: Sequence[Recorded]) -> None:
-        """All that was acknowledged is there (S4); it is what was appended, and no append is there in part (S5)."""
+    def _check_survival(self, known: Known, durable: Sequence[Recorded]) -> int:
+        """All that was acknowledged is there (S4); it is what was appended, and no append is there in part (S5). How much is there."""
         openings = self._disk.openings[known.openings :]
         survived = openings[0].position if openings else self._disk.position
         for opening in openings:
@@ -178,7 +186,7 @@ class Watcher:
                 text = f"the log ends at {opening.position}, but was acknowledged up to {opening.acknowledged}"
                 raise InvariantViolation("S4", text, position=opening.position + 1)
         for before, after in zip(known.records[:survived], durable, strict=False):
-            if (before.payload, before.event_type, before.token) != (after.payload, after.event_type, after.token):
+            if before is not after and _content(before) != _content(after):
                 raise InvariantViolation("S5", "after a crash another record stands there than was appended", position=before.position)
         if survived < len(known.records) and survived not in known.ends:
             raise InvariantViolation("S5", f"only a part of the append around position {survived} has survived", position=survived)
@@ -189,6 +197,7 @@ class Watcher:
                 text = f"the command with key {recorded.aggregate_id!r} was said not to have been carried out"
                 raise InvariantViolation("P18", text, position=recorded.position)
         self._denied.clear()
+        return survived
 
     def _check_failure(self, system: System) -> None:
         health = system.health()
@@ -326,6 +335,13 @@ class Watcher:
         """
         for invariant in self._own:
             invariant.end(system)
+
+
+def _content(recorded: Recorded) -> tuple[Any, ...]:
+    """All that an append makes of a record; its hash is the log's."""
+    stream = (recorded.aggregate_type, recorded.aggregate_id, recorded.aggregate_version)
+    origin = (recorded.owner, recorded.seen, recorded.correlation, recorded.causation, recorded.occurred_at_us)
+    return (recorded.position, recorded.event_type, recorded.payload, recorded.token, recorded.settles, *stream, *origin)
 
 
 def _is_stale(model: LogModel, actor: EngineActor, report: Any) -> bool | None:

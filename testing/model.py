@@ -82,19 +82,27 @@ class LogModel:
         self.versions: dict[Stream, int] = {}
         self.executions: dict[str, dict[str, Any]] = {}
         """Every execution that was ever begun, by token; `settled` says how it ended, None while it is open."""
-        self.open: dict[str, dict[str, dict[str, Any]]] = {owner: {} for owner in rules.behaviours}
+        self.open: dict[str, dict[str, dict[str, Any]]] = {}
         """The open ones of each owner."""
-        self.parked: dict[str, dict[Stream, dict[str, Any]]] = {owner: {} for owner in rules.behaviours}
+        self.parked: dict[str, dict[Stream, dict[str, Any]]] = {}
         self.commands: dict[str, bytes] = {}
         self.states: dict[Stream, dict[type[Any], Any]] = {}
-        self.residents: dict[str, dict[type[Any], Any]] = {
-            owner: {kind: kind() for kind in behaviour.residents} for owner, behaviour in rules.behaviours.items()
-        }
+        self.residents: dict[str, dict[type[Any], Any]] = {}
         self.seen: dict[str, int] = {}
         self.joined: dict[str, int] = {}
         """From where on an owner takes events (P3)."""
         self._answered: dict[tuple[str, int], int] = {}
         self._last_answered: dict[tuple[str, Stream], int] = {}
+        self.continued(rules)
+
+    def continued(self, rules: Rules) -> "LogModel":
+        """This one, in another process: its program is the same, and may have more modules."""
+        self.rules = rules
+        for owner, behaviour in rules.behaviours.items():
+            self.open.setdefault(owner, {})
+            self.parked.setdefault(owner, {})
+            self.residents.setdefault(owner, {kind: kind() for kind in behaviour.residents})
+        return self
 
     @property
     def tail(self) -> int:

@@ -18,13 +18,14 @@ class Doubts:
     """What the processes of a run have asked of the outside world: a call that a process which is gone has made is in doubt (P9)."""
 
     def __init__(self) -> None:
+        self.inherited: set[Attempt] = set()
+        """The calls of processes that are gone."""
         self._made: set[Attempt] = set()
-        self._inherited: set[Attempt] = set()
         self._asked: set[str] = set()
 
     def next_process(self) -> None:
         """Another process begins, and knows only what the log says."""
-        self._inherited |= self._made
+        self.inherited |= self._made
         self._made.clear()
         self._asked.clear()
 
@@ -43,7 +44,7 @@ class Doubts:
         Raises:
             InvariantViolation: P9, it is in doubt, and nobody has asked.
         """
-        if (token, attempt) in self._inherited and token not in self._asked:
+        if (token, attempt) in self.inherited and token not in self._asked:
             text = f"attempt {attempt} {what}, and nobody has asked whether what was in doubt since the crash was done"
             raise InvariantViolation("P9", text, token=token)
 
@@ -65,11 +66,12 @@ class Starts:
         """The writer has made the log durable up to there: an attempt that is not its execution's present one by now goes nowhere."""
         model = self._model
         for recorded in model.records[self._released : durable]:
-            if recorded.aggregate_type == "Execution" and recorded.token is not None:
-                execution = model.executions[recorded.token]
-                for attempt, position in execution["starts"].items():
-                    if position == recorded.position and (execution["settled"] is not None or execution["attempt"] != attempt):
-                        self._dropped.add((recorded.token, attempt))
+            execution = None if recorded.token is None else model.executions[recorded.token]
+            if recorded.token is None or execution is None or (execution["settled"] is None and execution["attempt"] == 1):
+                continue
+            for attempt, position in execution["starts"].items():
+                if position == recorded.position and (execution["settled"] is not None or execution["attempt"] != attempt):
+                    self._dropped.add((recorded.token, attempt))
         self._released = durable
 
     def taken(self, start: StartQueue) -> None:
@@ -105,6 +107,6 @@ class Starts:
         Raises:
             InvariantViolation: P9, a timeout fires that had to wait for an answer.
         """
-        for recorded in records:
-            if self._first and recorded.event_type == "TimeoutFired" and recorded.token is not None:
+        for recorded in records if self._first and self._doubts.inherited else ():
+            if recorded.event_type == "TimeoutFired" and recorded.token is not None:
                 self._doubts.check(recorded.token, self._model.executions[recorded.token]["attempt"], "times out")
