@@ -109,8 +109,8 @@ class MemoryLog:
         log = cls(identity=identity)
         storage = log._storage = _Storage(identity, beginning)
         storage.epoch = epochs
-        for record in _tagged(_chained(storage.start, start(identity), records), storage.log_tag):
-            storage.add(record)
+        for record in _chained(storage.start, start(identity), records):
+            storage.add(_kept(record, record.hash, storage.log_tag))
         return log
 
     @property
@@ -190,9 +190,10 @@ class MemoryLog:
 
     def read(self, query: Query = _EVERYTHING) -> Iterator[Recorded]:
         """The records that match, by position; what is written meanwhile is seen."""
-        if query == Query(after=query.after) and not self._storage.kept:
-            yield from self._onwards(query.after)
-            return
+        whole = query == Query(after=query.after) and not self._storage.kept
+        return self._onwards(query.after) if whole else self._matching(query)
+
+    def _matching(self, query: Query) -> Iterator[Recorded]:
         left = query.limit
         filtered = structs.replace(query, after=0, until=None, limit=None, newest_first=False) != _EVERYTHING
         for position in self._positions(query):
@@ -283,8 +284,7 @@ class MemoryLog:
     def _stored(self, records: Sequence[Recorded]) -> list[Recorded]:
         storage = self._storage
         hashes = linked(storage.head().hash or start(storage.identity), records)[len(COVERED) :: len(COVERED) + 1]
-        hashed = (structs.replace(record, hash=own) for record, own in zip(records, hashes, strict=True))
-        return list(_tagged(hashed, storage.log_tag))
+        return [_kept(record, own, storage.log_tag) for record, own in zip(records, hashes, strict=True)]
 
     def _check(self, records: Sequence[Recorded]) -> None:
         """Refuse the batch as a whole, before anything of it is stored."""
@@ -325,9 +325,9 @@ def _chained(before: Head, first: bytes, records: Iterable[Recorded]) -> Iterato
         yield record
 
 
-def _tagged(records: Iterable[Recorded], log_tag: int) -> Iterator[Recorded]:
-    """The records as the log keeps them: with its own tag, without decoded payloads."""
-    return (structs.replace(record, event=None, log_tag=log_tag) for record in records)
+def _kept(record: Recorded, own: bytes, log_tag: int) -> Recorded:
+    """A record as the log keeps it: with its hash and the log's own tag, without a decoded payload."""
+    return structs.replace(record, hash=own, event=None, log_tag=log_tag)
 
 
 def matches(query: Query, record: Recorded) -> bool:
