@@ -123,7 +123,7 @@ class Watcher:
         self._system: System | None = None
         self._journal: Journal | None = None
         self._full_at = EVERYTHING_EVERY_TURNS
-        self._rebuilt_at = EVERYTHING_EVERY_TURNS  # then after twice as many each time, since it reads the whole log
+        self._rebuilt_at = EVERYTHING_EVERY_TURNS  # then after four times as many each time, since it reads the whole log
 
     def attach(self, system: System, known: Known) -> None:
         """Begin with a system that has just been opened. What was known of its log, as far as it was durable, must still be there."""
@@ -235,7 +235,7 @@ class Watcher:
             self._full_at = turns + EVERYTHING_EVERY_TURNS
             self._live(model)
             if turns >= self._rebuilt_at and journal.tail == self._disk.position:
-                self._rebuilt_at = 2 * turns
+                self._rebuilt_at = 4 * turns
                 self._rebuilt(model)
 
     def _look_at_starts(self, actor: EngineActor, message: Any, records: Sequence[Recorded]) -> None:
