@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tallystick.actors.brackets import Operation, current_operation
     from tallystick.actors.clock import ManualClock, SeededIdentity, SystemClock
     from tallystick.actors.dead_letters import DeadLetter, DeadLetterQuery
+    from tallystick.actors.explaining import InLine
     from tallystick.actors.metering import Meter
     from tallystick.actors.operating import OpenExecution
     from tallystick.actors.operation_queries import OpenIntent, OperationPage
@@ -162,6 +163,7 @@ __all__ = [
     "Forgotten",
     "Health",
     "IdempotencyConflict",
+    "InLine",
     "Intent",
     "InvalidOperation",
     "InvalidPayload",
@@ -291,6 +293,7 @@ _ROOMS = {
     "actors.admission": "Limits",
     "actors.clock": "ManualClock SeededIdentity SystemClock",
     "actors.dead_letters": "DeadLetter DeadLetterQuery",
+    "actors.explaining": "InLine",
     "actors.metering": "Meter",
     "actors.operating": "OpenExecution",
     "actors.runtimes.dispatcher": "DispatcherRuntime",

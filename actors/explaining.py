@@ -2,21 +2,22 @@
 
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import PurePath
 from threading import enumerate as all_threads
-from typing import Any
+from typing import Any, NamedTuple
 
 from tallystick.actors.bracketing import BracketsOperations
-from tallystick.actors.engine import QUEUE
+from tallystick.actors.engine import QUEUE, Program
 from tallystick.actors.lifecycle import Lifecycle
 from tallystick.actors.operations import Runner
 from tallystick.actors.queue import QueueActor
 from tallystick.actors.reading import matching
 from tallystick.domain.envelope import from_micros
+from tallystick.domain.errors import DefinitionError
 from tallystick.domain.explanation import Explanation, Here, explained, standing_of, with_last
 from tallystick.domain.explanation import Standing as Stands
-from tallystick.domain.line import Standing
+from tallystick.domain.line import Place, Standing
 from tallystick.domain.operation import AlreadyEnded
 from tallystick.domain.operation_events import OfOperation
 from tallystick.domain.parking import Source
@@ -28,10 +29,19 @@ from tallystick.store.log import Query
 STACK_FRAMES = 20
 
 
+class InLine(NamedTuple):
+    """Whose tokens stand in the line of one subject: the one that is served, those that it interrupted, the latest last, and who waits."""
+
+    active: Token | None = None
+    parked: tuple[Token, ...] = ()
+    waiting: tuple[Token, ...] = ()
+
+
 class ExplainsItself(BracketsOperations):
     """The part of a `System` that says what is going on."""
 
     _life: Lifecycle
+    _program: Program
 
     def _in_turn(self, actor: str, look: Callable[[Any], Any]) -> Any:
         """Look something up while an actor does nothing else."""
@@ -65,6 +75,18 @@ class ExplainsItself(BracketsOperations):
             standing = with_last(standing, next(matching(self._life, newest), None))
         return explained(standing, operation, self._here(standing), from_micros(self._runtime.clock.now_us()))
 
+    def queues(self, line: str) -> dict[str, InLine]:
+        """Who is served, interrupted and waiting in one of the system's lines, by subject; subjects of whom there is nothing are left out.
+
+        Raises:
+            DefinitionError: the system has no such line.
+        """
+        if line not in self._program.lines:
+            msg = f"This system has no line {line!r}; it has {sorted(self._program.lines)}."
+            raise DefinitionError(msg)
+        found: dict[str, InLine] = self._in_turn(QUEUE, lambda queue: _in_line(queue, line))
+        return found
+
     def _here(self, standing: Stands) -> Here:
         token = Token(standing.token)
         here: Here = self._in_turn(QUEUE, lambda queue: _in_queue(queue, token))
@@ -75,6 +97,22 @@ class ExplainsItself(BracketsOperations):
         parked, record = Source(EXECUTION, token) in view.parking, view.executions.get(token)
         due_us = None if record is None or parked else record.due_us
         return here._replace(next_timer=None if due_us is None else from_micros(due_us), parked=parked)
+
+
+def _in_line(queue: QueueActor, line: str) -> dict[str, InLine]:
+    """Everybody in a line that owners share; in the queue's own turn."""
+
+    def tokens(places: Iterable[Place]) -> tuple[Token, ...]:
+        return tuple(place.candidate.token for place in places)
+
+    shared = (line, "shared")
+    found = {key[0]: InLine(entry.start.context.token) for key, entry in queue.held.alone.items() if key[1:] == shared}
+    for key, standing in queue.held.standings.items():
+        if key[1:] == shared:
+            active = None if standing.active is None else standing.active.candidate.token
+            arrived = tuple(candidate.token for candidate in standing.arrived)
+            found[key[0]] = InLine(active, tokens(standing.parked), (*tokens(standing.waiting), *arrived))
+    return found
 
 
 def _in_queue(queue: QueueActor, token: Token) -> Here:

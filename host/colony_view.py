@@ -16,6 +16,7 @@ from tallystick.scenarios.settlers.actions import Walk
 from tallystick.scenarios.settlers.audit import problems
 from tallystick.scenarios.settlers.colony import STEPS_A_SECOND, Colony
 from tallystick.scenarios.settlers.levels import Need
+from tallystick.scenarios.settlers.line import SETTLERS
 from tallystick.scenarios.settlers.picture import Picture
 from tallystick.scenarios.settlers.roster import Roster
 from tallystick.scenarios.settlers.wellbeing import Wellbeing
@@ -156,7 +157,7 @@ def rendered(colony: Colony, life: Life, spent_s: float) -> "RenderableType":
     head = f"{NAME}: {lived_s / 60:.1f} of {life.minutes:g} minutes{speed}; {colony.system.health().tail} events"
     things = f"stock {picture.stock}, beams {sum(picture.houses)}, trees {sum(picture.trees)}, blocked tiles {len(picture.blocked)}"
     executions = colony.system.open_executions()
-    return Group(Text(head), Text(things), _owners(executions), _settlers(picture, executions))
+    return Group(Text(head), Text(things), _owners(executions), _settlers(picture, executions, colony.system.queues(SETTLERS.name)))
 
 
 def _owners(executions: tuple[ts.OpenExecution, ...]) -> "Table":
@@ -171,18 +172,33 @@ def _owners(executions: tuple[ts.OpenExecution, ...]) -> "Table":
     return table
 
 
-def _settlers(picture: Picture, executions: tuple[ts.OpenExecution, ...]) -> "Table":
+def _settlers(picture: Picture, executions: tuple[ts.OpenExecution, ...], queues: Mapping[str, ts.InLine]) -> "Table":
     from rich.table import Table  # noqa: PLC0415 - as above
 
     table = Table(title=f"Settlers, {min(SHOWN, len(picture.settlers))} of {len(picture.settlers)}", title_justify="left")
-    for heading in ("Settler", "Set out from", "Task", *(need.capitalize() for need in Need), "Queues, by owner"):
+    for heading in (
+        "Settler",
+        "Set out from",
+        "Task",
+        *(need.capitalize() for need in Need),
+        "Queues, by owner: what it does, and what was interrupted",
+    ):
         table.add_column(heading)
     for settler in picture.settlers[:SHOWN]:
-        own = [each for each in executions if each.execution.intent.subject == settler.name]
-        queues = "; ".join(f"{each.owner} {_queue(each.execution.started.actions)}" for each in own)
+        own = {each.execution.token: each for each in executions if each.execution.intent.subject == settler.name}
         at = f"{settler.at[0]},{settler.at[1]}"
-        table.add_row(settler.name, at, settler.task, str(settler.hunger), str(settler.fatigue), queues)
+        stack = _stack(own, queues.get(settler.name, ts.InLine()))
+        table.add_row(settler.name, at, settler.task, str(settler.hunger), str(settler.fatigue), stack)
     return table
+
+
+def _stack(own: Mapping[ts.Token, ts.OpenExecution], queues: ts.InLine) -> str:
+    """What is done now, then what was interrupted, the latest first; last what has not been let in yet."""
+    active = () if queues.active is None else (queues.active,)
+    waiting = [token for token in own if token not in (*active, *queues.parked)]
+    words = ((active, ""), (reversed(queues.parked), "parked: "), (waiting, "waiting: "))
+    shown = ((word, own[token]) for tokens, word in words for token in tokens if token in own)
+    return "; ".join(f"{word}{each.owner} {_queue(each.execution.started.actions)}" for word, each in shown)
 
 
 def _queue(actions: tuple[ts.Action[object], ...]) -> str:

@@ -276,3 +276,24 @@ def test_when_the_engine_is_rebuilt_in_the_middle_of_a_stack_no_call_that_runs_i
     village.returns("mow")
     assert sorted(village.told) == ["eat: done", "mow: done"]
     assert village.nothing_left
+
+
+# Who stands where
+
+
+def test_it_is_told_whose_tokens_are_active_parked_and_waiting(village: Village) -> None:
+    village.work("mow")
+    village.need("drink", priority=300)
+    village.need("eat")
+    village.work("sow")
+    tokens = {each.execution.intent.name: each.execution.token for each in village.system.open_executions()}  # type: ignore[attr-defined]
+    (stands,) = village.system.queues(village.line.name).values()
+    assert stands == ts.InLine(tokens["eat"], (tokens["mow"], tokens["drink"]), (tokens["sow"],))
+    for name in ("eat", "drink", "mow", "sow"):
+        village.returns(name)
+    assert village.system.queues(village.line.name) == {}
+
+
+def test_a_line_that_there_is_not_has_no_queues(village: Village) -> None:
+    with pytest.raises(ts.DefinitionError, match="no line 'nobody'"):
+        village.system.queues("nobody")

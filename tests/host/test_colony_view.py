@@ -1,6 +1,7 @@
 """`tallystick scenario run settlers`: a summary that is the same for the same colony, and a view of who does what."""
 
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -67,6 +68,25 @@ def test_the_view_shows_settlers_their_queues_and_owners_open_executions() -> No
     assert "settler-00020" in shown
     assert "settler-00021" not in shown
     assert "work Walk(" in shown
+
+
+def test_the_view_tells_what_a_settler_does_from_what_was_interrupted() -> None:
+    with Colony(1, 20) as colony:
+        while not colony.system.health().queues_parked:
+            assert colony.steps < 4_000, "somebody's work is interrupted by then"
+            colony.step()
+        queues = colony.system.queues("settlers")
+        owners = {each.execution.token: each.owner for each in colony.system.open_executions()}
+        console = Console(width=200, record=True, force_terminal=False)
+        with console.capture() as captured:
+            console.print(colony_view.rendered(colony, colony_view.Life(settlers=20, minutes=2), 1.0))
+    interrupted = {settler: each for settler, each in queues.items() if each.parked}
+    assert interrupted
+    for settler, each in interrupted.items():
+        (line,) = [line for line in captured.get().splitlines() if settler in line]
+        assert each.active is not None
+        assert re.search(rf"{owners[each.active]} \w+.*; parked: {owners[each.parked[-1]]} \w+", line)
+    assert captured.get().count("parked: ") == sum(len(each.parked) for each in queues.values())
 
 
 @pytest.mark.parametrize(
