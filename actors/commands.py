@@ -86,7 +86,9 @@ class Commands:
             message.reply.answer(stop.value)
         if message.key is not None:
             reply = self._codec.value_bytes(message.reply.value)
-            self._codec.read_value(reply, type_argument(type(command), Command))  # so that a repetition can be answered
+            copy = self._codec.read_value(reply, type_argument(type(command), Command))  # so that a repetition can be answered
+            if self._codec.sealer is not None:  # and so that the first answer equals it: what is sensitive is sealed in both
+                message.reply.answer(copy)
             turn.note_in((COMMAND, message.key), self._settled(command, reply), answers_before)
 
     def _refuse(self, message: Ask, error: Exception) -> None:

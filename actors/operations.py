@@ -20,6 +20,7 @@ from tallystick.domain.operation import (
     OperationId,
     OperationSnapshot,
     OperationStatus,
+    checked_audit_name,
     checked_name,
     checked_percent,
     cut,
@@ -157,6 +158,7 @@ class OperationTracker(OperationQueries):
         refuse_sensitive(
             "an audit record's name, person or anchor", name, who, *(each for anchor in anchors for each in (anchor.kind, anchor.id))
         )
+        checked_audit_name(name)
         command = RecordAudit(name=name, message=cut(message), outcome=outcome, who=who, operation_id=about, anchors=anchors)
         with self._within(about):
             return self._host.ask(command)

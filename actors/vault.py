@@ -135,7 +135,6 @@ class Vault:
             with self._lock:
                 for subject in subjects:
                     self._unwritten.pop(subject, None)
-                    self._keep(subject, FORGOTTEN)
 
     def forget_also(self, subjects: Collection[str]) -> None:
         """Delete the keys that are left of people who are forgotten in the log: of before a crash, or in a copy that was restored."""

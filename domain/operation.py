@@ -38,6 +38,7 @@ from tallystick.domain.sensitive import refuse_sensitive
 TEXT_LIMIT_CHARS: Final = 2_000
 """The longest message of an operation; a longer one is cut."""
 NAME_LIMIT_CHARS: Final = 200
+_AUDIT_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
 _NAME: Final = re.compile(r"[A-Z][A-Za-z0-9]*(\.[A-Z][A-Za-z0-9]*)*")
 
 
@@ -181,6 +182,18 @@ def checked_name(name: str) -> str:
     refuse_sensitive("an operation's name", name)
     if len(name) > NAME_LIMIT_CHARS or not _NAME.fullmatch(name):
         msg = f"{name[:NAME_LIMIT_CHARS]!r} is no operation's name; names are stable and dotted, such as Billing.Invoice.Generate."
+        raise InvalidOperation(msg)
+    return name
+
+
+def checked_audit_name(name: str) -> str:
+    """An audit record's name: words of code, not of users, with dots between them, such as `webhook.processed`.
+
+    Raises:
+        InvalidOperation: it is none.
+    """
+    if len(name) > NAME_LIMIT_CHARS or not _AUDIT_NAME.fullmatch(name):
+        msg = f"{name[:NAME_LIMIT_CHARS]!r} is no name of an audit record; names are stable and dotted, such as webhook.processed."
         raise InvalidOperation(msg)
     return name
 

@@ -316,11 +316,14 @@ class LogModel:
     # The program's states.
 
     def _join(self, recorded: Recorded, start: int) -> None:
-        """An owner is new to the log: it takes what comes, not what was, unless it was told to begin at the beginning (P3)."""
+        """An owner is new to the log: it takes what comes, not what was, unless it was told to begin at the beginning (P3).
+
+        One that joins when it is used takes nothing, so that it does not matter how far it has looked by then.
+        """
         owner, position = recorded.owner, recorded.position
-        from_the_beginning = self.rules.behaviours[owner].module.joins_at == "beginning"
-        others = [each.position for each in self.records[start : position - 1] if each.event_type != "OwnerJoined"]
-        if owner in self.joined or start >= position or (start if from_the_beginning else others):
+        joins_at = self.rules.behaviours[owner].module.joins_at
+        others = any(each.event_type != "OwnerJoined" for each in self.records[start : position - 1]) and joins_at != "use"
+        if owner in self.joined or start >= position or (start if joins_at == "beginning" else others):
             raise InvariantViolation("P3", f"{owner} joins the log, and is to take what comes after {start}", position=position)
         self.joined[owner] = start
 

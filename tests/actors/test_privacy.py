@@ -257,7 +257,8 @@ def test_a_system_that_is_rebuilt_equals_the_one_that_ran(system: ts.System, run
 
 def test_a_keyed_command_with_sensitive_values_is_carried_out_once_and_other_values_are_a_conflict(system: ts.System) -> None:
     first = system.ask(enrol(), idempotency_key="k")
-    assert system.reveal(system.ask(enrol(), idempotency_key="k")) == system.reveal(first)
+    assert system.ask(enrol(), idempotency_key="k") == first
+    assert system.reveal(first) == ADA
     with pytest.raises(ts.IdempotencyConflict):
         system.ask(enrol(email=ada("other@example.org")), idempotency_key="k")
     assert len(list(system.events(event_types=("Enrolled",)))) == 1
