@@ -40,20 +40,26 @@ class Cause(msgspec.Struct, frozen=True, eq=False, gc=False):
 class Tell:
     """An output that is a message to an actor."""
 
-    __slots__ = ("dropped", "mailbox", "message")
+    __slots__ = ("dropped", "mailbox", "message", "sent")
 
     def __init__(self, mailbox: Mailbox, message: Any) -> None:
         self.mailbox = mailbox
         self.message = message
         self.dropped = False
+        self.sent = False
 
     def release(self) -> None:
         """Send it, unless its attempt has ended meanwhile (P7)."""
         if not self.dropped:
             self.mailbox.tell(self.message)
+            self.sent = True
 
     def lost(self, fate: Fate) -> None:
         """Nothing was performed, so nothing is to be undone."""
+
+
+STARTS_KEPT = 1024
+"""So many starts are kept, sent or not, before anybody looks which of them might still be dropped."""
 
 
 def start_queue(
@@ -90,6 +96,7 @@ class Acting:
         self.counters = counters
         self.name = setting.behaviour.name
         self._starts: dict[Token, Tell] = {}
+        self._starts_limit = STARTS_KEPT
 
     def turn(self, cause: Cause) -> TurnInProgress:
         """A fresh turn on the present state."""
@@ -181,6 +188,9 @@ class Acting:
         token = start.context.token
         self._drop_start(token)
         output = self._starts[token] = Tell(self.ports.queue, start)
+        if len(self._starts) > self._starts_limit:  # those that have been sent cannot be dropped any more
+            self._starts = {token: each for token, each in self._starts.items() if not each.sent}
+            self._starts_limit = 2 * len(self._starts) + STARTS_KEPT
         return output
 
     def finish_output(self, token: Token, attempt: int) -> Output:

@@ -11,7 +11,8 @@ from tallystick.actors.messages import Arbitrate, Context, Mailbox, StartQueue, 
 from tallystick.actors.owner import OwnerActor
 from tallystick.actors.performer import PerformerPool
 from tallystick.actors.probing import Prober
-from tallystick.actors.queue import QueueActor, QueuePorts
+from tallystick.actors.queue import QueueActor
+from tallystick.actors.queue_ports import QueuePorts
 from tallystick.actors.router import RouterActor
 from tallystick.actors.runtimes.runtime import Runtime
 from tallystick.actors.state import OwnerState

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from tallystick.actors.messages import StartQueue
 from tallystick.actors.performer import RunningCall
 from tallystick.domain.line import Candidate, Line
+from tallystick.domain.token import Token
 
 LineKey = tuple[str, ...]
 """Owner and subject; or subject and a line's name, and a third part that tells the two apart. Empty: it stands in no line."""
@@ -51,6 +52,36 @@ class Entry:
     def running_call(self) -> RunningCall:
         """What a performer, or a ticker as it begins, may know of the present action's call."""
         return RunningCall(self.start, self.index, several=len(self.start.actions) > 1)
+
+
+class Entries(dict[Token, Entry]):
+    """The queue's entries by token. Of those that wait alone for an answer from outside nothing is kept but what was to be performed.
+
+    They are entries again when somebody asks for them by `of`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outside: dict[Token, StartQueue] = {}
+
+    def of(self, token: Token) -> Entry | None:
+        """The entry of a token, if there is one."""
+        found = self.get(token)
+        if found is None and token in self.outside:
+            found = self[token] = Entry(self.outside.pop(token))
+            found.index = len(found.start.actions) - 1
+            found.active = found.later = True
+        return found
+
+    def rest(self, token: Token) -> None:
+        """Keep no more of an entry than must be: it stands in no line, its turn has come, and its last answer comes from outside."""
+        self.outside[token] = self.pop(token).start
+
+    def all_of_them(self) -> dict[Token, Entry]:
+        """Every one as an entry."""
+        for token in list(self.outside):
+            self.of(token)
+        return self
 
 
 def candidate_of(start: StartQueue, number: int, line: Line) -> Candidate:

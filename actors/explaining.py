@@ -117,11 +117,11 @@ def _in_line(queue: QueueActor, line: str) -> dict[str, InLine]:
 
 def _in_queue(queue: QueueActor, token: Token) -> Here:
     """What the queue knows of a token; in the queue's own turn."""
-    entry = queue.held.entries.get(token)
+    entry = queue.held.entries.of(token)
     if entry is None:
         return Here()
     call = entry.call
-    here = Here(_behind(queue.held.standings.get(entry.key), token), call is not None, entry.later)
+    here = Here(_behind(queue.held.standings.get(entry.key), token), call is not None or entry.later, entry.later)
     thread = None if call is None else call.thread
     return here if thread is None else here._replace(thread=_name_of(thread), stack=_stack_of(Runner(thread)))
 

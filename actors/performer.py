@@ -13,6 +13,7 @@ import msgspec
 
 from tallystick.actors.heartbeats import Heartbeats
 from tallystick.actors.messages import Mailbox, StartQueue
+from tallystick.actors.promises import Promises
 from tallystick.domain.action import Later, Performer
 from tallystick.domain.envelope import from_micros
 from tallystick.domain.errors import DefinitionError, Rejected, RetryAfter
@@ -29,6 +30,7 @@ class RunningCall:
     """One call of a performer, as it sees it (`Call`) and as the queue follows it."""
 
     __slots__ = (
+        "__weakref__",
         *("_cancelled", "_when_cancelled", "action", "attempt", "beats", "identity", "index", "key", "next_beat_us", "start"),
         *("revealed", "sealer", "thread", "token"),
     )
@@ -125,6 +127,11 @@ def answer_to(call: RunningCall, error: BaseException) -> Answered:
     return Answered(call, failure=failure, final=final, error=type(error), retry_after=retry_after)
 
 
+def _is_promise(answered: Answered) -> bool:
+    """Whether all of it that is left comes from outside."""
+    return answered.failure is None and isinstance(answered.result, Later) and not answered.call.more_to_come
+
+
 Report = Callable[[Answered], None]
 
 
@@ -160,6 +167,7 @@ class PerformerPool:
         self._lock = threading.Lock()
         self._calls: dict[tuple[Token, int, int], RunningCall] = {}
         self._answers: dict[tuple[Token, int, int], Answered] = {}
+        self._promises = Promises()
         self._queue: Mailbox | None = None
         self._heartbeats: Heartbeats | None = None
         self.sealer: Sealer | None = None
@@ -208,18 +216,26 @@ class PerformerPool:
     def holds(self, token: Token, attempt: int, index: int) -> bool:
         """Whether a call for that action was made in this process, and its attempt's end is not yet durable."""
         with self._lock:
-            return (token, attempt, index) in self._calls
+            return (token, attempt, index) in self._calls or self._promises.has(token, attempt, index)
 
     def knows(self, call: RunningCall) -> bool:
         """Whether that call would be taken up, and not made."""
         with self._lock:
             return call.identity in self._calls
 
+    def has_promised(self, start: StartQueue, index: int) -> bool:
+        """Whether the answer to that call is promised: then it was made, or found, and is not to be made again."""
+        with self._lock:
+            return self._promises.has(start.context.token, start.attempt, index)
+
     def hold(self, answered: Answered) -> None:
         """Keep an answer that a probe found, for the queue to take up as if the call had been made in this process."""
         with self._lock:
-            self._calls[answered.call.identity] = answered.call
-            self._answers[answered.call.identity] = answered
+            if _is_promise(answered):
+                self._promises.add(answered.call, made=False)
+            else:
+                self._calls[answered.call.identity] = answered.call
+                self._answers[answered.call.identity] = answered
 
     def forget(self, start: StartQueue) -> None:
         """The owner's decision on this attempt is durable; or all of it is to be performed anew."""
@@ -227,6 +243,14 @@ class PerformerPool:
             for index in range(len(start.actions)):
                 self._calls.pop((start.context.token, start.attempt, index), None)
                 self._answers.pop((start.context.token, start.attempt, index), None)
+            self._promises.drop(start.context.token, start.attempt)
+
+    def call_off(self, token: Token) -> None:
+        """Nobody waits any more for what a call has promised; whoever has kept the call may look."""
+        with self._lock:
+            call = self._promises.kept(token)
+        if call is not None:
+            call.cancel()
 
     def take_back(self, call: RunningCall) -> None:
         """Cancel a call that is to be made again later; what it still answers goes to the queue all the same (P11)."""
@@ -234,14 +258,22 @@ class PerformerPool:
         with self._lock:
             self._calls.pop(call.identity, None)
             self._answers.pop(call.identity, None)
+            self._promises.drop(call.token, call.attempt)
         self._closes_window(call)
 
     def _answered(self, answered: Answered) -> None:
         identity = answered.call.identity
         with self._lock:
             made = self._calls.get(identity)
-            if made is answered.call or (made is not None and answered.failure is None):  # a call that was taken back may succeed still
+            if made is answered.call and _is_promise(answered):
+                del self._calls[identity]
+                self._answers.pop(identity, None)
+                self._promises.add(made, made=True)
+            elif made is answered.call or (made is not None and answered.failure is None):  # a call that was taken back may succeed still
                 self._answers[identity] = answered
+            elif answered.failure is None and self._promises.has(*identity) and not isinstance(answered.result, Later):
+                self._promises.drop(answered.call.token, answered.call.attempt)
+                self._calls[identity], self._answers[identity] = answered.call, answered
         if answered.failure is None and (isinstance(answered.result, Later) or answered.call.more_to_come):
             self._closes_window(answered.call)
         self._tell(answered)

@@ -3,7 +3,6 @@
 Who is served in a subject's line is decided in `domain/line.py`; this actor keeps the lines, and carries out what was decided.
 """
 
-from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from tallystick.actors.actor import Alarm, Crash, EngineActor, Host
@@ -13,7 +12,6 @@ from tallystick.actors.messages import (
     Arbitrate,
     FinishQueue,
     FinishTogether,
-    Mailbox,
     QueueAdvanced,
     QueueCompleted,
     QueueFailed,
@@ -21,35 +19,19 @@ from tallystick.actors.messages import (
     StartQueue,
     Tick,
 )
-from tallystick.actors.performer import Answered, PerformerPool
+from tallystick.actors.performer import Answered
+from tallystick.actors.queue_ports import QueuePorts
 from tallystick.actors.rates import Rates
-from tallystick.actors.saved_queues import Find, Holdings, SavedQueues, restore, save
+from tallystick.actors.saved_queues import Holdings, SavedQueues, restore, save
 from tallystick.actors.ticking import Ticked, Ticking
 from tallystick.domain.action import Later
-from tallystick.domain.clock import Clock
 from tallystick.domain.line import NOBODY, Decided, Line, Move, arrives, decides, leaves
 from tallystick.domain.outcome import Failed
-from tallystick.domain.step import Look
 from tallystick.domain.token import Token
 
 OWN_LINE = Line("own")
 """How an owner's own lines are run, which it shares with nobody."""
 INTERRUPTED = Failed(code="INTERRUPTED", message="What interrupted it has failed.")
-
-
-class QueuePorts(NamedTuple):
-    """What the queue reaches of the others."""
-
-    pool: PerformerPool
-    router: Mailbox
-    clock: Clock
-    lines: Mapping[str, Line]
-    look: Look
-    """Finds a resident state, by its kind, for lines that know their subjects."""
-    ask: Callable[[StartQueue], None]
-    """Finds out whether what ended in doubt was done after all."""
-    find: Find
-    """Finds what is to be performed for a token whose queue was saved."""
 
 
 class GoOn(NamedTuple):
@@ -96,13 +78,14 @@ class QueueActor(EngineActor):
         if self.draining:
             return
         token = start.context.token
-        if token in self._entries:
-            self._finish(FinishQueue(token, self._entries[token].start.attempt))
+        before = self._entries.of(token)
+        if before is not None:
+            self._finish(FinishQueue(token, before.start.attempt))
         entry = self._entries[token] = Entry(start)
         self._held.arrivals = entry.number = self._held.arrivals + 1
         key, line = entry.key, OWN_LINE
         if not start.line:
-            if not key or (key not in self._standings and self._alone.setdefault(key, entry) is entry):
+            if not key or (key not in self._standings and self._alone.setdefault(key, token) == token):
                 entry.active = True
                 self._perform(entry)
                 return
@@ -119,14 +102,15 @@ class QueueActor(EngineActor):
 
     def _stands_with_others(self, key: LineKey) -> None:
         """Whoever was alone in its line is so no more."""
-        entry = self._alone.pop(key, None)
+        token = self._alone.pop(key, None)
+        entry = None if token is None else self._entries.of(token)
         if entry is not None:
             self._standings[key], _ = arrives(NOBODY, candidate_of(entry.start, entry.number, OWN_LINE), OWN_LINE)
 
     def _finish(self, finish: FinishQueue) -> None:
         """Nobody waits for it any more: whatever of it still runs is told so, and the next in its line is served."""
         token = finish.token
-        entry = self._entries.get(token)
+        entry = self._entries.of(token)
         if entry is None or finish.attempt not in {None, entry.start.attempt}:
             return
         del self._entries[token]
@@ -134,9 +118,11 @@ class QueueActor(EngineActor):
             self._ports.ask(entry.start)
         if entry.call is not None:
             entry.call.cancel()
+        elif entry.later:
+            self._pool.call_off(token)
         self._stand_still(entry)
         self._pool.forget(entry.start)
-        if self._alone.get(entry.key) is entry:
+        if self._alone.get(entry.key) == token:
             del self._alone[entry.key]
             return
         standing = self._standings.get(entry.key)
@@ -202,6 +188,9 @@ class QueueActor(EngineActor):
             if failed is not None:
                 self._ticked(failed)
             return
+        if self._pool.has_promised(entry.start, entry.index):
+            self._answers_later(entry)
+            return
         call = entry.running_call()
         limited = kind in self._special and not self._pool.knows(call)
         if limited and not self._rates.take(kind, call.token, entry, entry.start.priority, self._ports.clock.now_us()):
@@ -251,19 +240,26 @@ class QueueActor(EngineActor):
     def _answered(self, answered: Answered) -> None:
         """Go on with the next action, or report. An attempt that nobody waits for any more can still report a success (P4, P11)."""
         call = answered.call
-        entry = self._entries.get(call.token)
+        entry = self._entries.of(call.token)
         context, attempt = call.start.context, call.start.attempt
         if answered.failure is not None:
             self._call_failed(answered, entry)
         elif isinstance(answered.result, Later):
             if entry is not None and entry.awaits(call):
-                entry.later = True  # its turn lasts until `complete`, `fail` or the timeout
+                self._answers_later(entry)
         elif call.index + 1 == len(call.start.actions):
             if entry is not None:
                 entry.reported, entry.in_doubt = "completed", False
             self._router.tell(QueueCompleted(context, attempt, answered.result))
         elif entry is not None and entry.awaits(call):
             self._advance(entry)
+
+    def _answers_later(self, entry: Entry) -> None:
+        """Its turn lasts until `complete`, `fail` or the timeout."""
+        entry.later, token = True, entry.start.context.token
+        last = entry.index + 1 == len(entry.start.actions)
+        if last and entry.active and not entry.in_doubt and self._alone.get(entry.key) == token:
+            self._entries.rest(token)
 
     def _call_failed(self, answered: Answered, entry: Entry | None) -> None:
         call, final = answered.call, answered.final
@@ -283,7 +279,7 @@ class QueueActor(EngineActor):
 
     def _answer_later(self, answer: AnswerLater) -> None:
         """The outcome of a performer's `Later`, or of an execution that has no actions; the owner tells stale ones apart."""
-        entry = self._entries.get(answer.context.token)
+        entry = self._entries.of(answer.context.token)
         attempt = entry.start.attempt if entry is not None else None
         if entry is not None and answer.failure is None and entry.index + 1 < len(entry.start.actions):
             self._advance(entry)
@@ -368,7 +364,7 @@ class QueueActor(EngineActor):
 
     def holds(self, token: Token) -> bool:
         """Whether there is a queue of that token."""
-        return token in self._entries
+        return self._entries.of(token) is not None
 
     # Looking in. Any thread may ask: each looks at a copy that is made in one step of the interpreter.
 

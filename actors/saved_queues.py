@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from tallystick.actors.entry import Entry, LineKey, candidate_of
+from tallystick.actors.entry import Entries, Entry, LineKey, candidate_of
 from tallystick.actors.messages import Context, StartQueue
 from tallystick.actors.rates import Rates, Waiter, Waiting
 from tallystick.actors.telling import warn
@@ -88,9 +88,9 @@ class Holdings:
     """What the queue holds: its entries, and how their lines stand. Only the queue's thread changes it."""
 
     def __init__(self, ticking: Ticking, rates: Rates[Entry]) -> None:
-        self.entries: dict[Token, Entry] = {}
+        self.entries = Entries()
         self.standings: dict[LineKey, Standing] = {}
-        self.alone: dict[LineKey, Entry] = {}
+        self.alone: dict[LineKey, Token] = {}
         """Who is served in an owner's own line without anybody else in it: so most are, and nothing is to be decided about them."""
         self.arrivals = 0
         self.ticking = ticking
@@ -110,7 +110,7 @@ def save(held: Holdings) -> SavedQueues:
     return SavedQueues(
         arrivals=held.arrivals,
         lines=tuple(_saved_line(held, key, standing) for key, standing in held.standings.items()),
-        alone=tuple(_saved(entry) for entry in held.entries.values() if not entry.key),
+        alone=tuple(_saved(entry) for entry in held.entries.all_of_them().values() if not entry.key),
         ticking=held.ticking.tokens(),
         rates=tuple(
             SavedRate(action=action, filled_at=filled_at, arrivals=waiting.arrivals, waiting=tuple(map(_as_saved, waiting.line)))

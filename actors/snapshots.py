@@ -12,7 +12,7 @@ from tallystick.actors.telling import warn
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.errors import LogError, SnapshotError
 from tallystick.domain.event import Resident
-from tallystick.domain.execution import ExecutionMap, ExecutionRecord
+from tallystick.domain.execution import ExecutionMap, ExecutionRecord, lean
 from tallystick.domain.parking import Parked, Parking, Source
 from tallystick.domain.record import Record
 from tallystick.domain.token import Token
@@ -226,4 +226,4 @@ def _unfit(snapshot: Snapshot, error: Exception) -> SnapshotError:
 def _execution(raw: msgspec.Raw, codec: Codec) -> ExecutionRecord:
     saved = _executions.decode(raw)
     started = codec.started(codec.intents[saved.operation], bytes(saved.started))
-    return ExecutionRecord(started=started, **structs.asdict(saved.record))
+    return ExecutionRecord(started=lean(started), **structs.asdict(saved.record))

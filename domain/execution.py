@@ -1,10 +1,11 @@
 """Executions: where each begun operation stands, as a fold of its events. Pure decisions; who writes the events is the owner."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, TypeVar
 
 from msgspec import structs
+from msgspec.structs import force_setattr
 from pyrsistent import PMap, pmap
 
 from tallystick.domain import retry
@@ -143,16 +144,26 @@ ExecutionMap = PMap[Token, ExecutionRecord]
 """An owner's open executions; persistent, so that a snapshot or a turn holds a version of it while the next is made."""
 
 
+_NO_TAGS: Mapping[str, str] = {}
+
+
 def begun(recorded: Recorded, started: IntentStarted[Any, Any]) -> ExecutionRecord:
     """The execution that an intent event opens."""
     return ExecutionRecord(
         token=Token(recorded.token or ""),
-        started=started,
+        started=lean(started),
         position=recorded.position,
         correlation=recorded.correlation,
         started_at_us=recorded.occurred_at_us,
         deadline_us=None if started.deadline is None else to_micros(started.deadline),
     )
+
+
+def lean(started: IntentStarted[Any, Any]) -> IntentStarted[Any, Any]:
+    """The same, just made, sharing with others what most have alike: a decoder makes an empty mapping for each that has no tags."""
+    if not started.tags:
+        force_setattr(started, "tags", _NO_TAGS)
+    return started
 
 
 def _retried(record: ExecutionRecord, event: RetryScheduled) -> ExecutionRecord:

@@ -342,4 +342,14 @@ class Village:
         held = queue._held
         counts = (health.queues_waiting, health.queues_parked, health.queues_ticking, health.calls_waiting_for_rates)
         pool = self.system._pool
-        return not (self.open or held.entries or held.standings or held.alone or any(counts) or pool._calls or pool._answers)
+        return not (
+            self.open
+            or held.entries
+            or held.entries.outside
+            or held.standings
+            or held.alone
+            or any(counts)
+            or pool._calls
+            or pool._answers
+            or pool._promises
+        )
