@@ -11,7 +11,6 @@ Faults = str | Iterable[str] | Mapping[str, float]
 
 ON_SQLITE: Final = 1 / 6
 """The share of the seeds that run on SQLite, where some of the enabled faults take SQLite and some a log in memory."""
-MINUTES: Final = 20.0
 
 
 class Script(NamedTuple):
@@ -24,9 +23,9 @@ class Script(NamedTuple):
 class Options(TypedDict, total=False):
     """What a simulation is told; all may be left out.
 
-    `faults` is as for `probabilities`, all of them else. `minutes` of virtual time pass before the world heals (20). `strategy` says whose
-    turn it is, `log` on what it runs: the seed does else, of the logs that the faults allow. With a `script` the wishes and faults are
-    those of an earlier run of the same seed instead of drawn ones; with `tells` the result has the story.
+    `faults` is as for `probabilities`, all of them else. `minutes` of virtual time pass before the world heals, its program's `faults_for`
+    else. `strategy` says whose turn it is, `log` on what it runs: the seed does else, of the logs that the faults allow. With a `script`
+    the wishes and faults are those of an earlier run of the same seed instead of drawn ones; with `tells` the result has the story.
     """
 
     faults: Faults

@@ -35,6 +35,8 @@ class SimulatedProgram:
     """Small, so that a flood of commands meets them."""
     step: ClassVar[timedelta] = timedelta()
     """How long a step of its host is; without one nobody drives its time."""
+    faults_for: ClassVar[timedelta] = timedelta(minutes=20)
+    """How much time passes, unless a simulation is told otherwise, before the world heals."""
     rests_within: ClassVar[timedelta] = timedelta()
     """How long after all faults it may take until nothing is left to happen, where that is more than the usual month."""
     steps_after_healing: ClassVar[timedelta] = timedelta()

@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Final, NamedTuple, Unpack
 
 from tallystick.actors.messages import TakeSnapshot
@@ -15,7 +16,7 @@ from tallystick.testing.customers import Customers
 from tallystick.testing.disk import Disk
 from tallystick.testing.faults import Injector, possible, probabilities
 from tallystick.testing.host import Host
-from tallystick.testing.options import MINUTES, Options, Script, log_for, strategy_for
+from tallystick.testing.options import Options, Script, log_for, strategy_for
 from tallystick.testing.processes import Processes
 from tallystick.testing.program import SimulatedProgram
 from tallystick.testing.reader import Reader
@@ -66,11 +67,11 @@ class Simulation:
         enabled = probabilities(options.get("faults", "all"))
         log = options.get("log") or log_for(enabled, chance)
         self.seed = seed
-        self._minutes = options.get("minutes", MINUTES)
         self._world = world = World(chance, Injector(possible(enabled, log), chance, None if script is None else script.faults))
         if options.get("tells"):
             world.story = []
         self._program = program(chance)
+        self._minutes = options.get("minutes", self._program.faults_for / timedelta(minutes=1))
         self._disk = SqliteDisk(world) if log == "sqlite" else Disk(world)
         self._processes = Processes(world, self._program, self._disk, options.get("strategy") or strategy_for(chance))
         wishes = [(number, wish) for number, wish in enumerate(self._program.wishes()) if script is None or number in script.wishes]

@@ -17,6 +17,7 @@ class SimulatedSubscriptions(SimulatedProgram):
     """Four customers subscribe within ten minutes, and some leave."""
 
     name: ClassVar[str] = "subscription-renewal"
+    faults_for: ClassVar[timedelta] = timedelta(days=400)  # all of the year: the bank fails when it is asked again, too
     rests_within: ClassVar[timedelta] = timedelta(days=500)
 
     def __init__(self, chance: Chance) -> None:
