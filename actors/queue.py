@@ -258,7 +258,8 @@ class QueueActor(EngineActor):
         """Its turn lasts until `complete`, `fail` or the timeout."""
         entry.later, token = True, entry.start.context.token
         last = entry.index + 1 == len(entry.start.actions)
-        if last and entry.active and not entry.in_doubt and self._alone.get(entry.key) == token:
+        alone = not entry.key or self._alone.get(entry.key) == token
+        if last and alone and entry.active and not entry.in_doubt:
             self._entries.rest(token)
 
     def _call_failed(self, answered: Answered, entry: Entry | None) -> None:

@@ -1,7 +1,7 @@
 """Sagas of three steps on a durable log, in turn with the order flow, which has as many events and calls; and sagas that wait for weeks.
 
 Each side runs in a process of its own. The waiting ones are begun by one process, which holds them in memory if it must, and then opened
-by another: what that holds, and how long it takes until it has answered its first question.
+by another: what that holds, and how long it takes until it has answered its first question, and until all are taken up.
 
 Run: python -m benchmarks.sagas --sagas 8000 --in-flight 512
      python -m benchmarks.sagas --waiting 100000
@@ -184,12 +184,14 @@ def begin_waiting(sagas: int, path: Path) -> dict[str, float]:
 
 
 def open_waiting(sagas: int, path: Path) -> dict[str, float]:
-    """Open a log of waiting sagas, until the first question is answered."""
+    """Open a log of waiting sagas, until the first question is answered; then have a trip booked, which comes behind all that waits."""
     began_s, began_cpu_s = time.perf_counter(), time.process_time()
-    with ts.System(sagas=[WaitForApproval()], performers=performers(), log=ts.SqliteLog(path)) as system:
+    with ts.System(sagas=[WaitForApproval(), BookTrip()], performers=performers(), log=ts.SqliteLog(path)) as system:
         state = system.saga(WaitForApproval, "trip-0").status().state
         opened_s, opened_cpu_s = time.perf_counter() - began_s, time.process_time() - began_cpu_s
         rss_mb = peak_rss_bytes() / 1e6
+        system.start(BookTrip, Trip(traveller="customer-1", city="Oslo"), id="behind").result()
+        taken_up_s, taken_up_rss_mb = time.perf_counter() - began_s, peak_rss_bytes() / 1e6
         found = system.health().owners["WaitForApproval"].open_executions
     if (state, found) != ("running", sagas):
         msg = f"{found} of {sagas} sagas are open, the first is {state}"
@@ -198,6 +200,8 @@ def open_waiting(sagas: int, path: Path) -> dict[str, float]:
         "opened_s": round(opened_s, 2),
         "opened_cpu_s": round(opened_cpu_s, 2),
         "opened_peak_rss_mb": round(rss_mb, 1),
+        "taken_up_s": round(taken_up_s, 2),
+        "taken_up_peak_rss_mb": round(taken_up_rss_mb, 1),
         "bytes_per_saga": round(stored_bytes(path) / sagas, 1),
     }
 
