@@ -10,11 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
+from tallystick.domain import process, saga_events
 from tallystick.domain.clock import Clock
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.execution import ExecutionRecord
+from tallystick.domain.process import ProcessEvent
+from tallystick.domain.process_module import Processing
 from tallystick.domain.protocol import IntentStarted, PersonNeeded, ReactionFailed, RetryScheduled, TimeoutFired
-from tallystick.domain.saga_events import Compensated, Completed, SagaEvent, Started
+from tallystick.domain.saga_events import SagaEvent
 from tallystick.domain.saga_types import SagaIntent
 from tallystick.store.log import EventLog, Head
 
@@ -77,6 +80,10 @@ class Tally:
         self.started[work] += 1
         self._open[key] = (work, now_us)
 
+    def go_on(self, key: str, work: Work, now_us: int) -> None:
+        """One that had ended is under way again; it is not begun a second time."""
+        self._open[key] = (work, now_us)
+
     def end(self, key: str, outcome: str, now_us: int) -> None:
         """One has ended."""
         found = self._open.pop(key, None)
@@ -121,12 +128,21 @@ class Meter:
         return cast("EventLog", _MeteredLog(log, clock, self))
 
     def engine_begins(self, opened: Sequence[tuple[str, ExecutionRecord]], first_of: Callable[[str, str], Recorded | None]) -> None:
-        """Take up what is under way: executions with their owners, and the sagas that they are of; `first_of` says since when these are."""
+        """Take up what is under way: executions with their owners, and the sagas and process managers that they are of.
+
+        `first_of` says since when a saga is.
+        """
         ids = {(owner, record.intent.saga_id) for owner, record in opened if isinstance(record.intent, SagaIntent)}
         sagas = [first for first in (first_of(*each) for each in sorted(ids)) if first is not None]
         with self._lock:
             self._executions.reset((record.token, Work(owner, record.intent.operation()), record.started_at_us) for owner, record in opened)
-            self._processes.reset((_saga_key(first), Work(first.owner, first.owner), first.occurred_at_us) for first in sagas)
+            under_way = [(_process_key(first), Work(first.owner, first.owner), first.occurred_at_us) for first in sagas]
+            under_way += [
+                (f"{record.intent.process}\0{record.intent.process_id}", Work(owner, owner), record.started_at_us)
+                for owner, record in opened
+                if isinstance(record.intent, Processing)
+            ]
+            self._processes.reset(under_way)
 
     def written(self, records: Sequence[Recorded], took_us: int) -> None:
         """A batch is durable. By the thread that commits; it neither blocks nor raises."""
@@ -143,24 +159,27 @@ class Meter:
                 self._executions.end(token, recorded.settles, now_us)
             elif type(event) is IntentStarted:
                 self._executions.begin(token, Work(recorded.owner, event.intent.operation()), now_us)
-        if isinstance(event, SagaEvent):
-            self._count_saga(recorded, event)
+        if isinstance(event, SagaEvent | ProcessEvent):
+            self._count_process(recorded, event)
         for what in _said(event):
             self._happened[what, recorded.owner] += 1
 
-    def _count_saga(self, recorded: Recorded, event: SagaEvent) -> None:
+    def _count_process(self, recorded: Recorded, event: SagaEvent | ProcessEvent) -> None:
+        key, work, now_us = _process_key(recorded), Work(recorded.owner, recorded.owner), recorded.occurred_at_us
         match event:
-            case Started():
-                self._processes.begin(_saga_key(recorded), Work(recorded.owner, recorded.owner), recorded.occurred_at_us)
-            case Completed():
-                self._processes.end(_saga_key(recorded), "completed", recorded.occurred_at_us)
-            case Compensated():
-                self._processes.end(_saga_key(recorded), "failed", recorded.occurred_at_us)
+            case saga_events.Started() | process.Begun():
+                self._processes.begin(key, work, now_us)
+            case process.Retried():
+                self._processes.go_on(key, work, now_us)
+            case saga_events.Completed() | process.Completed():
+                self._processes.end(key, "completed", now_us)
+            case saga_events.Compensated() | process.ProcessFailed():
+                self._processes.end(key, "failed", now_us)
             case _:
                 pass
 
 
-def _saga_key(recorded: Recorded) -> str:
+def _process_key(recorded: Recorded) -> str:
     return f"{recorded.aggregate_type}\0{recorded.aggregate_id}"
 
 

@@ -58,6 +58,9 @@ class ResetProcess(RetryProcess):
 class Processing(Intent[None]):
     """A process is under way: its time-out is the process's, and so are its retries."""
 
+    process: ClassVar[str] = ""
+    """The aggregate type of the process's own events."""
+
     process_id: str
 
     @property
@@ -108,8 +111,8 @@ class Process(Module):
         cls.State = _made(f"{cls.__name__}State", ProcessState)
         for what, base in _EVENTS.items():
             setattr(cls, what, _made(f"{cls.__name__}{what}", base, aggregate_type=cls.__name__))
-        ends = (cls.Completed, cls.Failed)
-        cls._processing = _made(f"{cls.__name__}Processing", Processing, timeout=cls.timeout, retry=cls.retry, ends_with=ends)
+        settings = {"process": cls.__name__, "timeout": cls.timeout, "retry": cls.retry, "ends_with": (cls.Completed, cls.Failed)}
+        cls._processing = _made(f"{cls.__name__}Processing", Processing, **settings)
         cls._retry = _made(f"Retry{cls.__name__}", RetryProcess)
         cls._reset = _made(f"Reset{cls.__name__}", ResetProcess)
         cls._bear_marks()

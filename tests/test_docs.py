@@ -27,6 +27,7 @@ PAGES = (
     "docs/schedules.md",
     "docs/processes.md",
     "docs/privacy.md",
+    "docs/metrics.md",
 )
 PLUGIN = "tallystick.testing.plugin"
 INSTALLED = any(each.value == PLUGIN for each in entry_points(group="pytest11"))
@@ -98,3 +99,17 @@ def test_the_tests_that_a_page_names_are_there() -> None:
     assert len(named) > 30
     lost = [(file, test) for file, test in named if f"def {test}" not in (ROOT / file).read_text(encoding="utf-8")]
     assert lost == []
+
+
+def test_the_tests_that_the_page_on_processes_names_are_there() -> None:
+    lines = [line for line in (ROOT / "docs/processes.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    files = {
+        file: (ROOT / file).read_text(encoding="utf-8") for line in lines for file in re.findall(r"`((?:tests|scenarios)/[\w/]+\.py)", line)
+    }
+    pointed = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", "\n".join(lines))
+    assert [(file, test) for file, test in pointed if f"def {test}(" not in files[file]] == []
+    own = (ROOT / "tests/actors/test_processes.py").read_text(encoding="utf-8")
+    core = (ROOT / "tests/domain/test_process.py").read_text(encoding="utf-8")
+    named = [test for line in lines for test in re.findall(r"`(test_\w+)`", line)]
+    assert len(named) + len(pointed) > 20
+    assert [test for test in named if f"def {test}(" not in own + core] == []

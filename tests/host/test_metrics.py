@@ -240,3 +240,65 @@ def test_processes_are_counted_as_they_begin_and_end_and_those_under_way_at_the_
         assert system.complete(token, Did(what="slow"))
         runtime.run_until_idle()
         assert [value(system, name) for name in ("completed_total", "active", "duration_seconds_count")] == [1, None, 1]
+
+
+class Asked(ts.Event):
+    aggregate_type = "Question"
+    question: str
+
+    @property
+    def aggregate_id(self) -> str:
+        return self.question
+
+
+class Answered(Asked): ...
+
+
+class Refused(Asked): ...
+
+
+class Say(ts.Command[None]):
+    what: str
+    question: str
+
+
+class World(ts.Module):
+    name = "world"
+
+    @ts.handles(Say, emits=[Asked, Answered, Refused])
+    def say(self, _turn: ts.Turn, command: Say) -> ts.Decision[None]:
+        yield {kind.__name__: kind for kind in (Asked, Answered, Refused)}[command.what](question=command.question)
+
+
+class Questions(ts.Process):
+    timeout = timedelta(days=2)
+
+    asked = ts.begun_by(Asked, by="question")
+    answered = ts.awaits(Answered, by="question")
+    refused = ts.failed_by(Refused, by="question")
+
+
+def test_process_managers_are_processes_too_and_one_that_a_person_has_retried_is_not_begun_twice() -> None:
+    def value(name: str, **labels: str) -> float | None:
+        registry = CollectorRegistry()
+        registry.register(metrics.SystemCollector({"x": system}))
+        return registry.get_sample_value(f"tallystick_processes_{name}", {"system": "x", "process": "Questions", **labels})
+
+    log, runtime = ts.MemoryLog(), ts.SteppedRuntime()
+    with ts.System([World(), Questions()], log=log, runtime=runtime, meter=ts.Meter()) as system:
+        for question in ("a", "b", "c", "d"):
+            system.ask(Say(what="Asked", question=question))
+        system.ask(Say(what="Answered", question="a"))
+        system.ask(Say(what="Refused", question="b"))
+        runtime.run_until_idle()
+        assert [value(name) for name in ("started_total", "completed_total", "active")] == [4, 1, 2]
+        assert [value("failed_total", outcome="failed"), value("duration_seconds_count")] == [1, 2]
+        system.ask(Questions.retry_command("b", who="ann", why="they think again"))
+        system.ask(Say(what="Answered", question="b"))
+        runtime.run_until_idle()
+        assert [value(name) for name in ("started_total", "completed_total", "active")] == [4, 2, 2]
+    runtime = ts.SteppedRuntime(ts.ManualClock(runtime.clock.now))
+    with ts.System([World(), Questions()], log=log.reopened(), runtime=runtime, meter=ts.Meter()) as system:
+        assert [value(name) for name in ("started_total", "active")] == [None, 2]
+        runtime.advance(timedelta(days=3))
+        assert [value("failed_total", outcome="failed"), value("active"), value("duration_seconds_count")] == [2, None, 2]
