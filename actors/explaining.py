@@ -106,7 +106,7 @@ def _in_line(queue: QueueActor, line: str) -> dict[str, InLine]:
         return tuple(place.candidate.token for place in places)
 
     shared = (line, "shared")
-    found = {key[0]: InLine(entry.start.context.token) for key, entry in queue.held.alone.items() if key[1:] == shared}
+    found = {key[0]: InLine(token) for key, token in queue.held.alone.items() if key[1:] == shared}
     for key, standing in queue.held.standings.items():
         if key[1:] == shared:
             active = None if standing.active is None else standing.active.candidate.token

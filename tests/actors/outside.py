@@ -95,7 +95,7 @@ class Provider:
         self.probed: list[str] = []
         self.undone: list[str] = []
         self.scripts: dict[str, list[Answer]] = {}
-        self.found: dict[str, ts.Done[str] | ts.NotDone | ts.Unknown | BaseException] = {}
+        self.found: dict[str, ts.Done[str] | ts.NotDone | ts.Unknown | ts.Later | BaseException] = {}
         self.watch: Callable[[], None] = lambda: None
 
     def answers(self, job_id: str, *answers: Answer) -> None:
@@ -111,7 +111,7 @@ class Provider:
             raise answer
         return answer
 
-    def find(self, action: Work, _call: ts.Call) -> ts.Done[str] | ts.NotDone | ts.Unknown:
+    def find(self, action: Work, _call: ts.Call) -> ts.Done[str] | ts.NotDone | ts.Unknown | ts.Later:
         self.probed.append(action.job_id)
         found = self.found.get(f"{action.job_id}/{action.step}") or self.found.get(action.job_id, ts.NotDone())
         if isinstance(found, BaseException):
