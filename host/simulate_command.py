@@ -32,7 +32,7 @@ def command(*, scenario: str, seeds: int | None, first: int, faults: str, minute
         tally, failed = simulate(order, progress)
     if failed is not None:
         _tell_failure(order, failed, as_json=as_json)
-    missed = _never_hit(enabled, tally) if failed is None and tally.seeds >= PROVES_FROM else None
+    missed = _never_hit(SIMULATED[scenario].cannot_meet, enabled, tally) if failed is None and tally.seeds >= PROVES_FROM else None
     if missed is not None:
         click.echo(f"WORTHLESS: {missed}", err=True)
     if as_json:
@@ -43,11 +43,11 @@ def command(*, scenario: str, seeds: int | None, first: int, faults: str, minute
         raise click.exceptions.Exit(1)
 
 
-def _never_hit(enabled: dict[str, float], tally: Tally) -> NeverHit | None:
+def _never_hit(cannot_meet: frozenset[str], enabled: dict[str, float], tally: Tally) -> NeverHit | None:
     try:
-        check_all_hit([kind for kind, probability in enabled.items() if probability > 0], tally.faults)
+        check_all_hit([kind for kind, probability in enabled.items() if probability > 0 and kind not in cannot_meet], tally.faults)
         if all(enabled.values()) and tally.seeds >= PATHS_PROVED_FROM:
-            check_all_hit(RECOVERY_PATHS, tally.paths)
+            check_all_hit([path for path in RECOVERY_PATHS if path not in cannot_meet], tally.paths)
     except NeverHit as missed:
         return missed
     return None

@@ -42,6 +42,9 @@ class SimulatedProgram:
     steps_after_healing: ClassVar[timedelta] = timedelta()
     """How long the host goes on when all faults are over and what they broke is mended, so that it can be seen that everything goes on."""
 
+    cannot_meet: ClassVar[frozenset[str]] = frozenset()
+    """Faults, and paths of recovery, for which it has no opportunity; that none of them came up makes its runs no less worth."""
+
     def __init__(self, chance: Chance) -> None:
         self.chance = chance
 

@@ -34,11 +34,21 @@ ACTS_WITHIN: Final = timedelta(minutes=4)
 """Whoever can act has done something after so long at most: a meal, a night's rest and a task that fails now and then fit in."""
 
 
+NOTHING_OUTSIDE: Final = frozenset(
+    (
+        *("duplicated", "reordered", "dropped", "late", "misaddressed", "hung", "failing", "failing_after_effect"),
+        *("still_running", "found_done", "answer_to_come", "left_to_person", "late_success"),
+    )
+)
+"""What befalls calls of the outside world, their answers, and whoever asks what became of them: settlers make none."""
+
+
 class SimulatedColony(SimulatedProgram):
     """Twenty minutes with everything that can go wrong, and some more in peace."""
 
     name: ClassVar[str] = "settlers"
     step: ClassVar[timedelta] = timedelta(seconds=1)
+    cannot_meet: ClassVar[frozenset[str]] = NOTHING_OUTSIDE
     steps_after_healing: ClassVar[timedelta] = ACTS_WITHIN + timedelta(seconds=30)
 
     def __init__(self, chance: Chance) -> None:

@@ -113,3 +113,11 @@ def test_seeds_that_never_met_a_fault_prove_nothing_about_it(monkeypatch: pytest
     assert result.exit_code == 1
     assert "hung" in result.stderr
     assert run("--seeds", "200", "--faults", "late").exit_code == 0
+
+
+def test_seeds_prove_something_without_what_their_scenario_cannot_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    tally = Tally(seeds=200, faults=Counter({"disk_full": 3}))
+    monkeypatch.setattr(simulate_command, "simulate", lambda _order, _progress: (tally, None))
+    assert run("--seeds", "200", "--faults", "disk_full,hung").exit_code == 1
+    settlers = CliRunner().invoke(cli, ["simulate", "settlers", "--seeds", "200", "--faults", "disk_full,hung"])
+    assert settlers.exit_code == 0, settlers.output

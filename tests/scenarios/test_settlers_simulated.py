@@ -1,5 +1,6 @@
 """The colony in the simulator: clean through all faults, repeatable, and it finds what it is there to find."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,8 @@ from tallystick.scenarios.settlers.system import modules
 from tallystick.scenarios.settlers.wellbeing import Wellbeing
 from tallystick.scenarios.settlers.work import WorkManager
 from tallystick.scenarios.settlers.works import Works
-from tallystick.testing import Chance, InvariantViolation, Simulation
+from tallystick.testing import Chance, InvariantViolation, Simulation, probabilities
+from tallystick.testing.faults import RECOVERY_PATHS
 
 
 @pytest.mark.parametrize("seed", [8, 11, 1001])
@@ -45,6 +47,17 @@ def test_so_it_is_for_many_seeds(seed: int) -> None:
 
 def test_a_seed_repeats() -> None:
     assert Simulation(SimulatedColony, 3).run() == Simulation(SimulatedColony, 3).run()
+
+
+def test_it_meets_none_of_the_faults_of_an_outside_world_that_it_does_not_have() -> None:
+    counts: Counter[str] = Counter()
+    likely = {kind: min(1.0, 8 * probability) for kind, probability in probabilities("all").items()}
+    for seed, log in ((1, "memory"), (2, "sqlite")):
+        result = Simulation(SimulatedColony, seed, faults=likely, log=log, minutes=5.0).check()
+        counts += result.faults + result.paths
+    assert SimulatedColony.cannot_meet <= {*likely, *RECOVERY_PATHS}
+    assert len(counts) > 20
+    assert not SimulatedColony.cannot_meet & set(counts)
 
 
 class NeverAgain(NeedsManager):
