@@ -24,12 +24,13 @@ STALE: Final = (
     "stale_advances",
     "stale_failures",
     "stale_parked_retries",
+    "stale_queue_tokens",
     "stale_rejections",
     "stale_retries",
     "stale_timeouts",
     "unknown_tokens",
 )
-"""The counters of reports that changed nothing."""
+"""The counters of reports that changed nothing, and of queues in a save that nobody knew of."""
 
 _HEALTH: Final = {
     "commands_in_flight": "Commands without a reply.",
@@ -113,7 +114,7 @@ def _add_health(families: _Families, name: str, health: ts.Health) -> None:
         families.gauge("dead_letters", "What waits for a person.", labels, waiting)
     for what, count in health.counters.items():
         if what in STALE:
-            text = "Reports, timeouts and retries of tokens or attempts that had ended; they changed nothing."
+            text = "Reports, timeouts, retries and loaded queues of tokens or attempts that had ended; they changed nothing."
             families.count("stale_tokens", text, {**system, "what": what}, count)
         else:
             families.count("counted", "Whatever else the engine counts, by its name there.", {**system, "what": what}, count)

@@ -111,6 +111,11 @@ def test_stale_tokens_are_counted_by_what_came_too_late(scraped: Scraped) -> Non
     assert scraped.value("stale_tokens_total", what="unknown_tokens") == 1
 
 
+def test_queues_of_a_save_that_nobody_knows_of_are_stale_tokens_too(scraped: Scraped) -> None:
+    scraped.system._counters.count("stale_queue_tokens", 2)
+    assert scraped.value("stale_tokens_total", what="stale_queue_tokens") == 2
+
+
 def test_commits_are_timed_and_the_rest_is_what_health_says(scraped: Scraped) -> None:
     scraped.send("a")
     health = scraped.system.health()
