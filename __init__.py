@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tallystick.actors.operating import OpenExecution
     from tallystick.actors.operation_queries import OpenIntent, OperationPage
     from tallystick.actors.operations import OperationTracker
+    from tallystick.actors.retaining import Archived
     from tallystick.actors.runtimes.dispatcher import DispatcherRuntime
     from tallystick.actors.runtimes.stepped import SteppedRuntime
     from tallystick.actors.runtimes.threads import ThreadsRuntime
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from tallystick.domain.envelope import Recorded
     from tallystick.domain.errors import (
         AlreadySettled,
+        ArchiveDamaged,
+        ArchiveError,
         CommitUnknown,
         DefinitionError,
         EffectError,
@@ -92,6 +95,7 @@ if TYPE_CHECKING:
     from tallystick.domain.process_module import Process, awaits, begun_by, failed_by
     from tallystick.domain.rate import Rate
     from tallystick.domain.record import Record
+    from tallystick.domain.retention import Retention
     from tallystick.domain.retry import ExponentialBackoff, FixedDelay, LinearBackoff, RetryPolicy
     from tallystick.domain.saga import Results, Saga, SagaStep, step, sub_saga
     from tallystick.domain.saga_composition import saga_modules
@@ -136,6 +140,9 @@ __all__ = [
     "AlreadyEnded",
     "AlreadySettled",
     "Anchor",
+    "ArchiveDamaged",
+    "ArchiveError",
+    "Archived",
     "Begin",
     "Call",
     "Cancelled",
@@ -220,6 +227,7 @@ __all__ = [
     "Resident",
     "RestartPolicy",
     "Results",
+    "Retention",
     "RetryAfter",
     "RetryPolicy",
     "Running",
@@ -288,7 +296,9 @@ _ROOMS = {
     "actors.operation_queries": "OpenIntent OperationPage",
     "actors.operations": "OperationTracker",
     "domain.operation": "AlreadyEnded Ending InvalidOperation OperationId OperationSnapshot OperationStatus parsed_id",
+    "actors.retaining": "Archived",
     "domain.operation_events": "Anchor",
+    "domain.retention": "Retention",
     "domain.operation_figures": "Durations OperationStatistics",
     "actors.admission": "Limits",
     "actors.clock": "ManualClock SeededIdentity SystemClock",
@@ -308,8 +318,8 @@ _ROOMS = {
     "domain.effect": "Begin Decision Effect Effects NeedsPerson Settle",
     "domain.envelope": "Recorded",
     "domain.errors": (
-        "AlreadySettled CommitUnknown DefinitionError EffectError Fenced IdempotencyConflict InvalidPayload InvalidStep "
-        "KeyMissing KeyStoreError LogCorrupt LogError LogLocked LogPoisoned LogVersionError MalformedPayload NotAccepted "
+        "AlreadySettled ArchiveDamaged ArchiveError CommitUnknown DefinitionError EffectError Fenced IdempotencyConflict InvalidPayload "
+        "InvalidStep KeyMissing KeyStoreError LogCorrupt LogError LogLocked LogPoisoned LogVersionError MalformedPayload NotAccepted "
         "NotCommitted NotStepped Overloaded PersonalDataRefused PositionConflict Rejected RetryAfter SagaCompensated "
         "SagaNeedsPerson SagaVersionMissing SaveDamaged SaveError SaveMismatch SaveVersionError SnapshotError StepFailed "
         "TallystickError TimedOutWaiting UnknownCommand UnknownEventType UnknownEventVersion UnknownSaga UnreadableEvent "

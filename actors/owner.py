@@ -253,6 +253,11 @@ class OwnerActor(EngineActor):
             return
         self._journal.gate(SnapshotOutput(self._log, self.name, self.state, self._codec))
 
+    def write_down(self) -> None:
+        """Write the cursor and a snapshot, so that an opening from now on reads nothing from before (P2, P21)."""
+        self._write_cursor()
+        self._take_snapshot(TakeSnapshot())
+
     def farewell(self) -> None:
         """On a clean stop: write the cursor down where it is not, and a snapshot, so that the next opening has little to read (P2, P21)."""
         if self.silent_reaction or self.state.seen - self.state.logged_seen > SILENT_LIMIT // 10:

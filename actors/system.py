@@ -16,7 +16,6 @@ from tallystick.actors.collector import not_looking
 from tallystick.actors.composition import check_stepped, lines_by_name
 from tallystick.actors.counters import Counters
 from tallystick.actors.engine import Program, command_owners, ownership
-from tallystick.actors.explaining import ExplainsItself
 from tallystick.actors.lifecycle import Lifecycle
 from tallystick.actors.loading import Loaded
 from tallystick.actors.messages import Ask
@@ -25,6 +24,7 @@ from tallystick.actors.performer import PerformerPool
 from tallystick.actors.privacy import KeepsPersonalData, vault_for
 from tallystick.actors.reading import aggregate, following, matching
 from tallystick.actors.replies import HostReply, Resolver
+from tallystick.actors.retaining import RetainsLog
 from tallystick.actors.runtimes.dispatcher import DispatcherRuntime
 from tallystick.actors.runtimes.runtime import Runtime
 from tallystick.actors.sagas import Sagas, StartsSagas
@@ -62,7 +62,7 @@ Deliver = Callable[[HostReply], None]
 """How a reply resolves its future: in the thread that releases it, or elsewhere."""
 
 
-class System(Operating, StartsSagas, ExplainsItself, HasSchedules, KeepsPersonalData):
+class System(Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData):
     """Modules, sagas, performers and a log, running.
 
     A context manager, for `with` and `async with`: entering opens the log and recovers, leaving stops cleanly. All methods may be called

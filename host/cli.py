@@ -15,6 +15,7 @@ import click
 import tallystick as ts
 
 _COMMANDS: Final = {
+    "archive": "tallystick.host.archive_command",
     "catalogue": "tallystick.host.catalogue_command",
     "dead-letters": "tallystick.host.dead_letters_command",
     "demo": "tallystick.host.demo_command",
@@ -22,6 +23,7 @@ _COMMANDS: Final = {
     "log": "tallystick.host.log_command",
     "operations": "tallystick.host.operations_command",
     "replay": "tallystick.host.replay_command",
+    "retention": "tallystick.host.retention_command",
     "scenario": "tallystick.host.scenario_command",
     "simulate": "tallystick.host.simulate_command",
     "verify": "tallystick.host.verify_command",

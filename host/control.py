@@ -12,13 +12,25 @@ import threading
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
 import tallystick as ts
 from tallystick.actors.dead_letters import Done
-from tallystick.host.settling import How, Words, settle_operation
+from tallystick.host.requests import (
+    NOT_EDITED,
+    Archive,
+    Discard,
+    DiscardAll,
+    ForgetPerson,
+    Redrive,
+    RedriveAll,
+    Request,
+    Settle,
+    SettleOperation,
+)
+from tallystick.host.settling import Words, settle_operation
 
 REQUEST_LIMIT_BYTES: Final = 2 << 20
 ANSWER_LIMIT_BYTES: Final = 2 << 20
@@ -29,78 +41,12 @@ PATH_LIMIT_BYTES: Final = 100
 """Longer paths do not fit into a Unix socket's address everywhere."""
 
 
-NOT_EDITED: Final = msgspec.Raw(b"null")
-
-
 class ControlError(ts.TallystickError):
     """The control socket cannot be used; the message says why, and what to do."""
 
 
 class NobodyServes(ControlError):
     """No host serves there; nothing was asked."""
-
-
-# What is asked, and answered.
-
-
-class Asked(ts.Record, tag_field="request"):
-    """A request; `who` and `why` are recorded with what was decided."""
-
-    who: str
-    why: str
-
-
-class Redrive(Asked, tag="redrive"):
-    """Have one letter tried again, with these actions if they are given."""
-
-    letter: str
-    edited: msgspec.Raw = NOT_EDITED
-
-
-class Discard(Asked, tag="discard"):
-    """Give one letter up."""
-
-    letter: str
-
-
-class RedriveAll(Asked, tag="redrive_all"):
-    """Have all letters tried again that the query means."""
-
-    query: ts.DeadLetterQuery
-
-
-class DiscardAll(Asked, tag="discard_all"):
-    """Give all letters up that the query means."""
-
-    query: ts.DeadLetterQuery
-
-
-class Settle(Asked, tag="settle"):
-    """End an execution that waits for a person: with this result, with this failure, or abandoned."""
-
-    letter: str
-    ends: Literal["completed", "failed", "abandoned"]
-    result: msgspec.Raw = NOT_EDITED
-    code: str = ""
-    message: str = ""
-
-
-class SettleOperation(Asked, tag="settle_operation"):
-    """End an open operation by hand, or have it go on."""
-
-    operation: str
-    how: How
-    message: str = ""
-    code: str = ""
-
-
-class ForgetPerson(Asked, tag="forget"):
-    """Forget a person of whom something sensitive is kept."""
-
-    person: str
-
-
-Request = Redrive | Discard | RedriveAll | DiscardAll | Settle | SettleOperation | ForgetPerson
 
 
 class Answer(ts.Record):
@@ -141,6 +87,10 @@ def carry_out(system: ts.System, request: Request) -> Done:
             settle_operation(system, operation, how, Words(who, why, request.message, request.code))
         case ForgetPerson(person=person):
             return Done(done=int(system.forget(person, who=who, why=why)))
+        case Archive(policy=policy, dry_run=True):
+            return Done(done=sum(not each.stays for each in system.retention(policy)))
+        case Archive(policy=policy):
+            return Done(done=system.archive(policy, who=who, why=why, limit=1).records)
     return Done(done=1)
 
 

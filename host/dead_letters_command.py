@@ -15,12 +15,12 @@ import msgspec
 import tallystick as ts
 from tallystick.actors.dead_letters import Done
 from tallystick.domain.sensitive import redacted
-from tallystick.host.control import NOT_EDITED, Discard, DiscardAll, Redrive, RedriveAll, Request, Settle
 from tallystick.host.dead_letters import letters_in
 from tallystick.host.log_command import moment
 from tallystick.host.operator import Operator
 from tallystick.host.output import print_json, print_table
 from tallystick.host.parameters import EXISTING_LOG, TEXT
+from tallystick.host.requests import NOT_EDITED, Discard, DiscardAll, Redrive, RedriveAll, Request, Settle
 
 KINDS: Final = ("reaction", "settlement", "late", "actions", "person")
 ERROR_CHARS: Final = 80

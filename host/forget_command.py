@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from tallystick.host.control import ForgetPerson
 from tallystick.host.dead_letters_command import login_name
 from tallystick.host.operator import Operator
 from tallystick.host.parameters import EXISTING_LOG, TEXT
+from tallystick.host.requests import ForgetPerson
 
 
 @click.command("forget")

@@ -13,12 +13,12 @@ import tallystick as ts
 from tallystick.domain import timeline_drawing
 from tallystick.domain.explanation import Explanation
 from tallystick.domain.timeline import Timeline
-from tallystick.host.control import SettleOperation
 from tallystick.host.dead_letters_command import age, login_name
 from tallystick.host.operations_of_log import explained_from, id_of, operation_in, operations_in, stalled_in, statistics_in, timeline_from
 from tallystick.host.operator import Operator
 from tallystick.host.output import print_json, print_table
 from tallystick.host.parameters import EXISTING_LOG, TEXT
+from tallystick.host.requests import SettleOperation
 
 PAGE: Final = 50
 STATUSES: Final = tuple(status.value for status in ts.OperationStatus)

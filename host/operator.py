@@ -5,12 +5,14 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import tallystick as ts
 from tallystick.actors.dead_letters import Done, Refusal
-from tallystick.host import control
+from tallystick.host import control, requests
 from tallystick.scenarios.tiny_store.system import ACTIONS, modules
+
+R = TypeVar("R")
 
 Compose = Callable[..., ts.System]
 """A program's own function that makes its `System`, with `log=` and `performs=` handed on."""
@@ -77,7 +79,7 @@ class Operator:
         self._program = None if program is None else program_named(program)
         self._socket = socket if socket is not None else control.path_beside(log)
 
-    def carry_out(self, requests: Sequence[control.Request]) -> Done:
+    def carry_out(self, requests: Sequence[requests.Request]) -> Done:
         """Have all done, each durably: by the program, run here without performing anything, or by the host that has the log.
 
         What refuses is told of, and keeps nothing else back.
@@ -87,23 +89,34 @@ class Operator:
             NoProgram: nobody serves, and no program was named.
             TallystickError: the log cannot be opened, or failed.
         """
+        return self.either(
+            lambda system: _all(requests, lambda request: control.carry_out(system, request)),
+            lambda socket: _all(requests, lambda request: control.ask(socket, request)),
+        )
+
+    def either(self, here: Callable[[ts.System], R], there: Callable[[Path], R]) -> R:
+        """Have something done here, by the program on a log that is free, or there, by the host that serves at a socket.
+
+        Raises:
+            LogLocked, NoProgram, TallystickError: as `carry_out`.
+        """
         if self._program is None:
             free = f"Nobody serves at {self._socket}. If the log is free, say by --program what runs on it; else its host must serve."
-            return self._ask(requests, NoProgram(free))
+            return self._ask(there, NoProgram(free))
         try:
             with self._program(log=os.fspath(self._log), performs=False) as system:
-                return _all(requests, lambda request: control.carry_out(system, request))
+                return here(system)
         except ts.LogLocked as locked:
-            return self._ask(requests, locked)
+            return self._ask(there, locked)
 
-    def _ask(self, requests: Sequence[control.Request], otherwise: ts.TallystickError) -> Done:
+    def _ask(self, there: Callable[[Path], R], otherwise: ts.TallystickError) -> R:
         try:
-            return _all(requests, lambda request: control.ask(self._socket, request))
+            return there(self._socket)
         except control.NobodyServes as error:
             raise otherwise from error
 
 
-def _all(requests: Sequence[control.Request], carry_out: Callable[[control.Request], Done]) -> Done:
+def _all(requests: Sequence[requests.Request], carry_out: Callable[[requests.Request], Done]) -> Done:
     done, refused = 0, list[Refusal]()
     for request in requests:
         try:

@@ -21,6 +21,7 @@ import msgspec
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import ArchiveError
 from tallystick.store.chain import COVERED
+from tallystick.store.log import Sealed
 
 FORMAT: Final = 1
 """The version of the format that this code writes and reads."""
@@ -82,16 +83,6 @@ class Footer(msgspec.Struct, frozen=True, array_like=True):
     blocks: tuple[Block, ...]
     pages: tuple[Page, ...]
     filter: bytes
-
-
-class Sealed(msgspec.Struct, frozen=True, kw_only=True):
-    """An archive that is whole and durable: what its log keeps of it. `checksum` is its footer's."""
-
-    first: int
-    last: int
-    records: int
-    size_bytes: int
-    checksum: bytes
 
 
 def checksum(content: bytes) -> bytes:

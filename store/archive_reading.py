@@ -24,7 +24,6 @@ from tallystick.store.archive_file import (
     TRAILER,
     Block,
     Footer,
-    Sealed,
     checksum,
     content_at,
     decompressed,
@@ -35,7 +34,7 @@ from tallystick.store.archive_file import (
     may_hold,
     unpacked,
 )
-from tallystick.store.log import Query
+from tallystick.store.log import Query, Sealed
 from tallystick.store.memory import matches
 
 KEPT_BLOCKS: Final = 16

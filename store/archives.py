@@ -15,9 +15,8 @@ import msgspec
 
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import LogCorrupt
-from tallystick.store.archive_file import Sealed
 from tallystick.store.archive_reading import Archive, RecentBlocks
-from tallystick.store.log import Query
+from tallystick.store.log import Query, Sealed
 
 KEPT_BYTES: Final = 64 << 20
 """What the footers of archives may take in memory together; those of others are read again when they are asked."""

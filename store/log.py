@@ -3,7 +3,7 @@
 Not numbering or group commit: the journal does those, and hands a log batches of records that are numbered already.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol, Self
 
 import msgspec
@@ -70,6 +70,16 @@ class StreamStart(msgspec.Struct, frozen=True):
 
 
 NO_START = StreamStart()
+
+
+class Sealed(msgspec.Struct, frozen=True, kw_only=True):
+    """An archive that is whole and durable: what its log keeps of it. `checksum` is its footer's, in which are those of all its parts."""
+
+    first: int
+    last: int
+    records: int
+    size_bytes: int
+    checksum: bytes
 
 
 class Beginning(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,5 +202,35 @@ class Beginner(EventLog, Protocol):
         Raises:
             LogError: there is a log already, or it cannot be written.
             LogLocked: another process has it.
+        """
+        ...
+
+
+class ArchivingLog(EventLog, Protocol):
+    """A log some of whose records can leave its live part, for archives; whatever is asked of it has the same answer as before."""
+
+    @property
+    def path(self) -> str:
+        """The live log's file."""
+        ...
+
+    @property
+    def kept_tail(self) -> int:
+        """So many records at the end stay in the live log in any case."""
+        ...
+
+    def live(self, *, until: int, event_types: tuple[str, ...] = ()) -> Iterator[Recorded]:
+        """The records up to a position that are in no archive; of these types, or of all."""
+        ...
+
+    def archive(self, until: int, moves: Callable[[Recorded], bool], told: Callable[[int], None] = ...) -> Iterator[Sealed]:
+        """Move the records up to a position for which `moves` holds to archives; each as it is sealed and they are gone.
+
+        Interrupted at any point, nothing is lost or doubled, and the next time goes on. Other threads write and read meanwhile. `told` is
+        given the position that is being looked at, from time to time.
+
+        Raises:
+            ArchiveError: an archive could not be written; records that had not been moved by then are in the live log.
+            ArchiveDamaged: one could not be read back, or what an earlier time had begun cannot be ended.
         """
         ...

@@ -13,9 +13,9 @@ import apsw
 
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import ArchiveError, Fenced, LogError, LogPoisoned, SnapshotError
-from tallystick.store.archive_file import Sealed
+from tallystick.store import sqlite_archive
 from tallystick.store.chain import check_follows, linked, start
-from tallystick.store.log import Beginning, Head, Query, Snapshot
+from tallystick.store.log import Beginning, Head, Query, Sealed, Snapshot
 from tallystick.store.sqlite_archive import Archiving, Told, to_nobody
 from tallystick.store.sqlite_file import DAMAGE, check_header, check_regular, connect, make_durable, unreadable
 from tallystick.store.sqlite_opening import Opened, begin, prepare
@@ -178,25 +178,32 @@ class SqliteLog:
                 yield connection
                 connection.execute("COMMIT")
 
-    def archive(self, until: int, moves: Callable[[Recorded], bool], told: Told = to_nobody) -> Iterator[Sealed]:
-        """Move the records up to a position for which `moves` holds to archives beside the log; each as it is sealed and they are gone.
+    def shrink(self) -> None:
+        """Copy what is in the write-ahead log to the database, whose file has then the length that it needs; as far as readers let it."""
+        with self._writing:
+            connection, upkeep = self._writable()
+            with self._all_or_nothing(connection):
+                upkeep.copy()
 
-        Whatever is asked of the log has the same answer as before. Interrupted at any point, nothing is lost or doubled, and the next time
-        goes on. Other threads write and read meanwhile. `told` is given the position that is being looked at, from time to time.
+    def archive(self, until: int, moves: Callable[[Recorded], bool], told: Told = to_nobody) -> Iterator[Sealed]:
+        """Move records to archives beside the log, whose paths are its own and `-archive…`. As `ArchivingLog.archive`.
 
         Raises:
-            ArchiveError: an archive could not be written; records that had not been moved by then are in the live log. Or the log was
-                loaded from a save, and none of its records are moved.
-            ArchiveDamaged: one could not be read back, or a piece of work that an earlier time had begun cannot be ended.
+            ArchiveError: also where the log was loaded from a save; none of its records are moved.
         """
         if self.beginning is not None:
             msg = f"{self.path} goes on from a save, and nothing of it is archived. To make it shorter, save the system and load it anew."
             raise ArchiveError(msg)
-        return Archiving(self._reading(), self.changing, self.epoch, self._vfs).archive(until, moves, told)
+        return Archiving(self._reading(), self.changing, self.shrink, self.epoch, self._vfs).archive(until, moves, told)
 
-    def live(self, *, until: int) -> Iterator[Recorded]:
-        """The records up to a position that are in no archive."""
-        return self._reading().live(until=until)
+    @property
+    def kept_tail(self) -> int:
+        """So many records at the end stay in the live log in any case."""
+        return sqlite_archive.KEPT_TAIL
+
+    def live(self, *, until: int, event_types: tuple[str, ...] = ()) -> Iterator[Recorded]:
+        """The records up to a position that are in no archive; of these types, or of all."""
+        return self._reading().live(until=until, event_types=event_types)
 
     def reopened(self) -> Self:
         """A fresh log on the same file, to be opened; this one is closed, and fenced."""

@@ -16,11 +16,11 @@ import msgspec
 
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import ArchiveDamaged, ArchiveError, LogCorrupt
-from tallystick.store.archive_file import HEADER, UNSEALED, ArchiveWriter, Sealed, content_at
+from tallystick.store.archive_file import HEADER, UNSEALED, ArchiveWriter, content_at
 from tallystick.store.archive_reading import Archive, RecentBlocks, sealed_at
 from tallystick.store.archives import Catalogued
 from tallystick.store.chain import link
-from tallystick.store.log import Query
+from tallystick.store.log import Query, Sealed
 from tallystick.store.sqlite_opening import ARCHIVE_SCHEMA
 from tallystick.store.sqlite_reader import SqliteReader
 from tallystick.store.sqlite_rows import IDENTITY
@@ -61,9 +61,10 @@ def to_nobody(_position: int) -> None:
 class Archiving:
     """One run of archiving. For one thread."""
 
-    def __init__(self, reader: SqliteReader, changing: Changing, epoch: int, vfs: str | None) -> None:
+    def __init__(self, reader: SqliteReader, changing: Changing, shrink: Callable[[], None], epoch: int, vfs: str | None) -> None:
         self._reader = reader
         self._changing = changing
+        self._shrink = shrink
         self._epoch = epoch
         self._vfs = vfs
         (self._identity,) = reader.first_row(IDENTITY) or ("",)
@@ -77,8 +78,8 @@ class Archiving:
         while first := next(left, None):
             entry = self._sealed(first, left)
             self._let_go(entry, told)
+            self._give_back_space()
             yield entry.sealed
-        self._give_back_space()
 
     def _moving(self, until: int, moves: Callable[[Recorded], bool], told: Told) -> Iterator[Recorded]:
         until = min(until, self._reader.head().position - KEPT_TAIL)
@@ -152,8 +153,9 @@ class Archiving:
         while True:
             with self._changing() as connection:
                 if not connection.pragma("auto_vacuum") or not connection.pragma("freelist_count"):
-                    return
+                    break
                 connection.execute(f"PRAGMA incremental_vacuum({STEP_PAGES})").fetchall()
+        self._shrink()
 
     # Before it begins.
 

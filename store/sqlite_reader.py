@@ -150,9 +150,9 @@ class SqliteReader:
         if revision := self.revision():
             yield from self.archives.streams(revision, lambda *stream: stream[0] == EXECUTION or self._is_live(*stream))
 
-    def live(self, *, after: int = 0, until: int) -> Iterator[Recorded]:
-        """The records that are in the live log still, by position."""
-        query, size = Query(after=after, until=until), _FIRST_PAGE_ROWS
+    def live(self, *, until: int, event_types: tuple[str, ...] = ()) -> Iterator[Recorded]:
+        """The records that are in the live log still, by position; of these types, or of all."""
+        query, size = Query(until=until, event_types=event_types), _FIRST_PAGE_ROWS
         while page := self._page(query, size)[0]:
             yield from page
             query, size = msgspec.structs.replace(query, after=page[-1].position), self._next_size(page)

@@ -49,6 +49,11 @@ class Upkeep:
         if head_position - self._correlated >= CORRELATION_LAG:
             self._fill(self._correlated + CORRELATION_BATCH)
 
+    def copy(self) -> None:
+        """Copy the write-ahead log to the database now, as far as nobody is in the way."""
+        self._copied = self._written()
+        self._copy(apsw.SQLITE_CHECKPOINT_PASSIVE)
+
     def fill_correlations(self, head_position: int) -> None:
         """Bring the correlation index up to that position. Raises as `tidy`."""
         while self._correlated < head_position:

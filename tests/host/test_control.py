@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 import tallystick as ts
-from tallystick.host import control
+from tallystick.host import control, requests
 from tallystick.host.control import ControlError, NobodyServes
 from tests.host import shop
 
@@ -55,8 +55,8 @@ def hung_up(caller: socket.socket) -> bool:
         return True
 
 
-def redrive(letter: str) -> control.Redrive:
-    return control.Redrive(letter=letter, who="Ann", why="mended")
+def redrive(letter: str) -> requests.Redrive:
+    return requests.Redrive(letter=letter, who="Ann", why="mended")
 
 
 def test_nothing_listens_unless_it_is_asked_to(system: ts.System, path: Path) -> None:
@@ -77,7 +77,7 @@ def test_requests_are_carried_out_durably_and_recorded(system: ts.System, path: 
     first, second = system.dead_letters()
     with control.serve(system, path):
         assert control.ask(path, redrive(first.id)).done == 1
-        assert control.ask(path, control.Discard(letter=second.id, who="Bo", why="no")).done == 1
+        assert control.ask(path, requests.Discard(letter=second.id, who="Bo", why="no")).done == 1
     assert system.dead_letters() == ()
     said = [json.loads(each.payload) for each in system.events(event_types=("ExecutionRedriven", "PersonActed"))]
     assert [(each["who"], each["why"]) for each in said] == [("Ann", "mended"), ("Bo", "no")]
@@ -86,8 +86,8 @@ def test_requests_are_carried_out_durably_and_recorded(system: ts.System, path: 
 def test_many_are_decided_on_by_a_query(system: ts.System, path: Path) -> None:
     with control.serve(system, path):
         query = ts.DeadLetterQuery(code="OSError")
-        assert control.ask(path, control.RedriveAll(query=ts.DeadLetterQuery(code="X"), who="", why="")).done == 0
-        assert control.ask(path, control.DiscardAll(query=query, who="Ann", why="enough")).done == 2
+        assert control.ask(path, requests.RedriveAll(query=ts.DeadLetterQuery(code="X"), who="", why="")).done == 0
+        assert control.ask(path, requests.DiscardAll(query=query, who="Ann", why="enough")).done == 2
     assert system.dead_letters() == ()
 
 
@@ -97,7 +97,7 @@ def test_what_is_refused_is_raised_where_it_was_asked(system: ts.System, path: P
         with pytest.raises(ts.Rejected, match="NO_DEAD_LETTER"):
             control.ask(path, redrive("shop:99"))
         with pytest.raises(ts.InvalidPayload, match="not actions"):
-            control.ask(path, control.Redrive(letter=letter.id, edited=msgspec.Raw(b'[{"type":"Steal"}]'), who="", why=""))
+            control.ask(path, requests.Redrive(letter=letter.id, edited=msgspec.Raw(b'[{"type":"Steal"}]'), who="", why=""))
         system.stop()
         with pytest.raises(ts.NotAccepted):
             control.ask(path, redrive(letter.id))

@@ -9,7 +9,7 @@ import pytest
 
 from tallystick.domain.envelope import Recorded
 from tallystick.store import archive_file, sqlite_archive, sqlite_opening
-from tallystick.store.archive_file import Sealed
+from tallystick.store.log import Sealed
 from tallystick.store.sqlite import SqliteLog
 
 Moves = Callable[[Recorded], bool]
@@ -25,7 +25,7 @@ def small_archives(*, records: int = 60, block: int = 7, step: int = 10, tail: i
         patch.setattr(sqlite_archive, "KEPT_TAIL", tail)
         patch.setattr(archive_file, "BLOCK_RECORDS", block)
         patch.setattr(archive_file, "PAGE_ENTRIES", 5)
-        patch.setattr(sqlite_opening, "_CHECKED_AT_THE_END", tail)
+        patch.setattr(sqlite_opening, "_CHECKED_AT_THE_END", max(tail, 1))
         yield
 
 
