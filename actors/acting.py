@@ -63,9 +63,18 @@ STARTS_KEPT = 1024
 
 
 def start_queue(
-    context: Context, started: IntentStarted[Any, Any], attempt: int, deadline_us: int | None, *, index: int = 0, admitted: bool = False
+    context: Context,
+    started: IntentStarted[Any, Any],
+    attempt: int,
+    deadline_us: int | None,
+    record: ExecutionRecord | None = None,
+    *,
+    admitted: bool = False,
 ) -> StartQueue:
-    """What the queue is told of an execution: its actions, and how they stand in line, but nothing of the intent itself."""
+    """What the queue is told of an execution: its actions, and how they stand in line, but nothing of the intent itself.
+
+    `record`: what has become of it, where it is not begun only now.
+    """
     intent = started.intent
     return StartQueue(
         context,
@@ -73,7 +82,7 @@ def start_queue(
         intent.subject,
         started.actions,
         deadline_us,
-        index,
+        0 if record is None else record.index,
         intent.line,
         started.priority,
         started.origin,
@@ -81,6 +90,7 @@ def start_queue(
         started.if_it_fails,
         admitted,
         None if intent.heartbeat is None else intent.heartbeat // MICROSECOND,
+        () if record is None else record.edits,
     )
 
 
@@ -206,7 +216,7 @@ class Acting:
     def start_of(self, record: ExecutionRecord, attempt: int, deadline_us: int | None, *, admitted: bool = False) -> Output:
         """An output that starts an attempt of an open execution, from its first action that is not known to be done."""
         context = Context(self.name, record.token)
-        return self.start_output(start_queue(context, record.started, attempt, deadline_us, index=record.index, admitted=admitted))
+        return self.start_output(start_queue(context, record.started, attempt, deadline_us, record, admitted=admitted))
 
     def note(self, record: ExecutionRecord, event: Any, outputs: Sequence[Output] = (), causation: int | None = None) -> None:
         """Append an engine event of an open execution, and set its timer anew."""

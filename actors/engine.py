@@ -167,7 +167,7 @@ class Engine:
         record = None if owner is None else owner.state.open.get(context.token)
         if record is None or record.status == "retrying":
             return None
-        return start_queue(context, record.started, record.attempt, record.deadline_us, index=record.index)
+        return start_queue(context, record.started, record.attempt, record.deadline_us, record)
 
     # Steps of the host, as messages: whatever else the actors have to do may come between them.
 

@@ -136,6 +136,7 @@ class StartQueue(msgspec.Struct, frozen=True, eq=False, gc=False):
     if_it_fails: IfItFails = "resume_parent"
     admitted: bool = False
     heartbeat_us: int | None = None
+    edits: tuple[int, ...] = ()
 
 
 class FinishQueue(msgspec.Struct, frozen=True, eq=False, gc=False):

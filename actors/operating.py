@@ -158,8 +158,8 @@ class Operating:
         """Let a dead letter be tried again, with its attempts reset; recorded.
 
         `edited`, for kinds "actions" and "person": the actions to perform in place of those that failed, as records or as the JSON of
-        `payload`, of the same types and number. They are recorded with who and why. The idempotency keys stay: a provider that has had
-        one before answers as it did then, or refuses.
+        `payload`, of the same types and number. They are recorded with who and why. An action that is edited is another request, with an
+        idempotency key of its own: see to it that the request as it was had no effect. The others keep theirs.
 
         Raises:
             Rejected: it is no dead letter any more, or cannot be edited (NOT_EDITABLE).

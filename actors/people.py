@@ -26,8 +26,8 @@ class People:
     def redrive(self, message: RedriveExecution) -> None:
         """Start a new attempt at once, with the retries and the calls counted anew; recorded with who and why.
 
-        The attempt has a number that none had before, so that a report of an earlier one is told apart (P4); the token, and with it the
-        idempotency key, stays (P5).
+        The attempt has a number that none had before, so that a report of an earlier one is told apart (P4); the token stays, and with it
+        the idempotency key of each action that was not edited (P5).
         """
         self._decided(message, message.reply, self._redrive)
 

@@ -18,6 +18,7 @@ from tallystick.domain.action import Later, Performer
 from tallystick.domain.envelope import from_micros
 from tallystick.domain.errors import DefinitionError, Rejected, RetryAfter
 from tallystick.domain.evidence import WITHHELD, is_withheld, message_of, withhold
+from tallystick.domain.execution import key_of
 from tallystick.domain.outcome import Failed
 from tallystick.domain.rate import Bucket
 from tallystick.domain.sensitive import Forgotten, Sealer, Sensitive, revealed
@@ -41,7 +42,7 @@ class RunningCall:
         self.token = token = start.context.token
         self.attempt = attempt = start.attempt
         self.action: Any = start.actions[index]
-        self.key: str = f"{token}/{index}" if several else token
+        self.key: str = token if not (several or start.edits) else key_of(token, index, len(start.actions), start.edits)
         self.identity = (token, attempt, index)
         self.beats: Callable[[RunningCall], None] | None = None
         """Where its heartbeats go; nowhere before it is made, and where its intent wants none."""

@@ -31,6 +31,7 @@ class Doubt(NamedTuple):
     actions: tuple[Action[Any], ...]
     first: int = 0
     """The first action that is not known to be done."""
+    edits: tuple[int, ...] = ()
 
     @property
     def context(self) -> Context:
@@ -90,7 +91,7 @@ def probe_all(pool: PerformerPool, runtime: Runtime, doubts: list[Doubt]) -> lis
 
 def _probe(pool: PerformerPool, doubt: Doubt) -> Verdict:
     """Ask for each action in order. What is done is held as its call's answer, so that performing goes on behind it."""
-    start = StartQueue(doubt.context, doubt.attempt, "", doubt.actions, doubt.deadline_us)
+    start = StartQueue(doubt.context, doubt.attempt, "", doubt.actions, doubt.deadline_us, edits=doubt.edits)
     result: Any = None
     for index, action in list(enumerate(doubt.actions))[doubt.first :]:
         call = RunningCall(start, index, several=len(doubt.actions) > 1)
@@ -155,6 +156,6 @@ class Prober:
                         continue
                     self._asking -= 1
                 return
-            verdict = _probe(self._pool, Doubt(start.context.owner, start.context.token, 0, None, start.actions))
+            verdict = _probe(self._pool, Doubt(start.context.owner, start.context.token, 0, None, start.actions, edits=start.edits))
             if verdict.done:
                 self._router.tell(QueueCompleted(start.context, None, verdict.result))

@@ -7,8 +7,6 @@ calls come last, when the system opens.
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from msgspec import structs
-
 from tallystick.actors.collector import not_looking
 from tallystick.actors.engine import Engine
 from tallystick.actors.messages import QueueCompleted
@@ -18,7 +16,7 @@ from tallystick.actors.sagas import check_versions
 from tallystick.actors.snapshots import restore
 from tallystick.actors.telling import note, warn
 from tallystick.domain.errors import LogError, SnapshotError, UnknownEventType
-from tallystick.domain.execution import ExecutionRecord
+from tallystick.domain.execution import ExecutionRecord, edits_of
 from tallystick.domain.protocol import ENGINE_EVENTS, EXECUTION, OWNER, ExecutionRedriven, IntentStarted
 from tallystick.domain.token import Token
 from tallystick.store import known_streams
@@ -216,7 +214,8 @@ def _take_up(engine: Engine, doubtful: list[tuple[OwnerActor, ExecutionRecord]])
     pool = engine.program.pool
     asked = [(owner, record) for owner, record in doubtful if not pool.holds(record.token, record.attempt, record.index)]
     doubts = [
-        Doubt(owner.name, record.token, record.attempt, record.deadline_us, record.started.actions, record.index) for owner, record in asked
+        Doubt(owner.name, record.token, record.attempt, record.deadline_us, record.started.actions, record.index, record.edits)
+        for owner, record in asked
     ]
     verdicts = dict(zip((doubt.token for doubt in doubts), probe_all(pool, engine.program.runtime, doubts), strict=True))
     for owner, record in doubtful:
@@ -250,9 +249,9 @@ def _find_late_successes(engine: Engine) -> int:
     doubts: list[tuple[OwnerActor, Doubt]] = []
     for owner in engine.owners.values():
         for token in sorted(owner.state.abandoned, key=owner.state.abandoned.__getitem__):
-            started = _started(engine, token)
-            if started is not None and all(engine.program.pool.performers[type(a)].probe for a in started.actions):
-                doubts.append((owner, Doubt(owner.name, token, 0, None, started.actions)))
+            actions, edits = _asked_for(engine, token)
+            if actions and all(engine.program.pool.performers[type(action)].probe for action in actions):
+                doubts.append((owner, Doubt(owner.name, token, 0, None, actions, edits=edits)))
     verdicts = probe_all(engine.program.pool, engine.program.runtime, [doubt for _, doubt in doubts])
     for (owner, doubt), verdict in zip(doubts, verdicts, strict=True):
         if verdict.done:
@@ -261,16 +260,17 @@ def _find_late_successes(engine: Engine) -> int:
     return len(doubts)
 
 
-def _started(engine: Engine, token: Token) -> IntentStarted[Any, Any] | None:
-    """What an execution began with; its actions as they were last edited."""
-    started: IntentStarted[Any, Any] | None = None
+def _asked_for(engine: Engine, token: Token) -> tuple[tuple[Any, ...], tuple[int, ...]]:
+    """The actions of an execution as they were last edited, and for which attempts they were."""
+    actions: tuple[Any, ...] = ()
+    edits: tuple[int, ...] = ()
     for recorded in engine.journal.of_token(token):
         event = engine.program.codec.decode(recorded) if recorded.aggregate_type == EXECUTION else None
         if isinstance(event, IntentStarted):
-            started = event
-        elif isinstance(event, ExecutionRedriven) and event.actions is not None and started is not None:
-            started = structs.replace(started, actions=event.actions)
-    return started
+            actions = event.actions
+        elif isinstance(event, ExecutionRedriven) and event.actions is not None:
+            actions, edits = event.actions, edits_of(actions, event.actions, event.attempt, edits)
+    return actions, edits
 
 
 def _set_timers(engine: Engine) -> None:

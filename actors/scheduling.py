@@ -1,5 +1,6 @@
 """Schedules as a host sees them: to send a command later, at a moment, or again and again. What is due when is their owner's business."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -27,6 +28,10 @@ class Host(Protocol):
 
     def ask(self, command: Command[Any]) -> Any:
         """Have a command carried out."""
+        ...
+
+    async def ask_async(self, command: Command[Any]) -> Any:
+        """As `ask`, without holding up the event loop."""
         ...
 
     def get(self, kind: type[G], key: str) -> G | None:
@@ -63,17 +68,23 @@ class Scheduler:
             InvalidPayload: it has values that its types do not allow.
             DefinitionError: the delay is negative.
         """
-        if delay < timedelta():
-            msg = f"A delay of {delay} is none; time does not run backwards."
-            raise DefinitionError(msg)
-        return self._make(id, When(after_us=delay // MICROSECOND), command)
+        made: bool = self._host.ask(self._to_make(id, _in(delay), command))
+        return made
+
+    async def after_async(self, delay: timedelta, command: Command[Any], *, id: str) -> bool:  # noqa: A002 - as above
+        """As `after`, for an event loop, which it does not hold up; raises `Overloaded` at once when there is no room."""
+        made: bool = await self._host.ask_async(self._to_make(id, _in(delay), command))
+        return made
 
     def at(self, moment: datetime, command: Command[Any], *, id: str) -> bool:  # noqa: A002 - as above
         """Send it once, at a moment; at once if that has passed. As `after`; DefinitionError where the moment has no time zone."""
-        if moment.tzinfo is None:
-            msg = f"{moment.isoformat()} has no time zone; say which moment is meant, for instance by tzinfo=UTC."
-            raise DefinitionError(msg)
-        return self._make(id, When(at=moment.astimezone(UTC)), command)
+        made: bool = self._host.ask(self._to_make(id, _at(moment), command))
+        return made
+
+    async def at_async(self, moment: datetime, command: Command[Any], *, id: str) -> bool:  # noqa: A002 - as above
+        """As `at`, for an event loop; see `after_async`."""
+        made: bool = await self._host.ask_async(self._to_make(id, _at(moment), command))
+        return made
 
     def every(
         self,
@@ -89,17 +100,39 @@ class Scheduler:
         `missed` says what becomes of runs that nobody was there for: "skip" leaves them out, "once" makes up for the last one, "all" for
         each. As `after`; DefinitionError where the expression or the zone is none, or cronsim (`tallystick[schedules]`) is not installed.
         """
-        DATES.after(cron, time_zone, datetime(2000, 1, 1, tzinfo=UTC))
-        return self._make(id, When(cron=cron, time_zone=time_zone, missed=missed), command)
+        made: bool = self._host.ask(self._to_make(id, _every(cron, time_zone, missed), command))
+        return made
+
+    async def every_async(
+        self,
+        cron: str,
+        command: Command[Any],
+        *,
+        id: str,  # noqa: A002 - as above
+        time_zone: str = "UTC",
+        missed: Missed = "once",
+    ) -> bool:
+        """As `every`, for an event loop; see `after_async`."""
+        made: bool = await self._host.ask_async(self._to_make(id, _every(cron, time_zone, missed), command))
+        return made
 
     def cancel(self, id: str, reason: str = "") -> bool:  # noqa: A002 - as above
         """Send nothing more; whether there was something to cancel."""
         cancelled: bool = self._host.ask(CancelSchedule(schedule_id=id, reason=reason))
         return cancelled
 
+    async def cancel_async(self, id: str, reason: str = "") -> bool:  # noqa: A002 - as above
+        """As `cancel`, for an event loop; see `after_async`."""
+        cancelled: bool = await self._host.ask_async(CancelSchedule(schedule_id=id, reason=reason))
+        return cancelled
+
     def get(self, id: str) -> Schedule | None:  # noqa: A002 - as above
         """A schedule, also one that is done."""
         return self._host.get(Schedule, id)
+
+    async def get_async(self, id: str) -> Schedule | None:  # noqa: A002 - as above
+        """As `get`, without holding up the event loop."""
+        return await asyncio.to_thread(self.get, id)
 
     def list(self) -> "tuple[Schedule, ...]":
         """Those that wait, the next one first."""
@@ -107,7 +140,11 @@ class Scheduler:
         found = [self.get(each.schedule_id) for each in waiting if isinstance(each, ScheduleWait)]
         return tuple(sorted((each for each in found if each is not None and each.due_at is not None), key=_when_due))
 
-    def _make(self, schedule_id: str, when: When, command: Command[Any]) -> bool:
+    async def list_async(self) -> "tuple[Schedule, ...]":
+        """As `list`, without holding up the event loop."""
+        return await asyncio.to_thread(self.list)
+
+    def _to_make(self, schedule_id: str, when: When, command: Command[Any]) -> MakeSchedule:
         kind = type(command)
         owner = self._owners().get(kind)
         if owner is None or owner in self._unfit():
@@ -120,8 +157,26 @@ class Scheduler:
             msg = f"{kind.__name__} cannot be kept for later: {error}"
             raise InvalidPayload(msg) from error
         what = What(owner=owner, command=kind.__name__, content=msgspec.Raw(content))
-        made: bool = self._host.ask(MakeSchedule(schedule_id=schedule_id, when=when, what=what))
-        return made
+        return MakeSchedule(schedule_id=schedule_id, when=when, what=what)
+
+
+def _in(delay: timedelta) -> When:
+    if delay < timedelta():
+        msg = f"A delay of {delay} is none; time does not run backwards."
+        raise DefinitionError(msg)
+    return When(after_us=delay // MICROSECOND)
+
+
+def _at(moment: datetime) -> When:
+    if moment.tzinfo is None:
+        msg = f"{moment.isoformat()} has no time zone; say which moment is meant, for instance by tzinfo=UTC."
+        raise DefinitionError(msg)
+    return When(at=moment.astimezone(UTC))
+
+
+def _every(cron: str, time_zone: str, missed: Missed) -> When:
+    DATES.after(cron, time_zone, datetime(2000, 1, 1, tzinfo=UTC))
+    return When(cron=cron, time_zone=time_zone, missed=missed)
 
 
 def _when_due(schedule: Schedule) -> tuple[datetime, str]:

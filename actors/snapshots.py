@@ -43,6 +43,7 @@ class SavedRecord(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     code: str = ""
     opened_us: int = 0
     since_us: int = 0
+    edits: tuple[int, ...] = ()
 
 
 class SavedExecution(Record):

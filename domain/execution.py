@@ -49,13 +49,31 @@ def timeout_us_of(intent: type[Intent[Any]]) -> int | None:
     return None if intent.timeout is None else intent.timeout // MICROSECOND
 
 
+def key_of(token: Token, index: int, actions: int, edits: tuple[int, ...] = ()) -> str:
+    """The idempotency key of one of so many actions (P5): the token, and which one it is where there are several.
+
+    An action that a person has edited is another request, and has a key of its own: with the number of the attempt that it was edited for.
+    """
+    key = f"{token}/{index}" if actions > 1 else str(token)
+    edited = edits[index] if index < len(edits) else 0
+    return f"{key}~{edited}" if edited else key
+
+
+def edits_of(before: tuple[Any, ...], after: tuple[Any, ...], attempt: int, edits: tuple[int, ...] = ()) -> tuple[int, ...]:
+    """Which actions are edited, when these take the place of those for that attempt."""
+    earlier = edits or (0,) * len(before)
+    found = tuple(edited if old == new else attempt for old, new, edited in zip(before, after, earlier, strict=True))
+    return found if any(found) else ()
+
+
 class Execution(Record, Generic[I]):
-    """One open execution as its owner's handlers see it."""
+    """One open execution as its owner's handlers see it. `key`: the idempotency key of its action that is out, or comes next."""
 
     token: Token
     intent: I
     attempt: int
     deadline: datetime | None
+    key: str = ""
 
 
 class ExecutionRecord(Record):
@@ -88,6 +106,8 @@ class ExecutionRecord(Record):
     """When a person redrove it, last; the time for all its attempts counts from there."""
     since_us: int = 0
     """When the present attempt began, if it is not the first one."""
+    edits: tuple[int, ...] = ()
+    """For each action the attempt for which a person edited it last, 0 where nobody did; empty where nobody edited any."""
 
     @property
     def dead(self) -> bool:
@@ -137,7 +157,8 @@ class ExecutionRecord(Record):
     def view(self) -> Execution[Any]:
         """What handlers see."""
         deadline = None if self.deadline_us is None else from_micros(self.deadline_us)
-        return Execution(token=self.token, intent=self.intent, attempt=self.attempt, deadline=deadline)
+        key = key_of(self.token, self.index, len(self.started.actions), self.edits)
+        return Execution(token=self.token, intent=self.intent, attempt=self.attempt, deadline=deadline, key=key)
 
 
 ExecutionMap = PMap[Token, ExecutionRecord]
@@ -201,10 +222,20 @@ def _left_to_a_person(record: ExecutionRecord, event: PersonNeeded, asked_us: in
 
 def redriven(record: ExecutionRecord, event: ExecutionRedriven[Any]) -> ExecutionRecord:
     """An execution that a person has had tried again: its actions are the edited ones, its retries and calls count anew."""
-    started = record.started if event.actions is None else structs.replace(record.started, actions=event.actions)
-    attempt = event.attempt
+    started, attempt, edits = record.started, event.attempt, record.edits
+    if event.actions is not None:
+        edits = edits_of(started.actions, event.actions, attempt, edits)
+        started = structs.replace(started, actions=event.actions)
     return structs.replace(
-        record, started=started, status="running", attempt=attempt, first_attempt=attempt, call=0, deadline_us=None, retry_at_us=None
+        record,
+        started=started,
+        edits=edits,
+        status="running",
+        attempt=attempt,
+        first_attempt=attempt,
+        call=0,
+        deadline_us=None,
+        retry_at_us=None,
     )
 
 

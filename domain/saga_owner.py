@@ -121,7 +121,7 @@ class SagaOwner(Module):
         code, message = reason_of(outcome)
         return self.types.steps[intent.step].in_doubt(
             saga_id=intent.saga_id,
-            key=self._token(turn, type(intent), intent.subject),
+            key=turn.open(type(intent), intent.subject)[0].key,
             code=code,
             message=message,
             may_ask=self._may_ask(self._step(intent.version, intent.step)),

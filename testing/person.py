@@ -60,7 +60,7 @@ class Person:
         record = waiting.execution
         performers = {performer.action: performer for performer in self._program.performers()}
         actions = record.started.actions
-        start = StartQueue(Context(waiting.owner, record.token), record.attempt, "", actions, record.deadline_us)
+        start = StartQueue(Context(waiting.owner, record.token), record.attempt, "", actions, record.deadline_us, edits=record.edits)
         answer: Any = None
         for index, action in enumerate(actions):
             performer = performers.get(type(action))

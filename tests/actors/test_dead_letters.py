@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -122,15 +123,53 @@ def test_a_redriven_attempt_has_the_intents_time_from_now_on(kiln: KilnStage) ->
 
 def test_edited_actions_are_recorded_and_performed_in_place_of_the_others_also_after_a_crash(kiln: KilnStage) -> None:
     kiln.fails()
+    token = kiln.letter.token
     kiln.provider.answers("b", OSError("once more"))
     kiln.system.redrive(kiln.letter, edited=[Work(job_id="b", step=7)], who="Ann", why="a slip of the pen")
     kiln.idle()
     kiln.crash()
     kiln.advance(60)
     assert [(call.job_id, call.step) for call in kiln.provider.calls] == [("a", 1)] * 3 + [("b", 7)] * 2
-    assert len({call.key for call in kiln.provider.calls}) == 1
+    before, after = {call.key for call in kiln.provider.calls[:3]}, {call.key for call in kiln.provider.calls[3:]}
+    assert (before, after) == ({token}, {f"{token}~4"}), "what is edited is another request, and its retries repeat it"
     (redriven,) = kiln.events("ExecutionRedriven")
     assert (redriven.who, redriven.actions) == ("Ann", (Work(job_id="b", step=7),))
+    assert kiln.results == ["b is done"]
+
+
+def test_of_several_actions_only_what_is_edited_has_a_key_of_its_own(kiln: KilnStage) -> None:
+    kiln.fails(steps=3)
+    token = kiln.letter.token
+    first, second, third = [Work(job_id="a", step=step) for step in (1, 2, 3)]
+    kiln.provider.answers("b", *[OSError("the other one")] * 3)
+    kiln.system.redrive(kiln.letter, edited=[first, Work(job_id="b", step=2), third], who="Ann", why="a slip of the pen")
+    kiln.advance(60)
+    kiln.system.redrive(kiln.letter, edited=[first, second, third], who="Ann", why="it was right")
+    kiln.idle()
+    (*_, edited_again, last) = kiln.provider.calls
+    asked_first = kiln.provider.calls[3]
+    edited = {call.key for call in kiln.provider.calls if call.job_id == "b"}
+    assert (asked_first.key, edited) == (f"{token}/0", {f"{token}/1~4"})
+    assert (edited_again.key, last.key) == (f"{token}/1~7", f"{token}/2")
+
+
+def test_what_was_edited_is_asked_about_under_its_own_key(kiln: KilnStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[str]()
+    find = kiln.provider.find
+
+    def finds(action: Work, call: ts.Call) -> Any:
+        asked.append(call.key)
+        return find(action, call)
+
+    monkeypatch.setattr(kiln.provider, "find", finds)
+    kiln.fails()
+    token = kiln.letter.token
+    kiln.provider.answers("b", StillRunning())
+    kiln.system.redrive(kiln.letter, edited=[Work(job_id="b")])
+    kiln.idle()
+    kiln.crash()
+    kiln.idle()
+    assert asked == [f"{token}~4"]
     assert kiln.results == ["b is done"]
 
 

@@ -1,5 +1,7 @@
 """Commands that are sent later: after a delay, at a moment, by cron; once each, through crashes, missed runs and daylight saving."""
 
+import asyncio
+import inspect
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -8,6 +10,7 @@ import pytest
 
 import tallystick as ts
 from tallystick.actors.cron import CronDates
+from tallystick.actors.scheduling import Scheduler
 from tallystick.domain.schedules import RUNS_A_TURN
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -315,3 +318,28 @@ def test_without_cronsim_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPa
 def test_a_system_without_schedules_leaves_their_names_to_the_program() -> None:
     with ts.System([Bells()], runtime=ts.SteppedRuntime(), schedules=False) as system, pytest.raises(ts.UnknownCommand):
         system.schedules.after(MINUTE, Ring(bell="a"), id="x")
+
+
+def test_all_of_it_can_be_done_from_an_event_loop() -> None:
+    async def evening() -> list[str]:
+        async with ts.System([Bells()]) as system:
+            schedules = system.schedules
+            assert await schedules.after_async(60 * DAY, Ring(bell="a"), id="a")
+            assert not await schedules.after_async(60 * DAY, Ring(bell="a"), id="a")
+            assert await schedules.at_async(NOON, Ring(bell="b"), id="b")
+            assert await schedules.every_async("0 9 * * *", Ring(bell="c"), id="c", time_zone="Europe/Berlin", missed="all")
+            found = await schedules.get_async("c")
+            assert found is not None
+            assert (found.status, found.when.time_zone, found.when.missed) == ("waiting", "Europe/Berlin", "all")
+            assert await schedules.cancel_async("a", "it is late")
+            assert not await schedules.cancel_async("a")
+            with pytest.raises(ts.DefinitionError, match="no time zone"):
+                await schedules.at_async(NOON.replace(tzinfo=None), Ring(bell="d"), id="d")
+            return [each.schedule_id for each in await schedules.list_async() if each.schedule_id != "b"]
+
+    assert asyncio.run(evening()) == ["c"]
+
+
+@pytest.mark.parametrize("name", ["after", "at", "every", "cancel", "get", "list"])
+def test_each_method_has_a_twin_that_takes_the_same(name: str) -> None:
+    assert inspect.signature(getattr(Scheduler, name)) == inspect.signature(getattr(Scheduler, f"{name}_async"))

@@ -263,4 +263,6 @@ def test_a_timeout_that_was_given_for_one_execution_stands_in_for_the_intents() 
 
 def test_handlers_see_token_intent_attempt_and_deadline_and_no_more() -> None:
     view = opened(attempt=2, deadline_us=NOON_US).view()
-    assert view == ts.Execution(token=ts.Token("a"), intent=Doing(thing_id="t"), attempt=2, deadline=datetime(2026, 1, 1, 12, tzinfo=UTC))
+    assert view == ts.Execution(
+        token=ts.Token("a"), intent=Doing(thing_id="t"), attempt=2, deadline=datetime(2026, 1, 1, 12, tzinfo=UTC), key="a"
+    )
