@@ -73,7 +73,7 @@ class Commands:
             self._acting.take(cause, TurnInProgress.note_in, *answer, outputs=(message.reply,))
 
     def _run(self, turn: TurnInProgress, message: Ask, answers_before: int) -> None:
-        command = message.command
+        command = self._codec.sealed(message.command)
         handler = self._acting.setting.behaviour.commands[type(command)]
         decision = handler(turn, command)
         if not isinstance(decision, Generator):

@@ -1,17 +1,36 @@
 """Ticking: the actions that go on step by step, while the host lets time pass. It runs their tickers; the queue reports what they say."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
 import msgspec
 
 from tallystick.actors.entry import Entry
 from tallystick.actors.performer import failure_of
 from tallystick.domain.action import Done, Running, Ticker
-from tallystick.domain.errors import SnapshotError
+from tallystick.domain.errors import PersonalDataRefused, SnapshotError
 from tallystick.domain.outcome import Failed
+from tallystick.domain.sensitive import Sensitive, Unsealed
 from tallystick.domain.step import Step
 from tallystick.domain.token import Token
+
+
+class _NothingToTickers:
+    """What a ticker may reveal by: its progress goes into saves as it is, so that it is told nothing that is sensitive."""
+
+    def seal(self, unsealed: Unsealed) -> NoReturn:
+        """Not to be done."""
+        raise PersonalDataRefused(self._refusal(unsealed.subject))
+
+    def open(self, value: Sensitive[Any]) -> NoReturn:
+        """Not to be done."""
+        raise PersonalDataRefused(self._refusal(value.sealed_for))
+
+    def _refusal(self, subject: str) -> str:
+        return f"A ticker is told nothing that is sensitive of {subject!r}, for its progress is saved as it is; have it performed instead."
+
+
+NOTHING_TO_TICKERS: Final = _NothingToTickers()
 
 
 class Ticked(NamedTuple):
@@ -37,7 +56,9 @@ class Ticking:
         """Have the entry's action take ticks from the next step on, from where it was if it was interrupted; its failure if it cannot."""
         if entry.ticker is None:
             try:
-                entry.ticker = self._tickers[type(entry.action)].begin(entry.action, entry.running_call())
+                call = entry.running_call()
+                call.sealer = NOTHING_TO_TICKERS
+                entry.ticker = self._tickers[type(entry.action)].begin(entry.action, call)
             except BaseException as error:  # noqa: BLE001 - user code
                 return Ticked(entry, None, *failure_of(error))
         self.go_on(entry)

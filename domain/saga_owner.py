@@ -32,6 +32,7 @@ from tallystick.domain.saga_types import (
     UndoIntent,
     commands_of,
 )
+from tallystick.domain.sensitive import says_the_same
 from tallystick.domain.token import Token
 
 Told = tuple[Sequence[Effect], said.SagaEvent | None]
@@ -56,7 +57,7 @@ class SagaOwner(Module):
         found = turn.get(self.types.instance, command.saga_id)
         if found is None:
             yield from self._begin(turn, self._version_of[type(command)], command.saga_id, command.input, None)
-        elif found.input != command.input:
+        elif not says_the_same(found.input, command.input):
             msg = f"There is a {self.types.name} {command.saga_id!r} already, with another input; choose another id."
             raise IdempotencyConflict(msg)
 

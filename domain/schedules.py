@@ -18,6 +18,7 @@ from tallystick.domain.intent import Intent
 from tallystick.domain.module import Module, Turn, folds, handles
 from tallystick.domain.outcome import Cancelled, Outcome, Succeeded, TimedOut
 from tallystick.domain.record import Record
+from tallystick.domain.sensitive import content_says_the_same
 from tallystick.domain.token import Token
 
 OWNER: Final = "schedules"
@@ -160,7 +161,7 @@ class Schedules(Module):
         """Once for each id, unless the one before was cancelled. Raises IdempotencyConflict where that id stands for another one."""
         found = turn.get(Schedule, command.schedule_id)
         if found is not None and found.status != "cancelled":
-            if (found.when, found.what) != (command.when, command.what):
+            if found.when != command.when or not _same(found.what, command.what):
                 msg = f"There is a schedule {command.schedule_id!r} already, for something else; cancel it first, or choose another id."
                 raise IdempotencyConflict(msg)
             return False
@@ -252,3 +253,8 @@ def takes_deliveries(behaviour: Behaviour) -> bool:
 
 def _waits(turn: Turn, schedule_id: str, due_at: datetime) -> Begin:
     return Begin(intent=ScheduleWait(schedule_id=schedule_id, due_at=due_at), timeout=max(due_at - turn.now, timedelta()))
+
+
+def _same(one: What, other: What) -> bool:
+    """Whether two commands are the same, as far as anybody can tell by now."""
+    return (one.owner, one.command) == (other.owner, other.command) and content_says_the_same(bytes(one.content), bytes(other.content))

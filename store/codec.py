@@ -26,7 +26,18 @@ from tallystick.domain.intent import Intent
 from tallystick.domain.outcome import Outcome
 from tallystick.domain.protocol import ENGINE_EVENTS, ENGINE_STREAMS, ExecutionRedriven, IntentEnded, IntentStarted
 from tallystick.domain.record import type_argument
-from tallystick.domain.sensitive import NO_KEYS, Forgotten, Sealer, Sensitive, Unsealed, has_forgotten, misplaced, redacted, revealed
+from tallystick.domain.sensitive import (
+    NO_KEYS,
+    Forgotten,
+    Sealer,
+    Sensitive,
+    Unsealed,
+    declares_sensitive,
+    has_forgotten,
+    misplaced,
+    redacted,
+    revealed,
+)
 
 PAYLOAD_LIMIT_BYTES = 1 << 20
 """The largest payload of one event; what is larger belongs in a file or a blob store, with its reference in the event."""
@@ -81,6 +92,8 @@ class Codec:
         self._ended: dict[type[Intent[Any]], dict[Settles, Form]] = {}
         self._outcomes: dict[type[Intent[Any]], msgspec.json.Decoder[Any]] = {}
         self._results: dict[Any, msgspec.json.Decoder[Any]] = {}
+        self._has_sensitive: dict[type[Any], bool] = {}
+        """Which types of commands have sensitive fields, as far as that was asked."""
         self.result_types: dict[type[Intent[Any]], Any] = {}
         self.intents: dict[str, type[Intent[Any]]] = {}
         action_types = tuple(actions)
@@ -199,6 +212,21 @@ class Codec:
     def reveal(self, value: Sensitive[str]) -> str | Forgotten:
         """What a sensitive value says; for whoever is allowed to know. Errors as `revealed`."""
         return revealed(value, self.sealer)
+
+    def sealed(self, command: Command[Any]) -> Command[Any]:
+        """A command as its handler gets it: what is sensitive in it is sealed, so that it can be compared with what is in states.
+
+        Raises:
+            InvalidPayload: it has values that its types do not allow.
+        """
+        if self.sealer is None:
+            return command
+        kind = type(command)
+        has = self._has_sensitive.get(kind)
+        if has is None:
+            has = self._has_sensitive[kind] = declares_sensitive([kind])
+        copy: Command[Any] = self.checked(command, kind) if has else command
+        return copy
 
     # Reading.
 

@@ -39,7 +39,7 @@ class Person:
 
     def _settle(self, system: System, waiting: OpenExecution) -> None:
         record, world = waiting.execution, self._world
-        answer = self._asked(waiting)
+        answer = self._asked(system, waiting)
         if isinstance(answer, Later):
             return
         deed: Any
@@ -55,7 +55,7 @@ class Person:
         except Rejected as error:  # its answer has come meanwhile
             world.tell("note", waiting.owner, waiting.owner, str(error))
 
-    def _asked(self, waiting: OpenExecution) -> Any:
+    def _asked(self, system: System, waiting: OpenExecution) -> Any:
         """What the outside world says of the first action that was not done, or of the last one; None where it cannot be asked."""
         record = waiting.execution
         performers = {performer.action: performer for performer in self._program.performers()}
@@ -66,7 +66,9 @@ class Person:
             performer = performers.get(type(action))
             if performer is None or performer.probe is None:
                 return None
-            answer = performer.probe(action, RunningCall(start, index, several=len(actions) > 1))
+            call = RunningCall(start, index, several=len(actions) > 1)
+            call.sealer = system._pool.sealer  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - a simulator's business
+            answer = performer.probe(action, call)
             if not isinstance(answer, Done):
                 break
         return answer

@@ -172,8 +172,13 @@ def ada(text: str = ADA) -> ts.Sensitive[str]:
     return ts.sensitive(text, of="c-ada")
 
 
-def enrol(**given: Any) -> Enrol:
-    return Enrol(**{"customer_id": "c-ada", "email": ada(), "address": Address(street=ada(STREET)), **given})
+HOME = Address(street=ada(STREET))
+
+
+def enrol(
+    customer_id: str = "c-ada", *, email: ts.Sensitive[str] | None = None, address: Address | None = HOME, refuse: bool = False
+) -> Enrol:
+    return Enrol(customer_id=customer_id, email=email or ada(), address=address, refuse=refuse)
 
 
 def compose(mailer: Mailer | None = None, newsletter: Newsletter | None = None, **given: Any) -> ts.System:

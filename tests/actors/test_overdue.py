@@ -71,6 +71,13 @@ def test_what_ends_by_itself_is_told_once_with_the_standard_tags(
     assert all(each["log_level"] == "warning" for each in ends)
 
 
+def test_abandoned_ones_are_told_newest_first(system: ts.System, runtime: ts.SteppedRuntime) -> None:
+    first, second, third = (system.operations.start("Import", timeout=minutes * MINUTE) for minutes in (7, 5, 6))
+    runtime.advance(10 * MINUTE)
+    assert [each.operation_id for each in system.operations.abandoned()] == [first, third, second]
+    assert [each.operation_id for each in system.operations.abandoned(limit=2)] == [first, third]
+
+
 def test_the_line_of_an_end_comes_when_the_end_is_durable(lines: list[dict[str, object]]) -> None:
     log = FaultyLog()
     runtime = ts.SteppedRuntime(ts.ManualClock())
