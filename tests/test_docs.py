@@ -28,6 +28,7 @@ PAGES = (
     "docs/processes.md",
     "docs/privacy.md",
     "docs/metrics.md",
+    "docs/retention.md",
 )
 PLUGIN = "tallystick.testing.plugin"
 INSTALLED = any(each.value == PLUGIN for each in entry_points(group="pytest11"))
