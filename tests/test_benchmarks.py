@@ -102,3 +102,12 @@ def test_a_measurement_of_nothing_is_refused(command: list[str]) -> None:
 def test_for_people_there_is_a_figure_a_line(tmp_path: Path) -> None:
     assert "system_rss_mb" in last_line("startup", "--runs", "1")
     assert "growth_bytes_per_order" in last_line("memory", "--orders", "10", "--then", "11", "--directory", str(tmp_path))
+
+
+def test_what_archiving_gains_is_measured_on_a_log_of_orders(tmp_path: Path) -> None:
+    path = tmp_path / "orders.db"
+    last_line("order_flow", "--alone", "--orders", "200", "--in-flight", "8", "--runs", "1", "--log", str(path), "--json")
+    figures = json.loads(last_line("archives", str(path), "--json"))
+    assert figures["records"] > 500
+    assert figures["live_bytes_after"] < figures["live_bytes_before"]
+    assert figures["archive_share_percent"] < 50
