@@ -52,8 +52,12 @@ def test_a_seed_repeats() -> None:
 def test_it_meets_none_of_the_faults_of_an_outside_world_that_it_does_not_have() -> None:
     counts: Counter[str] = Counter()
     likely = {kind: min(1.0, 8 * probability) for kind, probability in probabilities("all").items()}
-    for seed, log in ((1, "memory"), (2, "sqlite")):
-        result = Simulation(SimulatedColony, seed, faults=likely, log=log, minutes=5.0).check()
+    runs = (
+        Simulation(SimulatedColony, 1, faults=likely, log="memory", minutes=5.0),
+        Simulation(SimulatedColony, 2, faults=likely, log="sqlite", minutes=5.0),
+    )
+    for run in runs:
+        result = run.check()
         counts += result.faults + result.paths
     assert SimulatedColony.cannot_meet <= {*likely, *RECOVERY_PATHS}
     assert len(counts) > 20
