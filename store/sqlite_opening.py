@@ -67,7 +67,7 @@ def begin(connection: apsw.Connection, identity: str, beginning: Beginning, reco
     Raises:
         apsw.Error: from the database.
     """
-    # With FULL a power cut could bring the rollback journal back, whose removal is the commit: no opening follows here that syncs the folder.
+    # With FULL a power cut could bring the rollback journal back, whose removal is the commit: no opening follows that syncs the folder.
     connection.pragma("synchronous", "EXTRA")
     _create(connection, lambda: put(connection, identity, beginning, records, epochs=epochs))
 
