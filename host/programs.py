@@ -4,7 +4,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 import tallystick as ts
+from tallystick.domain.operation import STATUS_OF
+from tallystick.domain.operation_events import OfOperation, OperationStarted
+from tallystick.domain.operations import AttendOperation, Operations
 from tallystick.host.catalogue import Additions
+from tallystick.scenarios.agent import script as agent_script
+from tallystick.scenarios.nightly_import import script as import_script
 from tallystick.scenarios.order_fulfilment import fulfilment
 from tallystick.scenarios.order_fulfilment import script as fulfilment_script
 from tallystick.scenarios.settlers import system as settlers
@@ -21,6 +26,8 @@ from tallystick.scenarios.tiny_store.system import ACTIONS, modules
 from tallystick.scenarios.travel_booking import script as travel_script
 from tallystick.scenarios.travel_booking import system as travel
 from tallystick.scenarios.travel_booking.audit import EndsAudit
+from tallystick.scenarios.webhook import script as webhook_script
+from tallystick.scenarios.webhook.deliveries import Deliveries, Post
 
 Residents = Mapping[type[ts.Resident], ts.Resident]
 
@@ -71,6 +78,29 @@ class _ColonyAudit:
         return self._wood.problems(works if isinstance(works, Works) else Works())
 
 
+class _OperationsAudit:
+    """Each operation begins once, and ends once at most."""
+
+    def __init__(self) -> None:
+        self._open: set[str] = set()
+        self._wrong: list[str] = []
+
+    def take(self, event: Any) -> None:
+        if not isinstance(event, OfOperation):
+            return
+        which = event.operation_id
+        if isinstance(event, OperationStarted):
+            self._open.add(which)
+        elif type(event) in STATUS_OF:
+            if which not in self._open:
+                self._wrong.append(f"operation {which} ends without being open")
+            self._open.discard(which)
+
+    def problems(self, residents: Residents) -> Iterator[str]:
+        del residents
+        yield from self._wrong
+
+
 TINY_STORE: Final = Program(
     name="tiny-store",
     modules=modules,
@@ -111,12 +141,29 @@ SUBSCRIPTION_RENEWAL: Final = Program(
     audit=subscriptions.MonthsAudit,
 )
 
+WEBHOOK: Final = Program(
+    name=webhook_script.NAME,
+    modules=lambda: (Deliveries(), Operations()),
+    actions=(Post, AttendOperation),
+    additions=Additions(),
+    audit=_OperationsAudit,
+)
+
+NIGHTLY_IMPORT: Final = Program(
+    name=import_script.NAME, modules=lambda: (Operations(),), actions=(AttendOperation,), additions=Additions(), audit=_OperationsAudit
+)
+
+AGENT: Final = NIGHTLY_IMPORT._replace(name=agent_script.NAME)
+
 PROGRAMS: Final[Mapping[str, Program]] = {
     TINY_STORE.name: TINY_STORE,
     SETTLERS.name: SETTLERS,
     TRAVEL_BOOKING.name: TRAVEL_BOOKING,
     ORDER_FULFILMENT.name: ORDER_FULFILMENT,
     SUBSCRIPTION_RENEWAL.name: SUBSCRIPTION_RENEWAL,
+    WEBHOOK.name: WEBHOOK,
+    NIGHTLY_IMPORT.name: NIGHTLY_IMPORT,
+    AGENT.name: AGENT,
     **dict.fromkeys(SCRIPTS, TINY_STORE),
 }
 """By name; a scenario's name stands for the program that it plays on."""

@@ -12,13 +12,25 @@ from tallystick.host import colony_view
 from tallystick.host.log_command import as_object
 from tallystick.host.output import Name, print_json, print_table
 from tallystick.host.parameters import LOG_TO_WRITE
-from tallystick.host.programs import ORDER_FULFILMENT, SUBSCRIPTION_RENEWAL, TINY_STORE, TRAVEL_BOOKING, Program
+from tallystick.host.programs import (
+    AGENT,
+    NIGHTLY_IMPORT,
+    ORDER_FULFILMENT,
+    SUBSCRIPTION_RENEWAL,
+    TINY_STORE,
+    TRAVEL_BOOKING,
+    WEBHOOK,
+    Program,
+)
 from tallystick.host.render import Arrow, Sequencer, mermaid
+from tallystick.scenarios.agent import script as agent_script
+from tallystick.scenarios.nightly_import import script as import_script
 from tallystick.scenarios.order_fulfilment import script as fulfilment_script
 from tallystick.scenarios.subscription_renewal import script as subscription_script
 from tallystick.scenarios.tiny_store.scripts import SCRIPTS, Script
 from tallystick.scenarios.tiny_store.stage import Audience, PlayedWrong, Stage
 from tallystick.scenarios.travel_booking import script as travel_script
+from tallystick.scenarios.webhook import script as webhook_script
 
 
 class Story(NamedTuple):
@@ -33,6 +45,9 @@ STORIES: Final[Mapping[str, Story]] = {
     travel_script.NAME: Story(travel_script.SUMMARY, TRAVEL_BOOKING, travel_script.play),
     fulfilment_script.NAME: Story(fulfilment_script.SUMMARY, ORDER_FULFILMENT, fulfilment_script.play),
     subscription_script.NAME: Story(subscription_script.SUMMARY, SUBSCRIPTION_RENEWAL, subscription_script.play),
+    webhook_script.NAME: Story(webhook_script.SUMMARY, WEBHOOK, webhook_script.play),
+    import_script.NAME: Story(import_script.SUMMARY, NIGHTLY_IMPORT, import_script.play),
+    agent_script.NAME: Story(agent_script.SUMMARY, AGENT, agent_script.play),
 }
 
 

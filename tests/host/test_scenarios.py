@@ -1,6 +1,7 @@
 """`tallystick scenario`: every story ends as it should, and is told as it happens."""
 
 import json
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -9,9 +10,11 @@ from click.testing import CliRunner, Result
 
 import tallystick as ts
 from tallystick.host.cli import cli
-from tallystick.host.programs import TINY_STORE, TRAVEL_BOOKING
+from tallystick.host.programs import PROGRAMS, TINY_STORE, TRAVEL_BOOKING
 from tallystick.host.scenario_command import play
 from tallystick.host.verify import verify
+from tallystick.scenarios.agent import script as agent_script
+from tallystick.scenarios.nightly_import import script as import_script
 from tallystick.scenarios.tiny_store.orders import OrderStatus
 from tallystick.scenarios.tiny_store.scripts import SCRIPTS, Script
 from tallystick.scenarios.tiny_store.stage import Audience, Stage
@@ -23,7 +26,8 @@ def run(*arguments: str) -> Result:
 
 def test_the_list_has_every_scenario() -> None:
     listed = json.loads(run("list", "--json").stdout)
-    assert {each["name"] for each in listed} == {*SCRIPTS, "settlers", "travel-booking", "order-fulfilment", "subscription-renewal"}
+    others = {"settlers", "travel-booking", "order-fulfilment", "subscription-renewal", "webhook", "nightly-import", "agent"}
+    assert {each["name"] for each in listed} == {*SCRIPTS, *others}
     assert all(each["summary"] for each in listed)
     assert set(SCRIPTS) >= {
         "happy-path",
@@ -119,3 +123,58 @@ def test_the_travellers_are_told_of_drawn_and_kept(tmp_path: Path) -> None:
     assert drawn.startswith("sequenceDiagram\n")
     assert "    BookTrip->>EventBus: BookTripFlightUndone\n    BookTrip->>BookTrip: BookTripHotelUndoStarted\n" in drawn
     assert verify(tmp_path / "travel.db", TRAVEL_BOOKING).events > 60
+
+
+# The webhook, the import and the agent
+
+OF_OPERATIONS = {"webhook": "DeliveryPosted", "nightly-import": "OperationSucceeded", "agent": "OperationCanceled"}
+
+
+@pytest.mark.parametrize(("name", "event"), OF_OPERATIONS.items())
+def test_a_story_of_operations_ends_as_it_should_and_its_log_verifies(name: str, event: str, tmp_path: Path) -> None:
+    if name == "webhook":
+        pytest.importorskip("starlette")
+    log = tmp_path / "log.db"
+    told = run("run", name.replace("-", "_"), "--log", str(log))
+    assert told.exit_code == 0, told.output
+    assert f"{name}: as it should be." in told.stdout
+    assert event in told.stdout
+    verified = verify(log, PROGRAMS[name])
+    assert (verified.open, verified.dead_letters, verified.scenario) == (0, 0, name)
+
+
+@pytest.mark.parametrize(("name", "event"), OF_OPERATIONS.items())
+def test_a_story_of_operations_makes_its_diagram(name: str, event: str) -> None:
+    if name == "webhook":
+        pytest.importorskip("starlette")
+    first, *rest = run("run", name, "--mermaid").stdout.splitlines()
+    assert first == "sequenceDiagram"
+    assert "    participant Operations" in rest
+    assert any(line.endswith(f"->>EventBus: {event}") for line in rest)
+
+
+def test_the_import_goes_on_where_it_was_killed_and_the_agent_makes_no_call_twice() -> None:
+    imported = run("run", "nightly-import").stdout
+    before, after = imported.split("It is dead.")
+    assert "10000 lines, " in before
+    assert "15000 lines, " not in before
+    assert "\n10000 lines, " in after
+    assert "\n5000 lines, " not in after
+    assert "weather, search_flights, book were called once each" in run("run", "agent").stdout
+
+
+def test_without_its_extra_the_webhook_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tallystick.scenarios.webhook.receiver", None)
+    refused = run("run", "webhook")
+    assert refused.exit_code == 2
+    assert "install tallystick[webhook]" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("name", ["nightly-import", "agent"])
+def test_a_story_that_goes_another_way_is_told_as_wrong(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_script, "DIES_AT", 10_001)
+    monkeypatch.setattr(agent_script, "PLAN", agent_script.PLAN[:2])
+    told = run("run", name)
+    assert told.exit_code == 1
+    assert "WRONG: It was to die" in told.stdout
