@@ -38,7 +38,10 @@ class BadLog(ts.TallystickError):
 
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What a verified log holds. `head` is where it ends, as text: who keeps it elsewhere can later tell whether a tail was cut off."""
+    """What a verified log holds. `head` is where it ends, as text: who keeps it elsewhere can later tell whether a tail was cut off.
+
+    `begins_after` is the position that a log goes on from that was loaded from a save; what was before could not be looked at.
+    """
 
     events: int
     head: str
@@ -52,6 +55,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     late_successes: int
     dead_letters: int
     scenario: str | None = None
+    begins_after: int = 0
 
 
 def _to_nobody(done: int, of: int | None) -> None:
@@ -115,6 +119,7 @@ def verify(
             late_successes=counts["LateSuccess"],
             dead_letters=len(letters_in(reader)) if counts["ReactionFailed"] or counts["PersonNeeded"] else 0,
             scenario=None if program is None else program.name,
+            begins_after=0 if reader.beginning is None else reader.beginning.head.position,
         )
 
 

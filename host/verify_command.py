@@ -53,8 +53,13 @@ def command(*, file: Path, scenario: str | None, kept: KeptHead | None, as_json:
     click.echo(f"{verified.begun} operations begun: {ended}; {verified.retried} retries, {verified.late_successes} late successes.")
     if verified.dead_letters:
         click.echo(f"{verified.dead_letters} dead letters wait for a person.")
+    if verified.begins_after:
+        click.echo(
+            f"It goes on from a save: what happened up to position {verified.begins_after} is not in it, but for what was still open."
+        )
     if verified.scenario is not None:
-        click.echo(f"Every event was read and folded by {verified.scenario}; its stock adds up.")
+        adds_up = "" if verified.begins_after else "; its stock adds up"
+        click.echo(f"Every event was read and folded by {verified.scenario}{adds_up}.")
 
 
 def _fields(verified: Verified) -> dict[str, object]:

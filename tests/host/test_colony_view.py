@@ -54,6 +54,23 @@ def test_the_log_of_a_colony_stands_up_to_verification(tmp_path: Path) -> None:
     assert verified.dead_letters == 0
 
 
+def test_the_log_of_a_colony_that_was_loaded_stands_up_to_it_from_where_it_was_saved(tmp_path: Path) -> None:
+    save, log = tmp_path / "colony.save", tmp_path / "colony.db"
+    with Colony(1, 6) as colony:
+        colony.live(timedelta(minutes=1))
+        colony.system.save(save)
+    with Colony(1, 6, log, save=save) as loaded:
+        loaded.live(timedelta(seconds=30))
+        open_executions = len(loaded.system.open_executions())
+    verified = verify(log, SETTLERS)
+    assert verified.begins_after > 0
+    assert verified.open == open_executions
+    result = CliRunner().invoke(cli, ["verify", str(log), "--scenario", "settlers"])
+    assert result.exit_code == 0, result.output
+    assert f"up to position {verified.begins_after} is not in it" in result.stdout
+    assert "adds up" not in result.stdout
+
+
 def test_the_view_shows_settlers_their_queues_and_owners_open_executions() -> None:
     with Colony(1, 30) as colony:
         colony.live(timedelta(minutes=1))
