@@ -17,6 +17,7 @@ except ImportError as error:
 
 import tallystick as ts
 from tallystick.actors.metering import Distribution, Measured, Tally
+from tallystick.domain.sensitive import refuse_sensitive
 
 STALE: Final = (
     "duplicate_successes",
@@ -59,6 +60,7 @@ class SystemCollector(Collector):
     """
 
     def __init__(self, systems: Mapping[str, ts.System]) -> None:
+        refuse_sensitive("a metric's label", *systems)
         self._systems = dict(systems)
 
     def describe(self) -> Iterable[Metric]:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import tallystick as ts
+from tallystick.host.metrics import SystemCollector
 from tests.actors.register import Customer, Enrolled, OfCustomer, ada, compose
 
 
@@ -78,6 +79,7 @@ IDENTIFIES: Mapping[str, Callable[[ts.System, Any], Any]] = {
     "the name of an audit record": lambda system, value: system.operations.audit(value),
     "who an audit record names": lambda system, value: system.operations.audit("webhook.processed", who=value),
     "the anchor of an audit record": lambda system, value: system.operations.audit("x", anchors=(ts.Anchor(kind="Customer", id=value),)),
+    "the label of a metric": lambda system, value: SystemCollector({value: system}),
     "the id of a person": lambda _system, value: ts.sensitive("x", of=value),
     "the code of a failure": lambda system, value: system.operations.fail(system.operations.start("Import"), value),
 }
