@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, cast
 
 from tallystick.domain.envelope import Recorded
-from tallystick.domain.errors import KeyMissing
+from tallystick.domain.errors import KeyMissing, KeyStoreError
 from tallystick.domain.sensitive import Forgotten, Sensitive, Unsealed
 from tallystick.store.keys import FORGOTTEN, KeyStore
 from tallystick.store.log import EventLog, Head
@@ -79,9 +79,7 @@ class Vault:
         if isinstance(cipher, Nobody):
             return Forgotten(subject=subject)
         if cipher is None:
-            msg = (
-                f"The key of {subject!r} is missing, though nobody has forgotten them: open the log with the keys that it was written with."
-            )
+            msg = f"The key of {subject!r} is missing, though nobody has forgotten them: {WITH_ITS_KEYS}"
             raise KeyMissing(msg)
         try:
             return cipher.open(subject, value.box)
@@ -123,10 +121,22 @@ class Vault:
         with self._writing:
             with self._lock:
                 keys = dict(self._unwritten)
-            self._store.put(keys)
+            try:
+                self._store.put(keys)
+            except KeyStoreError:
+                self._give_way(keys)
+                raise
             with self._lock:
                 for subject in keys:
                     self._unwritten.pop(subject, None)
+
+    def _give_way(self, keys: Collection[str]) -> None:
+        """Let go of keys for people who have others by now. Whatever was sealed with them is never written: the log's generation ends."""
+        with self._lock:
+            for subject in keys:
+                if self._store.get(subject) is not None:
+                    self._unwritten.pop(subject, None)
+            self._ciphers.clear()
 
     def forget(self, subjects: Collection[str]) -> None:
         """Delete the keys of people, so that nobody can open what is theirs from now on. It must be in the log before."""

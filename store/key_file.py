@@ -15,7 +15,7 @@ from typing import Final
 import apsw
 
 from tallystick.domain.errors import DefinitionError, KeyStoreError
-from tallystick.store.keys import FORGOTTEN
+from tallystick.store.keys import FORGOTTEN, check_own
 from tallystick.store.sealing import Cipher, WrongKey
 from tallystick.store.sqlite_file import check_regular, connect
 from tallystick.store.writer_lock import WriterLock
@@ -125,7 +125,10 @@ class KeyFile:
     def get(self, subject: str) -> bytes | None:
         """As `KeyStore.get`."""
         with self._mutex, _failing(f"the key of {subject!r} cannot be read from {self.path}"):
-            row = self._ready().execute(_GET, (subject,)).fetchone()
+            return self._get(self._ready(), subject)
+
+    def _get(self, connection: apsw.Connection, subject: str) -> bytes | None:
+        row = connection.execute(_GET, (subject,)).fetchone()
         if row is None:
             return None
         content: bytes | None = row[0]
@@ -143,10 +146,13 @@ class KeyFile:
             connection = self._ready()
             with connection:
                 for subject, key in keys.items():
-                    if connection.execute(_SLOT, (subject,)).fetchone() is None:
-                        content = key if self._master is None else self._master.wrap(subject, key)
-                        ((slot,),) = connection.execute(_ADD_KEY, (content,)).fetchall()
-                        connection.execute(_ADD_SUBJECT, (subject, slot))
+                    kept = self._get(connection, subject)
+                    if kept is not None:
+                        check_own(subject, key, kept)
+                        continue
+                    content = key if self._master is None else self._master.wrap(subject, key)
+                    ((slot,),) = connection.execute(_ADD_KEY, (content,)).fetchall()
+                    connection.execute(_ADD_SUBJECT, (subject, slot))
 
     def forget(self, subjects: Collection[str]) -> None:
         """As `KeyStore.forget`, in one transaction; then nothing of the keys is left in the journal either."""

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Mapping
 from typing import Final, Protocol
 
+from tallystick.domain.errors import KeyStoreError
+
 FORGOTTEN: Final = b""
 """What stands in the place of a key once its person is forgotten, for ever: a key is not made twice."""
 
@@ -33,7 +35,11 @@ class KeyStore(Protocol):
         ...
 
     def put(self, keys: Mapping[str, bytes]) -> None:
-        """Keep new keys, all or nothing; a person who has a key, or is forgotten, keeps what there is."""
+        """Keep new keys, all or nothing; a forgotten person gets none.
+
+        Raises:
+            KeyStoreError: a person has another key already, which a system that shares the store has made meanwhile.
+        """
         ...
 
     def forget(self, subjects: Collection[str]) -> None:
@@ -43,6 +49,17 @@ class KeyStore(Protocol):
     def forgotten(self) -> frozenset[str]:
         """All who were forgotten."""
         ...
+
+
+def check_own(subject: str, key: bytes, kept: bytes) -> None:
+    """Refuse a second key of a person.
+
+    Raises:
+        KeyStoreError: what was sealed with it could not be opened.
+    """
+    if kept not in {key, FORGOTTEN}:
+        msg = f"{subject!r} has another key by now: a system that shares these keys was first. What was sealed meanwhile is sealed again."
+        raise KeyStoreError(msg)
 
 
 class MemoryKeys:
@@ -64,6 +81,8 @@ class MemoryKeys:
 
     def put(self, keys: Mapping[str, bytes]) -> None:
         """As `KeyStore.put`."""
+        for subject, key in keys.items():
+            check_own(subject, key, self._keys.get(subject, key))
         for subject, key in keys.items():
             self._keys.setdefault(subject, key)
 

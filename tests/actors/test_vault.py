@@ -164,6 +164,20 @@ def test_the_keys_beside_a_log_are_those_of_its_next_opening_and_two_systems_sha
         assert other.seal(ada()).box == ""
 
 
+def test_two_systems_that_make_a_key_for_one_person_at_once_end_with_one_and_lose_nothing() -> None:
+    keys = ts.MemoryKeys()
+    runtimes = [ts.SteppedRuntime(), ts.SteppedRuntime()]
+    with compose(keys=keys, runtime=runtimes[0]) as one, compose(keys=keys, runtime=runtimes[1]) as other:
+        one.seal(ada())
+        other.seal(ada())
+        one.ask(enrol())
+        with pytest.raises((ts.CommitUnknown, ts.NotCommitted, ts.NotAccepted)):
+            other.ask(enrol())
+        other.ask(enrol())
+        for system in (one, other):
+            assert system.reveal(system.resident(Directory).emails["c-ada"]) == "ada.lovelace@example.org"
+
+
 def test_the_same_seed_makes_the_same_log_byte_for_byte() -> None:
     def run() -> list[tuple[Any, ...]]:
         keys = SeededKeys(7)

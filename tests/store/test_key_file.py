@@ -47,8 +47,10 @@ def test_keys_are_kept_from_one_opening_to_the_next(path: Path) -> None:
 
 def test_a_key_is_not_made_twice_and_never_again_for_a_forgotten_person(file: ts.KeyFile) -> None:
     file.put({"a": key_of(1)})
-    file.put({"a": key_of(2), "b": key_of(3)})
-    assert file.get("a") == key_of(1)
+    with pytest.raises(ts.KeyStoreError, match="'a' has another key by now"):
+        file.put({"b": key_of(2), "a": key_of(2)})
+    assert (file.get("a"), file.get("b")) == (key_of(1), None), "all or nothing"
+    file.put({"a": key_of(1), "b": key_of(3)})
     file.forget(["a", "nobody"])
     file.put({"a": key_of(4), "nobody": key_of(5)})
     assert (file.get("a"), file.get("nobody"), file.get("b")) == (FORGOTTEN, FORGOTTEN, key_of(3))
