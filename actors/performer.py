@@ -269,7 +269,7 @@ class PerformerPool:
             if made is answered.call and _is_promise(answered):
                 del self._calls[identity]
                 self._answers.pop(identity, None)
-                self._promises.add(made, made=True)
+                self._promises.add(answered.call, made=True)
             elif made is answered.call or (made is not None and answered.failure is None):  # a call that was taken back may succeed still
                 self._answers[identity] = answered
             elif answered.failure is None and self._promises.has(*identity) and not isinstance(answered.result, Later):
