@@ -168,6 +168,19 @@ def test_a_failure_that_is_retried_does_not_yet_take_its_parent_with_it(village:
     assert village.nothing_left
 
 
+def test_who_is_taken_along_is_whom_the_last_attempt_has_interrupted_and_not_an_earlier_one(village: Village) -> None:
+    village.work("mow")
+    village.need("eat", if_it_fails="drop_parent")
+    village.work("sow")
+    village.raises("eat", ConnectionError("no kitchen"))  # its turn is over until it is tried again: mowing goes on, then sowing begins
+    village.returns("mow")
+    village.advance(10)
+    assert village.outside.called == ["mow 0", "eat 0", "mow 0", "sow 0", "eat 0"]
+    village.raises("eat", ConnectionError("still no kitchen"))
+    assert village.told == ["mow: done", "eat: ConnectionError", "sow: superseded"]
+    assert village.nothing_left
+
+
 def test_a_time_out_takes_its_parent_with_it(village: Village) -> None:
     village.work("mow", timeout_s=600)
     village.need("eat", if_it_fails="drop_parent")
