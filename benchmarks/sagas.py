@@ -173,7 +173,7 @@ def run(sagas: int, in_flight: int, path: Path) -> Figures:
 
 def begin_waiting(sagas: int, path: Path) -> dict[str, float]:
     """Begin sagas that wait for an approval; what the process holds then."""
-    with ts.System(sagas=[WaitForApproval()], performers=performers(), log=ts.SqliteLog(path)) as system:
+    with ts.System(sagas=[WaitForApproval(), BookTrip()], performers=performers(), log=ts.SqliteLog(path)) as system:
         for first in range(0, sagas, 1000):
             trip = Trip(traveller="customer-789", city="Rome")
             futures = [system.submit(WaitForApproval.start_command(trip, id=f"trip-{n}")) for n in range(first, min(first + 1000, sagas))]
