@@ -63,6 +63,7 @@ def test_a_rebuilt_engine_makes_no_promised_call_again_even_where_nobody_can_be_
     stage.idle()
     assert stage.system.health().restarts == 1
     assert len(stage.provider.calls) == 1
+    assert "AttemptStarted" not in stage.types(), "it is not in doubt"
     assert outside(stage) == ["a"]
 
 
