@@ -93,13 +93,13 @@ class Lifecycle:
     def prepare(self, look: Callable[[Engine], object]) -> None:
         """Open the log and make the first engine before the start, so that it can be looked at; it is the one that is taken up then.
 
-        Whatever `look` raises closes the log.
+        Whatever `look` raises closes the log, and lets go of the keys.
         """
         try:
             self._prepared = self._opened(self._log)
             look(self._prepared)
         except BaseException:
-            self._log.close()
+            self._close()
             raise
 
     def start(self) -> None:

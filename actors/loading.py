@@ -37,19 +37,23 @@ class Loaded:
         self.log: MemoryLog = log_of(self._document, path)
         """A new log that goes on where the saved one stood."""
 
-    def check(self, engine: Engine) -> None:
+    def check(self, engine: Engine, begins: Beginner | None = None) -> None:
         """Bring a new engine's state to where the save was made, as far as that runs nothing, and so find out whether its program fits.
 
-        Queues whose executions no owner knows of any more are told of, and left out. `take_up` goes on with that engine, or with another.
+        Queues whose executions no owner knows of any more are told of, and left out. `take_up` goes on with that engine, or with another
+        one on `begins`, a log that has nothing yet: if all fits, that goes on where the saved one stood, too.
 
         Raises:
             SaveMismatch: it is of other modules, or of other forms of what they keep.
+            LogError, LogLocked: as `Beginner.begin`.
         """
         try:
             self._check(engine)
         except (TallystickError, ValueError, TypeError, LookupError, ArithmeticError) as error:
             msg = f"{self._path!r} does not fit this program: {error} Nothing was changed."
             raise SaveMismatch(msg) from error
+        if begins is not None:
+            self._begin(begins)
 
     def _check(self, engine: Engine) -> None:
         document, program = self._document, engine.program
@@ -78,8 +82,7 @@ class Loaded:
         _restore_chance(document, engine)
         return stale
 
-    def begin(self, log: Beginner) -> None:
-        """Have another log, that has nothing yet, go on where the saved one stood, too. Errors as `Beginner.begin`."""
+    def _begin(self, log: Beginner) -> None:
         beginning = self.log.beginning
         if beginning is not None:
             records = list(self.log.read(Query(after=beginning.head.position)))

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from datetime import timedelta
+from functools import partial
 from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
@@ -236,11 +237,10 @@ class System(Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData
                     "A save has no keys, and records of these modules have sensitive fields: give the keys that it was sealed with, keys=…."
                 )
                 raise DefinitionError(msg)
-            system._life.prepare(loaded.check)
+            durable = None if log is None else _log_that_begins(log)
+            system._life.prepare(partial(loaded.check, begins=durable))
             system._life.take_up = loaded.take_up
-            if log is not None:
-                durable = _log_that_begins(log)
-                loaded.begin(durable)
+            if durable is not None:
                 system._life.move_to(durable)
         return system
 

@@ -262,6 +262,17 @@ def test_a_save_that_does_not_fit_makes_no_file(saved: Path) -> None:
     assert list(saved.parent.iterdir()) == [saved]
 
 
+def test_a_save_that_does_not_fit_lets_go_of_the_keys(saved: Path) -> None:
+    path = saved.parent / "shop.keys"
+    with pytest.raises(ts.SaveMismatch):
+        load(saved, [Desk(), Workshop()], keys=ts.KeyFile(path))
+    with ts.System([Desk()], log=saved.parent / "shop.db", runtime=ts.SteppedRuntime()), pytest.raises(ts.LogLocked):
+        load(saved, log=saved.parent / "shop.db", keys=ts.KeyFile(path))
+    again = ts.KeyFile(path)
+    again.open()
+    again.close()
+
+
 def test_a_log_that_is_there_already_is_not_written_over(saved: Path) -> None:
     path = saved.parent / "shop.db"
     with ts.System([Desk()], log=path, runtime=ts.SteppedRuntime()) as system:
