@@ -8,7 +8,7 @@ before and after somebody is forgotten.
 import hashlib
 import inspect
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Final, Generic, NoReturn, Protocol, Self, TypeVar, cast, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Final, Generic, NoReturn, Protocol, Self, TypeVar, cast, get_args, get_origin
 
 import msgspec
 
@@ -20,6 +20,8 @@ T = TypeVar("T", bound=str)
 SUBJECT_LIMIT_CHARS: Final = 200
 _SEALED_FOR: Final = "sealedFor"
 _BOX: Final = "box"
+_BOXED: Final = r"^([A-Za-z0-9+/]{64,}={0,2})?$"
+"""What a box looks like: whatever is read as one, an action that was edited by hand for instance, is no text in its place."""
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 _MARK: Final = b'"sealedFor"'
 _EMPTY: Final = b'"box":""'
@@ -62,7 +64,7 @@ class Sensitive(Record, Generic[T]):
     """
 
     sealed_for: str
-    box: str
+    box: Annotated[str, msgspec.Meta(pattern=_BOXED)]
 
     @property
     def token(self) -> str:

@@ -142,3 +142,43 @@ def test_handlers_may_compare_what_a_command_says_with_what_a_state_has() -> Non
     with ts.System([Movers()], runtime=ts.SteppedRuntime()) as system:
         moves = [Move(customer_id="c-ada", email=ada(text)) for text in ("a", "a", "b", "a")]
         assert [system.ask(move) for move in moves] == [True, False, True, True]
+
+
+class Fetch(ts.Intent[None]):
+    customer_id: str
+    on_exhausted = "dead_letter"
+
+
+class Fetching(ts.Module):
+    name = "fetching"
+
+    @ts.handles(Ask)
+    def ask(self, _turn: ts.Turn, command: Ask) -> ts.Decision[None]:
+        yield ts.Begin(intent=Fetch(customer_id=command.customer_id), actions=(Asked(email=command.email),))
+
+    @Fetch.settled
+    def fetched(self, _turn: ts.Turn, _fetch: Fetch, _outcome: ts.Outcome[None]) -> ts.Effects:
+        return ()
+
+
+def test_actions_are_edited_with_their_values_sealed_and_text_in_the_place_of_a_box_is_refused() -> None:
+    seen: list[str | ts.Forgotten] = []
+    runtime = ts.SteppedRuntime(ts.ManualClock())
+
+    def ask(action: Asked, call: ts.Call) -> None:
+        seen.append(call.reveal(action.email))
+        if len(seen) == 1:
+            raise ConnectionError
+
+    with ts.System([Fetching()], performers=[Asked.performed_by(ask)], runtime=runtime) as system:
+        system.ask(Ask(customer_id="c-ada", email=ada()))
+        runtime.run_until_idle()
+        (letter,) = system.dead_letters()
+        in_plain = json.loads(bytes(letter.payload))
+        in_plain[0]["email"]["box"] = ADA
+        with pytest.raises(ts.InvalidPayload) as refused:
+            system.redrive(letter, edited=json.dumps(in_plain).encode(), who="Ann", why="mended")
+        assert "lovelace" not in str(refused.value) + plain(system)
+        system.redrive(letter, edited=bytes(letter.payload), who="Ann", why="mended")
+        runtime.run_until_idle()
+        assert seen == [ADA, ADA]
