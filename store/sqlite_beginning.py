@@ -4,6 +4,7 @@ A snapshot may be lost, a beginning may not: no events can stand in for it. So w
 """
 
 import hashlib
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,9 @@ from tallystick.domain.errors import LogCorrupt
 from tallystick.store.chain import COVERED, linked, start
 from tallystick.store.log import Beginning, Head, Snapshot, StreamStart
 from tallystick.store.sqlite_rows import IDENTITY, insertions
+
+_LEVEL: Final = 3
+"""As that of the save: states of thousands of settlers say much the same."""
 
 SCHEMA: Final = Path(__file__).with_name("sqlite_beginning.sql")
 
@@ -64,7 +68,7 @@ def beginning_in(first_row: FirstRow) -> Beginning | None:
         msg = "What the log was loaded with is damaged, and no event can stand in for it; restore a copy, or load the save again."
         raise LogCorrupt(msg)
     identity, position, digest, occurred_at_us, body, _ = row
-    saved = msgspec.msgpack.decode(body, type=_Body)
+    saved = msgspec.msgpack.decode(zlib.decompress(body), type=_Body)
     return Beginning(
         head=Head(position=position, hash=digest, occurred_at_us=occurred_at_us),
         streams={(kind, key): StreamStart(version, _raw(states)) for kind, key, version, states in saved.streams},
@@ -111,7 +115,7 @@ def _encoded(beginning: Beginning) -> bytes:
         for (kind, key), start in beginning.streams.items()
     ]
     kept = [_values(record) for record in _in_order(beginning)]
-    return msgspec.msgpack.encode(_Body(streams, kept, list(beginning.snapshots.values())))
+    return zlib.compress(msgspec.msgpack.encode(_Body(streams, kept, list(beginning.snapshots.values()))), _LEVEL)
 
 
 def _checksum(identity: str, row: Sequence[Any]) -> bytes:
