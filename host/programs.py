@@ -136,7 +136,7 @@ ORDER_FULFILMENT: Final = Program(
 SUBSCRIPTION_RENEWAL: Final = Program(
     name=subscription_script.NAME,
     modules=subscriptions.modules,
-    actions=(subscriptions.ChargeCard,),
+    actions=(subscriptions.ChargeCard, subscriptions.GiveBack),
     additions=Additions(),
     audit=subscriptions.MonthsAudit,
 )

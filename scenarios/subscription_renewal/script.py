@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import tallystick as ts
-from tallystick.scenarios.subscription_renewal.subscriptions import ChargeCard, Paid, Subscribe, Subscription, modules
+from tallystick.scenarios.subscription_renewal.subscriptions import ChargeCard, GiveBack, Paid, Subscribe, Subscription, modules
 from tallystick.scenarios.tiny_store.stage import Audience, PlayedWrong
 
 NAME: Final = "subscription-renewal"
@@ -34,14 +34,19 @@ class Bank:
         self.taken.setdefault(call.key, action)
         return Paid(receipt=f"{action.customer}/{action.month}")
 
+    def give_back(self, action: GiveBack, call: ts.Call) -> None:
+        """Money back, which nobody wants in this story."""
+        raise AssertionError(action, call)
+
 
 def play(log: ts.EventLog, audience: Audience) -> PlayedWrong | None:
     """Tell it; what went wrong, if anything did."""
     clock = ts.ManualClock(NEW_YEAR)
     bank, runtime = Bank(clock), ts.SteppedRuntime(clock)
+    performers = [ChargeCard.performed_by(bank.charge), GiveBack.performed_by(bank.give_back)]
     bank.declines["ben"] = (datetime(2026, 4, 29, tzinfo=UTC), datetime(2026, 5, 2, tzinfo=UTC))
     bank.declines["cleo"] = (datetime(2026, 7, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC))
-    with ts.System(modules(), performers=[ChargeCard.performed_by(bank.charge)], log=log, runtime=runtime) as system:
+    with ts.System(modules(), performers=performers, log=log, runtime=runtime) as system:
         audience.hears("Ada, Ben and Cleo subscribe on the 31st of January. Ben's card fails in April, Cleo's expires in July.")
         for customer in ("ada", "ben", "cleo"):
             system.ask(Subscribe(customer=customer, cents=990))

@@ -5,8 +5,10 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 
+import msgspec
+
 import tallystick as ts
-from tallystick.scenarios.subscription_renewal.subscriptions import ChargeCard, MonthsAudit, Paid, Subscribe, Unsubscribe, modules
+from tallystick.scenarios.subscription_renewal.subscriptions import ChargeCard, GiveBack, MonthsAudit, Paid, Subscribe, Unsubscribe, modules
 from tallystick.testing import Chance, FakeProvider, Invariant, InvariantViolation, SimulatedProgram, Wish
 
 CUSTOMERS = 4
@@ -30,7 +32,10 @@ class SimulatedSubscriptions(SimulatedProgram):
 
     def performers(self) -> Sequence[ts.Performer]:
         """The bank."""
-        return (self.bank.performs(ChargeCard, lambda _charge, key: Paid(receipt=f"paid-{key}")),)
+        return (
+            self.bank.performs(ChargeCard, lambda _charge, key: Paid(receipt=f"paid-{key}")),
+            self.bank.performs(GiveBack, lambda _back, _key: None, key=lambda back: back.receipt, declines=False),
+        )
 
     def deliver(self, system: ts.System) -> None:
         """Answers that were promised."""
@@ -52,18 +57,21 @@ class SimulatedSubscriptions(SimulatedProgram):
 
 
 class MonthsAreCharged:
-    """S10: each month is charged once at most, in order, and what the log says was paid was."""
+    """S10: each month is charged once at most, in order; what the log says was paid was, and what was is said, or goes back."""
 
     def __init__(self, bank: FakeProvider) -> None:
         self._bank = bank
         self._audit = MonthsAudit()
         self._receipts: set[str] = set()
+        self._back: set[str] = set()
 
     def take(self, recorded: ts.Recorded, event: Any) -> None:
         """One more record."""
         self._audit.take(event)
         if recorded.event_type == "MonthPaid":
             self._receipts.add(event.receipt)
+        elif recorded.event_type == "GivingBackStarted":
+            self._back.add(msgspec.json.decode(recorded.payload)["intent"]["receipt"])
         for problem in self._audit.problems({}):
             raise InvariantViolation("S10", problem, position=recorded.position)
 
@@ -73,5 +81,7 @@ class MonthsAreCharged:
         done = self._bank.done(ChargeCard)
         twice = [each for each, count in Counter((entry.asked.customer, entry.asked.month) for entry in done).items() if count > 1]
         unknown = self._receipts - {entry.result.receipt for entry in done}
-        if twice or unknown:
-            raise InvariantViolation("S10", f"charged twice: {twice}; said to be paid: {sorted(unknown)}")
+        forgotten = {entry.result.receipt for entry in done} - self._receipts - self._back
+        if twice or unknown or forgotten:
+            text = f"charged twice: {twice}; said to be paid: {sorted(unknown)}; taken, and nobody knows: {sorted(forgotten)}"
+            raise InvariantViolation("S10", text)

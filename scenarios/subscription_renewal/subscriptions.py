@@ -28,6 +28,13 @@ class ChargeCard(ts.Action[Paid]):
     cents: int
 
 
+class GiveBack(ts.Action[None]):
+    """Give a month's money back."""
+
+    customer: str
+    receipt: str
+
+
 class OfSubscription(ts.Event):
     """Something that happened to a customer's subscription."""
 
@@ -65,6 +72,13 @@ class MonthBegan(OfSubscription):
     """The next month is to be paid."""
 
     month: int
+
+
+class MoneyGivenBack(OfSubscription):
+    """A charge had gone through after all, when nobody waited for it any more; the customer has the money again."""
+
+    month: int
+    receipt: str
 
 
 class SubscriptionEnded(OfSubscription):
@@ -129,6 +143,23 @@ class MonthToCome(ts.Intent[None]):
         return self.customer
 
 
+class GivingBack(ts.Intent[None]):
+    """Money that was taken for nothing goes back; where the bank does not, a person sees to it."""
+
+    customer: str
+    month: int
+    receipt: str
+    timeout = timedelta(hours=1)
+    retry = ts.ExponentialBackoff(initial=timedelta(minutes=1), maximum=timedelta(days=1), max_retries=10)
+    on_exhausted = "dead_letter"
+    ends_with = (MoneyGivenBack,)
+
+    @property
+    def subject(self) -> str:
+        """The customer."""
+        return self.customer
+
+
 class Subscriptions(ts.Module):
     """All subscriptions."""
 
@@ -167,6 +198,20 @@ class Subscriptions(ts.Module):
         yield MonthUnpaid(customer=charge.customer, month=charge.month, reason=reason)
         if found.status == "active":
             yield SubscriptionEnded(customer=charge.customer, reason="unpaid")
+
+    @MonthlyCharge.late
+    def charged_after_all(self, turn: ts.Turn, charge: MonthlyCharge, paid: Paid) -> ts.Effects:
+        """The month was said to be unpaid, and the subscription is over: the money goes back."""
+        del turn
+        intent = GivingBack(customer=charge.customer, month=charge.month, receipt=paid.receipt)
+        yield ts.Begin(intent=intent, actions=(GiveBack(customer=charge.customer, receipt=paid.receipt),))
+
+    @GivingBack.settled
+    def given_back(self, turn: ts.Turn, giving: GivingBack, outcome: ts.Outcome[None]) -> ts.Effects:
+        """It is with the customer, or the log says that it is not."""
+        del turn
+        if isinstance(outcome, ts.Succeeded):
+            yield MoneyGivenBack(customer=giving.customer, month=giving.month, receipt=giving.receipt)
 
     @MonthToCome.settled
     def month_begins(self, turn: ts.Turn, month: MonthToCome, outcome: ts.Outcome[None]) -> ts.Effects:

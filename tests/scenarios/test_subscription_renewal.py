@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tallystick as ts
+from tallystick import testing
 from tallystick.scenarios.subscription_renewal import script, subscriptions
 from tallystick.scenarios.subscription_renewal.simulated import SimulatedSubscriptions
 from tallystick.scenarios.subscription_renewal.subscriptions import (
@@ -22,9 +23,24 @@ from tallystick.scenarios.subscription_renewal.subscriptions import (
     months_after,
 )
 from tallystick.scenarios.tiny_store.stage import Audience
-from tallystick.testing import Simulation
+from tallystick.testing import Chance, Simulation
 
 DAY = timedelta(days=1)
+
+
+class Answerable:
+    """A call, as far as a fake provider looks."""
+
+    token = ts.Token("t")
+    key = "k"
+    attempt = 1
+    deadline = None
+
+    def cancelled(self) -> bool:
+        return False
+
+    def heartbeat(self) -> None:
+        """Alive."""
 
 
 def test_the_year_ends_as_it_should() -> None:
@@ -96,3 +112,27 @@ def test_the_bank_fails_in_all_of_the_year() -> None:
     results = [Simulation(SimulatedSubscriptions, seed).run() for seed in range(100, 112)]
     assert [result.violation for result in results if result.violation] == []
     assert sum(result.faults["hung"] + result.faults["failing"] for result in results) > 2 * len(results)
+
+
+def test_a_charge_that_went_through_after_all_is_given_back() -> None:
+    charge = subscriptions.MonthlyCharge(customer="a", month=1)
+    giving = subscriptions.GivingBack(customer="a", month=1, receipt="r")
+    back = subscriptions.GiveBack(customer="a", receipt="r")
+    subscribed = subscriptions.Subscribed(customer="a", cents=1, began_at=datetime(2026, 1, 1, tzinfo=UTC))
+    testing.given(subscriptions.Subscriptions(), subscribed, charge, testing.timed_out(charge)).when(
+        testing.late_success(charge, Paid(receipt="r"))
+    ).then(
+        ts.Begin(intent=giving, actions=(back,)),
+    )
+    testing.given(subscriptions.Subscriptions(), giving).when(testing.settled(giving, ts.Succeeded(result=None))).then(
+        subscriptions.MoneyGivenBack(customer="a", month=1, receipt="r"),
+    )
+
+
+def test_what_was_taken_and_nobody_knows_is_found() -> None:
+    program = SimulatedSubscriptions(Chance(1))
+    (charges, _) = program.performers()
+    charges.run(ChargeCard(customer="a", month=1, cents=1), Answerable())
+    (invariant,) = program.invariants()
+    with ts.System(program.modules()) as system, pytest.raises(testing.InvariantViolation, match="nobody knows"):
+        invariant.end(system)
