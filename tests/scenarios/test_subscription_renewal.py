@@ -42,6 +42,9 @@ class Answerable:
     def heartbeat(self) -> None:
         """Alive."""
 
+    def reveal(self, value: ts.Sensitive[str]) -> str | ts.Forgotten:
+        raise AssertionError(value)
+
 
 def test_the_year_ends_as_it_should() -> None:
     log = ts.MemoryLog()
