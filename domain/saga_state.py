@@ -308,8 +308,9 @@ def _redriven(plan: SagaPlan, instance: I, event: said.Redriven) -> I:
     place = plan.places[event.step]
     step = instance.steps[place]
     match step.status:
-        case "stuck_undo":
-            return _undo_next(plan, _with(instance, place, status="undone")) if event.by_hand else _undo(instance, place)
+        case "stuck_undo":  # a later step may have come to light as done meanwhile; then that one is undone first
+            left: Status = "undone" if event.by_hand else "done" if step.known else "doubt"
+            return _undo_next(plan, _with(instance, place, status=left))
         case "stuck_doubt" if event.by_hand:
             return _not_there(plan, instance, place, status="not_done")
         case "stuck_doubt":

@@ -313,3 +313,25 @@ def test_what_has_ended_says_nothing_more_but_undoes_what_comes_late() -> None:
     play.tell(play.step_event(said.StepUndone, 0))
     assert play.ended == ["compensated"]
     assert play.open == {}
+
+
+def test_what_comes_to_light_while_a_person_is_waited_for_is_undone_before_what_the_person_has_tried_again() -> None:
+    play = Play(plan_of({}, {"after": (0,)}, {"after": (0,)}))
+    for happened, place in ((said.StepDone, 0), (said.StepFailed, 2)):
+        del play.open["begin", place]
+        play.tell(play.step_event(happened, place, **({"result": "r"} if happened is said.StepDone else {"code": "NO"})))
+    del play.open["ask", 1]  # it ran beside the one that failed, and was withdrawn
+    play.tell(play.step_event(said.StepNotDone, 1))
+    del play.open["undo", 0]
+    play.tell(play.step_event(said.StepUndoFailed, 0, code="NO"))
+    play.tell(play.step_event(said.StepDoneLate, 1, round=1, result="late"))
+    assert list(play.open) == [("attend", 0)]
+    del play.open["attend", 0]
+    play.tell(said.Redriven(saga_id="1", step="s0"))
+    assert list(play.open) == [("undo", 1)]
+    del play.open["undo", 1]
+    play.tell(play.step_event(said.StepUndone, 1))
+    assert list(play.open) == [("undo", 0)]
+    del play.open["undo", 0]
+    play.tell(play.step_event(said.StepUndone, 0))
+    assert play.ended == ["compensated"]
