@@ -40,6 +40,8 @@ RAW_LIMIT_BYTES: Final = 64 << 20
 PAGE_ENTRIES: Final = 256
 ENTRY: Final = struct.Struct(">QI")
 """Of the index: a key's hash, and the number of a block that has records of it."""
+_PART_BITS: Final = 6
+"""The index is sorted in parts, by so many first bits of its keys: sorting all at once would keep the interpreter from everybody else."""
 FILTER_BITS: Final = 12
 """For each key of the index: "no" is certain, "maybe" is wrong for less than one in a hundred."""
 _PROBES: Final = 4
@@ -206,7 +208,7 @@ class ArchiveWriter:
         self._open: list[Recorded] = []
         self._open_bytes = 0
         self._blocks: list[Block] = []
-        self._keys, self._numbers = array("Q"), array("I")
+        self._entries = [(array("Q"), array("I")) for _ in range(1 << _PART_BITS)]
         self._event_types: dict[str, None] = {}
         self._owners: dict[str, None] = {}
         self.records = 0
@@ -245,7 +247,7 @@ class ArchiveWriter:
             tuple(self._owners),
             tuple(self._blocks),
             tuple(self._written_index()),
-            _filter_of(sorted(set(self._keys))),
+            _filter_of([key for keys, _ in self._entries for key in set(keys)]),
         )
         body = zlib.compress(_encode(footer), _LEVEL)
         at, own = self._offset, checksum(body)
@@ -266,19 +268,22 @@ class ArchiveWriter:
         block = packed(records)
         first, last = records[0], records[-1]
         keys = {key for record in records for key in _keys_of(record)}
-        self._keys.extend(keys)
-        self._numbers.extend([len(self._blocks)] * len(keys))
+        for key in keys:
+            of_keys, of_numbers = self._entries[key >> 64 - _PART_BITS]
+            of_keys.append(key)
+            of_numbers.append(len(self._blocks))
         place = (self._offset, len(block), checksum(block))
         self._blocks.append(Block(*place, len(records), first.position, last.position, first.occurred_at_us, last.occurred_at_us))
         self._append(block)
 
     def _written_index(self) -> Iterable[Page]:
-        entries = sorted(zip(self._keys, self._numbers, strict=True))
-        for start in range(0, len(entries), PAGE_ENTRIES):
-            some = entries[start : start + PAGE_ENTRIES]
-            page = b"".join(starmap(ENTRY.pack, some))
-            yield Page(self._offset, len(page), checksum(page), some[0][0])
-            self._append(page)
+        for keys, numbers in self._entries:
+            entries = sorted(zip(keys, numbers, strict=True))
+            for start in range(0, len(entries), PAGE_ENTRIES):
+                some = entries[start : start + PAGE_ENTRIES]
+                page = b"".join(starmap(ENTRY.pack, some))
+                yield Page(self._offset, len(page), checksum(page), some[0][0])
+                self._append(page)
 
     def _append(self, content: bytes) -> None:
         self._write(content, self._offset)

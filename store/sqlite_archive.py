@@ -28,9 +28,9 @@ from tallystick.store.sqlite_rows import IDENTITY
 RECORDS_LIMIT: Final = 100_000
 BYTES_LIMIT: Final = 256 << 20
 """An archive is sealed when it has so many records, or so many bytes of payloads."""
-STEP_RECORDS: Final = 500
+STEP_RECORDS: Final = 250
 """So many leave the live log in one transaction: a few milliseconds in which nothing else is written."""
-STEP_PAGES: Final = 500
+STEP_PAGES: Final = 250
 """So many free pages are given back in one transaction."""
 TELLS_EVERY: Final = 500
 KEPT_TAIL: Final = 1_000
