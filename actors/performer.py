@@ -168,7 +168,7 @@ class PerformerPool:
         self._lock = threading.Lock()
         self._calls: dict[tuple[Token, int, int], RunningCall] = {}
         self._answers: dict[tuple[Token, int, int], Answered] = {}
-        self._promises = Promises()
+        self.promises = Promises()
         self._queue: Mailbox | None = None
         self._heartbeats: Heartbeats | None = None
         self.sealer: Sealer | None = None
@@ -217,7 +217,7 @@ class PerformerPool:
     def holds(self, token: Token, attempt: int, index: int) -> bool:
         """Whether a call for that action was made in this process, and its attempt's end is not yet durable."""
         with self._lock:
-            return (token, attempt, index) in self._calls or self._promises.has(token, attempt, index)
+            return (token, attempt, index) in self._calls or self.promises.has(token, attempt, index)
 
     def knows(self, call: RunningCall) -> bool:
         """Whether that call would be taken up, and not made."""
@@ -227,13 +227,13 @@ class PerformerPool:
     def has_promised(self, start: StartQueue, index: int) -> bool:
         """Whether the answer to that call is promised: then it was made, or found, and is not to be made again."""
         with self._lock:
-            return self._promises.has(start.context.token, start.attempt, index)
+            return self.promises.has(start.context.token, start.attempt, index)
 
     def hold(self, answered: Answered) -> None:
         """Keep an answer that a probe found, for the queue to take up as if the call had been made in this process."""
         with self._lock:
             if _is_promise(answered):
-                self._promises.add(answered.call, made=False)
+                self.promises.add(answered.call, made=False)
             else:
                 self._calls[answered.call.identity] = answered.call
                 self._answers[answered.call.identity] = answered
@@ -244,12 +244,12 @@ class PerformerPool:
             for index in range(len(start.actions)):
                 self._calls.pop((start.context.token, start.attempt, index), None)
                 self._answers.pop((start.context.token, start.attempt, index), None)
-            self._promises.drop(start.context.token, start.attempt)
+            self.promises.drop(start.context.token, start.attempt)
 
     def call_off(self, token: Token) -> None:
         """Nobody waits any more for what a call has promised; whoever has kept the call may look."""
         with self._lock:
-            call = self._promises.kept(token)
+            call = self.promises.kept(token)
         if call is not None:
             call.cancel()
 
@@ -259,7 +259,7 @@ class PerformerPool:
         with self._lock:
             self._calls.pop(call.identity, None)
             self._answers.pop(call.identity, None)
-            self._promises.drop(call.token, call.attempt)
+            self.promises.drop(call.token, call.attempt)
         self._closes_window(call)
 
     def _answered(self, answered: Answered) -> None:
@@ -269,11 +269,11 @@ class PerformerPool:
             if made is answered.call and _is_promise(answered):
                 del self._calls[identity]
                 self._answers.pop(identity, None)
-                self._promises.add(answered.call, made=True)
+                self.promises.add(answered.call, made=True)
             elif made is answered.call or (made is not None and answered.failure is None):  # a call that was taken back may succeed still
                 self._answers[identity] = answered
-            elif answered.failure is None and self._promises.has(*identity) and not isinstance(answered.result, Later):
-                self._promises.drop(answered.call.token, answered.call.attempt)
+            elif answered.failure is None and self.promises.has(*identity) and not isinstance(answered.result, Later):
+                self.promises.drop(answered.call.token, answered.call.attempt)
                 self._calls[identity], self._answers[identity] = answered.call, answered
         if answered.failure is None and (isinstance(answered.result, Later) or answered.call.more_to_come):
             self._closes_window(answered.call)

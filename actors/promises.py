@@ -21,6 +21,8 @@ class Promised(Protocol):
 class Promises:
     """One for each token at most. Not thread-safe: the pool that has them is."""
 
+    __slots__ = ("_kept", "_places", "_shared")
+
     def __init__(self) -> None:
         self._places: dict[Token, tuple[int, int]] = {}
         """Attempt and index; nearly all the same two, which are kept once."""

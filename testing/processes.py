@@ -229,6 +229,9 @@ class Processes:
                 if self.customers is not None:
                     self.customers.turned_away = True
                 world.tell("note", "Outside", "Outside", said)
+            except ProcessDied:  # in the midst of it: whoever was not told yet is told by the next one
+                world.after(5 * SECOND, again, outlives=True)
+                raise
             else:
                 return
         world.after(5 * SECOND, again, outlives=True)

@@ -37,10 +37,10 @@ def test_of_what_was_promised_the_queue_keeps_what_was_to_be_performed_and_the_p
     pool = promised.system._pool
     assert outside(promised) == ["a"]
     assert not promised.engine.queue.held.entries
-    assert (len(pool._calls), len(pool._answers), len(pool._promises)) == (0, 0, 1)
+    assert (len(pool._calls), len(pool._answers), len(pool.promises)) == (0, 0, 1)
     assert promised.system.complete(promised.token("a"), "done at last")
     promised.idle()
-    assert (outside(promised), len(pool._promises)) == ([], 0)
+    assert (outside(promised), len(pool.promises)) == ([], 0)
     assert [event.result for event in promised.events("JobDone")] == ["done at last"]
 
 

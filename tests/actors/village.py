@@ -351,5 +351,5 @@ class Village:
             or any(counts)
             or pool._calls
             or pool._answers
-            or pool._promises
+            or pool.promises
         )
