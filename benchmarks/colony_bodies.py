@@ -6,7 +6,7 @@ from typing import Final
 from tallystick.scenarios.settlers.colony import STEP
 from tallystick.scenarios.settlers.jobs import TASKS, TILE_US, JobKind, Task
 from tallystick.scenarios.settlers.land import Tile
-from tallystick.scenarios.settlers.levels import FULL, RULES, Need
+from tallystick.scenarios.settlers.levels import COOLS_AFTER_FAILURE_US, FULL, RULES, Need
 from tallystick.scenarios.settlers.relief import PORTIONS, Relief
 
 STEP_US: Final = STEP // timedelta(microseconds=1)
@@ -76,9 +76,9 @@ class Settler:
         """Whether it is so hungry, with an empty pouch, that nobody else is to give it anything to do."""
         if self.portions:
             return False
-        points, at_us, _ = self.levels[Need.HUNGER]
+        points, at_us, cooled_us = self.levels[Need.HUNGER]
         rule = RULES[Need.HUNGER]
-        return at_us + max(0, rule.critical - points) * rule.rises_every_us <= now_us
+        return cooled_us <= now_us + COOLS_AFTER_FAILURE_US and at_us + max(0, rule.critical - points) * rule.rises_every_us <= now_us
 
     def points(self, need: Need, now_us: int) -> int:
         """How far that need has risen."""

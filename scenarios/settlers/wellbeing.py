@@ -5,7 +5,7 @@ from pyrsistent import PMap, pmap
 
 import tallystick as ts
 from tallystick.scenarios.settlers.agenda import Agenda
-from tallystick.scenarios.settlers.levels import Level, Need
+from tallystick.scenarios.settlers.levels import COOLS_AFTER_FAILURE_US, Level, Need
 from tallystick.scenarios.settlers.relief import PORTIONS
 
 
@@ -36,8 +36,12 @@ class Condition(ts.Record):
         return next((need for need in Need if self.level(need).critical_us(need) <= now_us), None)
 
     def has_to_eat(self, now_us: int) -> bool:
-        """Whether it is so hungry that it would be interrupted in whatever it does, in vain, for its pouch is empty."""
-        return not self.portions and self.hunger.is_critical(Need.HUNGER, now_us)
+        """Whether it is so hungry that it would be interrupted in whatever it does, in vain, for its pouch is empty.
+
+        Not while hunger is left alone for longer than after an attempt that failed: it has just eaten, or the host's clock was put back.
+        """
+        soon = self.hunger.cooled_us <= now_us + COOLS_AFTER_FAILURE_US
+        return soon and not self.portions and self.hunger.is_critical(Need.HUNGER, now_us)
 
 
 class Wellbeing(ts.Resident):

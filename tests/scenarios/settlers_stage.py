@@ -57,9 +57,9 @@ def at_step(now_us: int = NOON_US, *residents: ts.Resident) -> ts.Step:
     return ts.Step(delta_us=50_000, now_us=now_us, look=usual.__getitem__)
 
 
-def starving(portions: int = 0) -> Wellbeing:
+def starving(portions: int = 0, cooled_us: int = 0) -> Wellbeing:
     """Ann, who has to eat at once, with so much in her pouch."""
-    hunger = Level(points=RULES[Need.HUNGER].critical, at_us=NOON_US)
+    hunger = Level(points=RULES[Need.HUNGER].critical, at_us=NOON_US, cooled_us=cooled_us)
     return Wellbeing(settlers=pmap({ANN: Condition(hunger=hunger, fatigue=Level(points=0, at_us=NOON_US), portions=portions)}))
 
 

@@ -189,6 +189,13 @@ def test_whoever_has_to_eat_is_given_nothing_to_do() -> None:
     enrolled.when(at_step(NOON_US, starving(portions=1))).then(WOOD, FELL_BEGUN, fell)
 
 
+def test_nobody_waits_for_a_meal_that_will_not_come_since_the_clock_was_put_back() -> None:
+    enrolled = given(work(), ENROLLED)
+    enrolled.when(at_step(NOON_US, starving(cooled_us=NOON_US + 15 * SECOND_US))).then_nothing()
+    fell = begun(Task.FELL, Walk(start=HOME, way=way(HOME, TREE_AT)), Fell(tree=NEAREST, at=TREE_AT))
+    enrolled.when(at_step(NOON_US, starving(cooled_us=NOON_US + 68 * 86_400 * SECOND_US))).then(WOOD, FELL_BEGUN, fell)
+
+
 # Unassign and reset: no token is left (a trap of the original)
 
 

@@ -18,7 +18,7 @@ from tallystick.testing import Chance, InvariantViolation, Simulation, probabili
 from tallystick.testing.faults import RECOVERY_PATHS
 
 
-@pytest.mark.parametrize("seed", [8, 11, 1001])
+@pytest.mark.parametrize("seed", [8, 11, 1001, 1687])
 def test_no_token_is_left_and_nobody_is_stuck_through_all_faults(seed: int) -> None:
     result = Simulation(SimulatedColony, seed).check()
     assert sum(result.faults.values()) > 0
