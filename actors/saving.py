@@ -68,7 +68,9 @@ def _queues_of(queue: EngineActor) -> SavedQueues:
 def write(path: str | os.PathLike[str], program: Program, engine: Callable[[], Engine], in_turn: AskInTurn, saves: SaveFormat) -> None:
     """Save a system to a file. Errors as `gather` and `write_save`."""
     database = getattr(engine().log, "path", None)
-    if database is not None and os.path.realpath(path) in {database, *(f"{database}{side}" for side in ("-wal", "-shm", ".lock"))}:
+    sides = ("", "-wal", "-shm", ".lock")
+    real = os.path.realpath(path)
+    if database is not None and (real in {f"{database}{side}" for side in sides} or real.startswith(f"{database}-archive")):
         msg = f"{os.fspath(path)!r} is the log itself; give the save a path of its own. Nothing was written."
         raise SaveError(msg)
     with not_looking():

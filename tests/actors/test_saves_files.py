@@ -135,7 +135,7 @@ def test_a_save_is_not_written_over_the_log(tmp_path: Path) -> None:
     path = tmp_path / "shop.db"
     with ts.System([Desk()], log=path, runtime=ts.SteppedRuntime()) as system:
         system.ask(Order(order_id="x"))
-        for side in ("", "-wal", "-shm", ".lock"):
+        for side in ("", "-wal", "-shm", ".lock", "-archive000001e1"):
             with pytest.raises(ts.SaveError, match="the log itself"):
                 system.save(f"{path}{side}")
         assert [each.event_type for each in system.events(owner="desk")] == ["OwnerJoined", "Ordered"]

@@ -1,6 +1,7 @@
 """Archives of a SQLite log: what they hold is found as before, what is wrong with them is said, and the live file shrinks."""
 
 import stat
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import ArchiveDamaged, ArchiveError, LogCorrupt, LogVersionError
-from tallystick.store import archives, sqlite_file
+from tallystick.store import archives, sqlite_file, sqlite_reader
 from tallystick.store.log import Query, Snapshot
 from tallystick.store.sqlite import SqliteLog
 from tallystick.store.sqlite_reader import SqliteReader
@@ -351,3 +352,29 @@ def test_an_archive_of_a_later_state_of_the_log_is_not_removed(log: SqliteLog, p
             archived(restored)
         assert len(list(restored.verify())) == END
     assert archives_of(path) == kept
+
+
+# Memory
+
+
+def peak_bytes(path: Path, count: int) -> int:
+    """What archiving that many records takes in memory at most, beside what was there."""
+    with closing(SqliteLog(path)) as log:
+        log.open()
+        for first in range(1, count, 200):
+            log.write(records(first, 200))
+        tracemalloc.start()
+        try:
+            for _ in log.archive(count, everything):
+                pass
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+
+def test_archiving_takes_no_more_memory_for_a_longer_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_reader, "_PAGE_ROWS", 40)
+    for folder in ("short", "long"):
+        (tmp_path / folder).mkdir()
+    short, long = peak_bytes(tmp_path / "short" / "log.db", 400), peak_bytes(tmp_path / "long" / "log.db", 1_600)
+    assert long < short * 1.5
