@@ -90,7 +90,11 @@ class SqliteReader:
     @cached_property
     def beginning(self) -> Beginning | None:
         """What its first record stands upon, if it was loaded from a save; None for a log that has all its events."""
-        return beginning_in(self.first_row)
+        try:
+            return beginning_in(self.first_row)
+        except LogCorrupt as error:
+            error.position = error.position or 1  # it is the first that is asked, so that no record can be read
+            raise
 
     def head(self) -> Head:
         """The last durable record, as of now."""
@@ -181,7 +185,7 @@ class SqliteReader:
         """Every record in order, its chain, position and version checked, then SQLite's own structure. Errors as `LogReader.verify`."""
         if self.beginning is not None:
             return verified_since(self.beginning, self.read, self.first_row)
-        return verified(self.read, self.first_row, self.archives, self.revision())
+        return verified(self.read, self.first_row, self.archives, self.revision)
 
     def first_row(self, sql: str, bindings: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """The first row of a statement in a read transaction of its own, or None; the database's errors become the log's."""

@@ -42,7 +42,7 @@ FirstRow = Callable[..., tuple[Any, ...] | None]
 """How a statement is run, with its bindings, that has one row at most."""
 
 
-def verified(read: Read, first_row: FirstRow, archives: Archives, revision: str) -> Iterator[Recorded]:
+def verified(read: Read, first_row: FirstRow, archives: Archives, current: Callable[[], str]) -> Iterator[Recorded]:
     """Every record in order, wherever it is.
 
     Raises:
@@ -51,7 +51,7 @@ def verified(read: Read, first_row: FirstRow, archives: Archives, revision: str)
     position = 1
     with closing(VersionSteps()) as steps:
         try:
-            previous = _before_the_first(first_row)
+            revision, previous = current(), _before_the_first(first_row)
             for record in read(Query()):
                 _check(record, position, previous)
                 if revision:
