@@ -5,6 +5,7 @@ may read it is given the means to, by `turn.reveal`, `call.reveal` or `system.re
 before and after somebody is forgotten.
 """
 
+import functools
 import hashlib
 import inspect
 from collections.abc import Iterable, Mapping
@@ -266,8 +267,13 @@ def declares_sensitive(kinds: Iterable[Any]) -> bool:
     Raises:
         DefinitionError: one is declared as something else than text.
     """
-    seen: set[Any] = set()
-    return sum(_declares(kind, seen) for kind in kinds) > 0  # all of them, so that each is checked
+    return sum(_declares_anywhere(kind) for kind in kinds) > 0  # all of them, so that each is checked
+
+
+@functools.lru_cache(maxsize=4096)
+def _declares_anywhere(kind: Any) -> bool:
+    """What a type declares is always the same; a program that is opened often, as in a simulation, is not looked through each time."""
+    return _declares(kind, set())
 
 
 def _annotated(kind: type[msgspec.Struct]) -> list[Any]:
