@@ -46,7 +46,10 @@ FLOOR = {f"floor_{name}" for name in SIDES}
         ),
         (
             ["sagas", "--waiting", "50"],
-            {"waiting", "begun_peak_rss_mb", "opened_s", "opened_cpu_s", "opened_peak_rss_mb", "bytes_per_saga"},
+            {
+                *("waiting", "begun_peak_rss_mb", "opened_s", "opened_cpu_s", "opened_peak_rss_mb", "bytes_per_saga"),
+                *("taken_up_s", "taken_up_peak_rss_mb"),
+            },
         ),
     ],
 )
