@@ -6,8 +6,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
-import msgspec
-
 from tallystick.actors.closed_work import ClosedWork, Standing
 from tallystick.actors.explaining import ExplainsItself
 from tallystick.actors.owner import LANE_BATCH, OwnerActor
@@ -115,7 +113,8 @@ class RetainsLog(ExplainsItself):
 
             made: list[ArchiveMade] = []
             for sealed in islice(log.archive(until, moves, looked), limit):
-                made.append(ArchiveMade(**{**msgspec.structs.asdict(sealed), "checksum": sealed.checksum.hex()}))
+                first, last, size_bytes, checksum = sealed.first, sealed.last, sealed.size_bytes, sealed.checksum.hex()
+                made.append(ArchiveMade(first=first, last=last, records=sealed.records, size_bytes=size_bytes, checksum=checksum))
                 data: dict[str, Json] = {"records": sealed.records, "bytes": sealed.size_bytes, "checksum": made[-1].checksum}
                 operation.note("archived", f"positions {sealed.first} to {sealed.last}", data)
             records = sum(each.records for each in made)

@@ -222,7 +222,7 @@ class SqliteReader:
             if row is not None and row[-1] == "":
                 self._revision = REVISION
                 return self._page(query, rows)
-            return (records_in(row[:-1]) if row else []), rows, (row and row[-1]) or ""
+            return (records_in(row[:-1]), rows, row[-1] or "") if row else ([], rows, "")
         except (ValueError, LogCorrupt) as error:
             if rows == 1:
                 side = f"before position {query.until}" if query.newest_first else f"after position {query.after}"
@@ -243,7 +243,7 @@ class SqliteReader:
         if row is not None and row[0] == "":
             self._revision = REVISION
             return self.revision()
-        return (row and row[0]) or ""
+        return (row[0] or "") if row else ""
 
     def archived_hash(self, position: int) -> bytes | None:
         """The hash of an archived record; None when none is archived there."""

@@ -62,7 +62,8 @@ class Copies(RuleBasedStateMachine):
             position += 1
             self.moment += fields.pop("later")
             stream = (fields["aggregate_type"], fields["aggregate_id"])
-            version = versions[stream] = versions.get(stream, self.same("version", *stream)) + 1
+            before: int = versions[stream] if stream in versions else self.same("version", *stream)
+            version = versions[stream] = before + 1
             if fields.pop("settles"):
                 self.tokens += 1
                 fields |= {"settles": "succeeded", "token": f"t{self.tokens}" if self.tokens > 3 else "tuv"[self.tokens - 1]}
