@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
+from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
 
 from tallystick.actors.actor import EngineActor
@@ -24,6 +25,8 @@ from tallystick.testing.violations import InvariantViolation
 
 EVERYTHING_EVERY_TURNS = 1000
 REPORTS = frozenset({QueueCompleted, QueueFailed, QueueRejected, TimeoutDecision, RetryDue})
+_content = attrgetter(*(field for field in Recorded.__struct_fields__ if field not in {"log_tag", "event", "hash"}))
+"""All that an append makes of a record; its hash is the log's."""
 EXPECTED_FAILURES = ("LogPoisoned", "ProcessDied")
 FENCED = "Fenced"
 
@@ -229,7 +232,8 @@ class Watcher:
             _check_stale(stale, message, records)
         if reply is not None:
             self._follow(reply, model.tail)
-        self._look_at_starts(actor, message, records)
+        if records or type(message) is StartQueue or type(actor) is WriterActor:
+            self._look_at_starts(actor, message, records)
         turns = self._runtime.turns
         if turns >= self._full_at:
             self._full_at = turns + EVERYTHING_EVERY_TURNS
@@ -245,7 +249,7 @@ class Watcher:
                 starts.taken(message)
             elif type(actor) is WriterActor:
                 starts.released(self._disk.position)
-            elif records:
+            else:
                 starts.appended(records)
 
     def _catch_up(self, model: LogModel, journal: Journal) -> Sequence[Recorded]:
@@ -335,13 +339,6 @@ class Watcher:
         """
         for invariant in self._own:
             invariant.end(system)
-
-
-def _content(recorded: Recorded) -> tuple[Any, ...]:
-    """All that an append makes of a record; its hash is the log's."""
-    stream = (recorded.aggregate_type, recorded.aggregate_id, recorded.aggregate_version)
-    origin = (recorded.owner, recorded.seen, recorded.correlation, recorded.causation, recorded.occurred_at_us)
-    return (recorded.position, recorded.event_type, recorded.payload, recorded.token, recorded.settles, *stream, *origin)
 
 
 def _is_stale(model: LogModel, actor: EngineActor, report: Any) -> bool | None:
