@@ -31,6 +31,7 @@ FLOOR = {f"floor_{name}" for name in SIDES}
             | {"keys", "bytes_per_key", "put_us_per_key", "get_cpu_us", "forget_ms"},
         ),
         (["timers", "--timers", "100"], {"timers", "add_us", "cancel_us", "fire_us"}),
+        (["turns", "--orders", "5", "--runs", "1"], {"orders", "turns", "best_turns_per_s", "median_turns_per_s"}),
         (["ticks", "--tickers", "10", "--steps", "20"], {"tickers", "by_hand_us_per_step", "us_per_step", "overhead_us_per_tick"}),
         (
             ["chain", "--orders", "30", "--in-flight", "4", "--runs", "1"],
