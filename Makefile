@@ -25,7 +25,7 @@ demo: $(VENV)/.installed ## run the demonstration
 	@$(BIN)/tallystick demo $(ARGS)
 
 test: $(VENV)/.tools $(VENV)/.installed ## run the tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 check: lint types layers ## run the linters and the type checkers
 

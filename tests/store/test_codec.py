@@ -250,7 +250,6 @@ def wrong(**fields: Any) -> Any:
         Labelled(counts={"a": "1"}),  # type: ignore[dict-item]
         Labelled(counts={1: 1}),  # type: ignore[dict-item]
     ],
-    ids=repr,
 )
 def test_values_of_other_types_than_declared_are_refused(event: Any) -> None:
     with pytest.raises(ts.InvalidPayload, match=f"{type(event).__name__} has values that its types do not allow"):
@@ -264,7 +263,6 @@ def test_values_of_other_types_than_declared_are_refused(event: Any) -> None:
         (wrong(thing_id=b"ab"), Counted(thing_id="YWI=", how_many=1)),
         (wrong(thing_id=date(2026, 1, 1)), Counted(thing_id="2026-01-01", how_many=1)),
     ],
-    ids=repr,
 )
 def test_what_json_writes_alike_has_the_declared_type_before_anybody_sees_it(event: Any, becomes: Any) -> None:
     encoded = CODEC.encode(event)
