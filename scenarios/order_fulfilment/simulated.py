@@ -20,6 +20,7 @@ class SimulatedFulfilment(SimulatedStore):
 
     name: ClassVar[str] = "order-fulfilment"
     orders: ClassVar[int] = 6
+    faults_for: ClassVar[timedelta] = timedelta(days=16)  # until the last attempt of the slowest process has run out of time
 
     def modules(self) -> Sequence[ts.Module]:
         """Five owners."""
