@@ -35,7 +35,6 @@ from tallystick.store.archive_file import (
     unpacked,
 )
 from tallystick.store.log import Query, Sealed
-from tallystick.store.memory import matches
 
 KEPT_BLOCKS: Final = 16
 """So many blocks stay decompressed: a few megabytes."""
@@ -145,7 +144,7 @@ class Archive:
                 continue
             records = self._recent.get((self.path, number), partial(self.block, number))
             for record in reversed(records) if query.newest_first else records:
-                if matches(query, record):
+                if query.matches(record):
                     yield record
 
     def _cannot_have(self, query: Query) -> bool:

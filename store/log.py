@@ -9,6 +9,7 @@ from typing import Protocol, Self
 import msgspec
 
 from tallystick.domain.envelope import Recorded
+from tallystick.domain.protocol import EXECUTION
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +51,27 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         if self.limit is not None and self.limit < 0:
             msg = f"limit is {self.limit}; it cannot be below zero."
             raise ValueError(msg)
+
+    def matches(self, record: Recorded) -> bool:
+        """Whether every filter but `limit` holds for that record: the contract in words that every log agrees with."""
+        return (
+            record.position > self.after
+            and (self.until is None or record.position <= self.until)
+            and (not self.event_types or record.event_type in self.event_types)
+            and (self.aggregate_type is None or record.aggregate_type == self.aggregate_type)
+            and (self.aggregate_id is None or record.aggregate_id == self.aggregate_id)
+            and (self.owner is None or record.owner == self.owner)
+            and (self.token is None or _of_execution(self.token, record))
+            and (self.correlation is None or record.correlation == self.correlation)
+            and (self.event_id is None or record.event_id == self.event_id)
+            and (self.since_us is None or record.occurred_at_us >= self.since_us)
+            and (self.before_us is None or record.occurred_at_us < self.before_us)
+        )
+
+
+def _of_execution(token: str, record: Recorded) -> bool:
+    engine = record.aggregate_type == EXECUTION and record.aggregate_id == token
+    return engine or (record.token == token and record.settles is not None)
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -201,7 +201,7 @@ class MemoryLog:
                 return
             self._check_open()
             record = self._storage.at(position)
-            if not filtered or matches(query, record):
+            if not filtered or query.matches(record):
                 left = None if left is None else left - 1
                 yield record
 
@@ -328,25 +328,3 @@ def _chained(before: Head, first: bytes, records: Iterable[Recorded]) -> Iterato
 def _kept(record: Recorded, own: bytes, log_tag: int) -> Recorded:
     """A record as the log keeps it: with its hash and the log's own tag, without a decoded payload."""
     return structs.replace(record, hash=own, event=None, log_tag=log_tag)
-
-
-def matches(query: Query, record: Recorded) -> bool:
-    """Whether every filter of the query but `limit` holds for that record: the contract in words that every log agrees with."""
-    return (
-        record.position > query.after
-        and (query.until is None or record.position <= query.until)
-        and (not query.event_types or record.event_type in query.event_types)
-        and (query.aggregate_type is None or record.aggregate_type == query.aggregate_type)
-        and (query.aggregate_id is None or record.aggregate_id == query.aggregate_id)
-        and (query.owner is None or record.owner == query.owner)
-        and (query.token is None or _of_execution(query.token, record))
-        and (query.correlation is None or record.correlation == query.correlation)
-        and (query.event_id is None or record.event_id == query.event_id)
-        and (query.since_us is None or record.occurred_at_us >= query.since_us)
-        and (query.before_us is None or record.occurred_at_us < query.before_us)
-    )
-
-
-def _of_execution(token: str, record: Recorded) -> bool:
-    engine = record.aggregate_type == EXECUTION and record.aggregate_id == token
-    return engine or (record.token == token and record.settles is not None)
