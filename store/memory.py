@@ -190,18 +190,18 @@ class MemoryLog:
 
     def read(self, query: Query = _EVERYTHING) -> Iterator[Recorded]:
         """The records that match, by position; what is written meanwhile is seen."""
-        whole = query == Query(after=query.after) and not self._storage.kept
+        storage = self._storage
+        whole = query == Query(after=query.after) and (query.after >= storage.start.position or not storage.kept)
         return self._onwards(query.after) if whole else self._matching(query)
 
     def _matching(self, query: Query) -> Iterator[Recorded]:
         left = query.limit
-        filtered = structs.replace(query, after=0, until=None, limit=None, newest_first=False) != _EVERYTHING
         for position in self._positions(query):
             if left == 0:
                 return
             self._check_open()
             record = self._storage.at(position)
-            if not filtered or query.matches(record):
+            if query.matches(record):
                 left = None if left is None else left - 1
                 yield record
 
