@@ -1,9 +1,9 @@
 """`tallystick scenario list` and `tallystick scenario run`."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import click
 
@@ -12,42 +12,45 @@ from tallystick.host import colony_view
 from tallystick.host.log_command import as_object
 from tallystick.host.output import Name, print_json, print_table
 from tallystick.host.parameters import LOG_TO_WRITE
-from tallystick.host.programs import (
-    AGENT,
-    NIGHTLY_IMPORT,
-    ORDER_FULFILMENT,
-    SUBSCRIPTION_RENEWAL,
-    TINY_STORE,
-    TRAVEL_BOOKING,
-    WEBHOOK,
-    Program,
-)
+from tallystick.host.programs import PROGRAMS, Program
 from tallystick.host.render import Arrow, Sequencer, mermaid
 from tallystick.scenarios.agent import script as agent_script
 from tallystick.scenarios.nightly_import import script as import_script
 from tallystick.scenarios.order_fulfilment import script as fulfilment_script
 from tallystick.scenarios.subscription_renewal import script as subscription_script
-from tallystick.scenarios.tiny_store.scripts import SCRIPTS, Script
-from tallystick.scenarios.tiny_store.stage import Audience, PlayedWrong, Stage
+from tallystick.scenarios.telling import Audience, PlayedWrong
+from tallystick.scenarios.tiny_store.scripts import SCRIPTS
 from tallystick.scenarios.travel_booking import script as travel_script
 from tallystick.scenarios.webhook import script as webhook_script
 
 
+class Play(Protocol):
+    """A story, told on a log to an audience."""
+
+    def __call__(self, log: ts.EventLog, audience: Audience) -> None:
+        """Tell it.
+
+        Raises:
+            PlayedWrong: it goes another way.
+        """
+        ...
+
+
 class Story(NamedTuple):
-    """A story of a program that has one only, and whose name it has."""
+    """What a scenario is about, and the telling of it; its program has its name."""
 
     summary: str
-    program: Program
-    play: Callable[[ts.EventLog, Audience], PlayedWrong | None]
+    play: Play
 
 
 STORIES: Final[Mapping[str, Story]] = {
-    travel_script.NAME: Story(travel_script.SUMMARY, TRAVEL_BOOKING, travel_script.play),
-    fulfilment_script.NAME: Story(fulfilment_script.SUMMARY, ORDER_FULFILMENT, fulfilment_script.play),
-    subscription_script.NAME: Story(subscription_script.SUMMARY, SUBSCRIPTION_RENEWAL, subscription_script.play),
-    webhook_script.NAME: Story(webhook_script.SUMMARY, WEBHOOK, webhook_script.play),
-    import_script.NAME: Story(import_script.SUMMARY, NIGHTLY_IMPORT, import_script.play),
-    agent_script.NAME: Story(agent_script.SUMMARY, AGENT, agent_script.play),
+    **{name: Story(script.summary, script.play) for name, script in SCRIPTS.items()},
+    travel_script.NAME: Story(travel_script.SUMMARY, travel_script.play),
+    fulfilment_script.NAME: Story(fulfilment_script.SUMMARY, fulfilment_script.play),
+    subscription_script.NAME: Story(subscription_script.SUMMARY, subscription_script.play),
+    webhook_script.NAME: Story(webhook_script.SUMMARY, webhook_script.play),
+    import_script.NAME: Story(import_script.SUMMARY, import_script.play),
+    agent_script.NAME: Story(agent_script.SUMMARY, agent_script.play),
 }
 
 
@@ -60,8 +63,7 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 def list_(*, as_json: bool) -> None:
     """List the scenarios."""
-    listed = [(script.name, script.summary) for script in SCRIPTS.values()]
-    listed += [*((name, story.summary) for name, story in STORIES.items()), (colony_view.NAME, colony_view.SUMMARY)]
+    listed = [*((name, story.summary) for name, story in STORIES.items()), (colony_view.NAME, colony_view.SUMMARY)]
     if as_json:
         print_json([{"name": name, "summary": summary} for name, summary in listed])
     else:
@@ -69,7 +71,7 @@ def list_(*, as_json: bool) -> None:
 
 
 @command.command("run")
-@click.argument("name", type=Name([*SCRIPTS, *STORIES, colony_view.NAME]), metavar="NAME")
+@click.argument("name", type=Name([*STORIES, colony_view.NAME]), metavar="NAME")
 @click.option("--log", "log_path", type=LOG_TO_WRITE, metavar="FILE", help="Keep the log in this new file.")
 @click.option("--mermaid", is_flag=True, help="Print the sequence diagram that the log makes, instead of the story.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -100,26 +102,15 @@ def run(*, name: str, log_path: Path | None, mermaid: bool, as_json: bool, **col
         if colony_view.run(colony_view.Life(**given), log_path, as_json=as_json):
             raise click.exceptions.Exit(1)
         return
-    program = TINY_STORE if name in SCRIPTS else STORIES[name].program
+    program = PROGRAMS[name]
     audience = Drawn(program) if mermaid else AsJson() if as_json else Told(program)
     log = ts.MemoryLog() if log_path is None else ts.SqliteLog(log_path)
-    problem = play(SCRIPTS[name], log, audience) if name in SCRIPTS else STORIES[name].play(log, audience)
-    audience.ends(name, problem)
-    if problem is not None:
-        raise click.exceptions.Exit(1)
-
-
-def play(script: Script, log: ts.EventLog, audience: Audience) -> PlayedWrong | None:
-    """Play a story to its end; what went wrong, if anything did."""
-    stage = Stage(log, audience)
-    problem = None
     try:
-        script.play(stage)
+        STORIES[name].play(log, audience)
     except PlayedWrong as wrong:
-        problem = wrong
-    # Not after any other error, as that of a log that cannot be opened: closing would only complain of it in other words.
-    stage.close()
-    return problem
+        audience.ends(name, wrong)
+        raise click.exceptions.Exit(1) from wrong
+    audience.ends(name, None)
 
 
 class Told(Audience):

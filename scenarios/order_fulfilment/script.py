@@ -5,25 +5,24 @@ from typing import Final
 
 import tallystick as ts
 from tallystick.scenarios.order_fulfilment.fulfilment import OrderFulfilment, modules
+from tallystick.scenarios.telling import Audience, must_be
 from tallystick.scenarios.tiny_store.shipments import Deliver, Dispatch
-from tallystick.scenarios.tiny_store.stage import Audience, PlayedWrong, Stage
+from tallystick.scenarios.tiny_store.stage import Stage
 
 NAME: Final = "order-fulfilment"
 SUMMARY: Final = "A process follows orders from payment to delivery; one parcel takes three weeks, and somebody has it go on."
 DAY: Final = timedelta(days=1)
 
 
-def play(log: ts.EventLog, audience: Audience) -> PlayedWrong | None:
-    """Tell it; what went wrong, if anything did."""
-    stage = Stage(log, audience)
-    stage.store = tuple(modules())
-    problem = None
-    try:
+def play(log: ts.EventLog, audience: Audience) -> None:
+    """Tell it.
+
+    Raises:
+        PlayedWrong: it goes another way.
+    """
+    with Stage(log, audience) as stage:
+        stage.store = tuple(modules())
         _tell(stage)
-    except PlayedWrong as wrong:
-        problem = wrong
-    stage.close()
-    return problem
 
 
 def _tell(stage: Stage) -> None:
@@ -72,7 +71,5 @@ def _delivered(stage: Stage, order_id: str) -> None:
 
 def _expect(stage: Stage, order_id: str, phase: str) -> None:
     state = stage.system.get(OrderFulfilment.State, order_id) or OrderFulfilment.State()
-    if state.phase != phase:
-        msg = f"The fulfilment of {order_id} is {state.phase}, where {phase} was expected."
-        raise PlayedWrong(msg)
+    must_be(state.phase, phase, f"The fulfilment of {order_id} is {state.phase}, where {phase} was expected.")
     stage.say(f"The fulfilment of {order_id} is {phase}: {', '.join(state.done) or 'nothing was done'}. {state.reason}".strip())

@@ -5,15 +5,14 @@ from datetime import timedelta
 from typing import ClassVar, Final, NamedTuple
 
 import tallystick as ts
+from tallystick.scenarios.telling import Audience, must_be
 from tallystick.scenarios.tiny_store.events import OrderPlaced, PaymentRefunded
 from tallystick.scenarios.tiny_store.inventory import Inventory
 from tallystick.scenarios.tiny_store.orders import CancelOrder, Orders, OrderStatus
 from tallystick.scenarios.tiny_store.payments import Payments
 from tallystick.scenarios.tiny_store.providers import Carrier, Gateway, Manner, always
 from tallystick.scenarios.tiny_store.shipments import ShipmentCreation, Shipments, Waybill
-from tallystick.scenarios.tiny_store.stage import PlayedWrong, Stage
-
-Play = Callable[[Stage], None]
+from tallystick.scenarios.tiny_store.stage import Stage
 
 
 class Script(NamedTuple):
@@ -21,7 +20,16 @@ class Script(NamedTuple):
 
     name: str
     summary: str
-    play: Play
+    tell: Callable[[Stage], None]
+
+    def play(self, log: ts.EventLog, audience: Audience) -> None:
+        """Tell it to its end.
+
+        Raises:
+            PlayedWrong: it goes another way.
+        """
+        with Stage(log, audience) as stage:
+            self.tell(stage)
 
 
 def happy_path(stage: Stage) -> None:
@@ -203,14 +211,12 @@ def late_capture(stage: Stage) -> None:
     stage.run()
     stage.expect("order-1", OrderStatus.PAYMENT_FAILED)
     stage.expect_ledger(capture=1, refund=1)
-    if not stage.happened(PaymentRefunded, "order-1"):
-        msg = "The late capture was not given back."
-        raise PlayedWrong(msg)
+    must_be(stage.happened(PaymentRefunded, "order-1"), True, "The late capture was not given back.")
 
 
 SCRIPTS: Final = {
-    name: Script(name, (play.__doc__ or "").strip(), play)
-    for name, play in {
+    name: Script(name, (tell.__doc__ or "").strip(), tell)
+    for name, tell in {
         "happy-path": happy_path,
         "insufficient-stock": insufficient_stock,
         "payment-failure": payment_failure,

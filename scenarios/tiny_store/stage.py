@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 import tallystick as ts
+from tallystick.scenarios.telling import Audience, PlayedWrong, Teller, must_be
 from tallystick.scenarios.tiny_store.events import OrderItem
 from tallystick.scenarios.tiny_store.inventory import ReceiveStock
 from tallystick.scenarios.tiny_store.money import Money
@@ -17,29 +19,16 @@ A_MOMENT: Final = timedelta(milliseconds=20)
 """What passes between two things that a script does, so that the times in the log tell them apart."""
 
 
-class PlayedWrong(ts.TallystickError):
-    """A script did not end as it should; the log tells where it went another way."""
-
-
-class Audience:
-    """Who is told what happens. This one does not listen."""
-
-    def hears(self, line: str) -> None:
-        """A line of the story."""
-
-    def sees(self, recorded: ts.Recorded) -> None:
-        """An event, when it is durable."""
-
-
-class Stage:
+class Stage(Teller):
     """One store, its gateway and its carrier. A script opens the shop, plays, and may let the process "die" in between.
 
-    The clock, the providers and the log outlive a crash, as they do in the world; everything else is made anew.
+    The clock, the providers and the log outlive a crash, as they do in the world; everything else is made anew. As a context manager it
+    closes the shop at the end.
     """
 
     def __init__(self, log: ts.EventLog, audience: Audience | None = None) -> None:
+        super().__init__(audience or Audience())
         self._log = log
-        self.audience = audience or Audience()
         self.clock = ts.ManualClock(MORNING)
         self.gateway = Gateway()
         self.carrier = Carrier()
@@ -47,9 +36,17 @@ class Stage:
         self._system: ts.System | None = None
         self._runtime: ts.SteppedRuntime | None = None
         self._opened = False
-        self._shown = 0
 
     # Opening and closing.
+
+    def __enter__(self) -> Self:
+        """The stage, on which nothing is open yet."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close the shop, unless its log failed: that would only complain of it in other words."""
+        if error is None or isinstance(error, PlayedWrong):
+            self.close()
 
     def open(self) -> None:
         """Open the shop on its log; also again, after it was closed or has crashed."""
@@ -63,14 +60,14 @@ class Stage:
 
     def crash(self) -> None:
         """Let the process die here: what is not in the log is gone."""
-        self._show()
+        self.show(self.system)
         self._log.close()
         self._system = self._runtime = None
 
     def close(self) -> None:
         """Close the shop in good order; closing again does nothing."""
         if self._system is not None:
-            self._show()
+            self.show(self.system)
             self._system.stop()
             self._system = None
 
@@ -91,10 +88,6 @@ class Stage:
         return self._runtime
 
     # Playing.
-
-    def say(self, line: str) -> None:
-        """A line of the story."""
-        self.audience.hears(line)
 
     def stock(self, **quantities: int) -> None:
         """Goods come in."""
@@ -130,7 +123,7 @@ class Stage:
     def run(self) -> None:
         """Let happen what happens without time passing."""
         self.runtime.run_until_idle()
-        self._show()
+        self.show(self.system)
 
     def run_until(self, condition: Callable[[], bool]) -> None:
         """Let happen what happens until the condition holds, and not a step more.
@@ -142,16 +135,16 @@ class Stage:
             if not self.runtime.step():
                 msg = "The store has come to rest before the script's next cue."
                 raise PlayedWrong(msg)
-        self._show()
+        self.show(self.system)
 
     def wait(self, duration: timedelta) -> None:
         """Let time pass."""
         end = self.clock.now + duration
         while (due := self.runtime.next_due()) is not None and due <= end:
             self.runtime.advance_to(due)
-            self._show()
+            self.show(self.system)
         self.runtime.advance_to(end)
-        self._show()
+        self.show(self.system)
 
     # Looking.
 
@@ -171,9 +164,7 @@ class Stage:
             PlayedWrong: the order stands elsewhere.
         """
         stands = self.status(order_id)
-        if stands is not status:
-            msg = f"Order {order_id} is {stands}, where {status} was expected."
-            raise PlayedWrong(msg)
+        must_be(stands, status, f"Order {order_id} is {stands}, where {status} was expected.")
         self.say(f"Order {order_id} is {status}.")
 
     def expect_ledger(self, **counts: int) -> None:
@@ -184,12 +175,5 @@ class Stage:
         """
         entries = (*self.gateway.ledger.entries(), *self.carrier.ledger.entries())
         found = {kind: sum(entry.kind == kind for entry in entries) for kind in counts}
-        if found != counts:
-            msg = f"The ledgers have {found}, where {counts} was expected."
-            raise PlayedWrong(msg)
+        must_be(found, counts, f"The ledgers have {found}, where {counts} was expected.")
         self.say("The ledgers have " + ", ".join(f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in counts.items()) + ".")
-
-    def _show(self) -> None:
-        for recorded in self.system.events(after=self._shown):
-            self._shown = recorded.position
-            self.audience.sees(recorded)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import tallystick as ts
-from tallystick.scenarios.tiny_store.stage import Audience, PlayedWrong
+from tallystick.scenarios.telling import Audience, Teller, must_be
 from tallystick.scenarios.travel_booking.agencies import Friendly, World
 from tallystick.scenarios.travel_booking.holiday import BookHoliday, Holiday
 from tallystick.scenarios.travel_booking.system import sagas
@@ -42,20 +42,15 @@ class Told(Friendly):
             raise ConnectionError(name)
 
 
-class Play:
+class Play(Teller):
     """One telling."""
 
     def __init__(self, log: ts.EventLog, audience: Audience) -> None:
-        self.audience = audience
+        super().__init__(audience)
         self.moods = Told()
         self.world = World(self.moods)
         self.runtime = ts.SteppedRuntime(ts.ManualClock(MORNING))
         self.system = ts.System(sagas=sagas(), performers=self.world.performers(), log=log, runtime=self.runtime)
-        self._shown = 0
-
-    def say(self, line: str) -> None:
-        """A line of the story."""
-        self.audience.hears(line)
 
     def book(self, traveller: str) -> ts.SagaHandle[Itinerary]:
         """A trip of theirs, as far as no time need pass."""
@@ -67,9 +62,7 @@ class Play:
     def wait(self, duration: timedelta = timedelta()) -> None:
         """Let time pass."""
         self.runtime.advance(duration)
-        for recorded in self.system.events(after=self._shown):
-            self._shown = recorded.position
-            self.audience.sees(recorded)
+        self.show(self.system)
 
     def expect(self, handle: ts.SagaHandle[Any], state: str) -> None:
         """Check where a saga stands, and say so.
@@ -78,23 +71,20 @@ class Play:
             PlayedWrong: it stands elsewhere.
         """
         status = handle.status()
-        if status.state != state:
-            msg = f"{handle.id} is {status.state}, where {state} was expected."
-            raise PlayedWrong(msg)
+        must_be(status.state, state, f"{handle.id} is {status.state}, where {state} was expected.")
         steps = ", ".join(f"{step} {how}" for step, how in status.steps.items())
         self.say(f"{handle.id} is {state}: {steps}.")
 
 
-def play(log: ts.EventLog, audience: Audience) -> PlayedWrong | None:
-    """Tell it; what went wrong, if anything did."""
+def play(log: ts.EventLog, audience: Audience) -> None:
+    """Tell it.
+
+    Raises:
+        PlayedWrong: it goes another way.
+    """
     telling = Play(log, audience)
-    problem = None
     with telling.system:
-        try:
-            _tell(telling)
-        except PlayedWrong as wrong:
-            problem = wrong
-    return problem
+        _tell(telling)
 
 
 def _tell(telling: Play) -> None:
@@ -137,7 +127,6 @@ def _check_ledgers(telling: Play) -> None:
         trip = telling.system.saga(BookTrip, recorded.aggregate_id)
         completed[recorded.aggregate_id] = trip.result()
     problems = list(telling.world.problems(completed))
-    if problems:
-        raise PlayedWrong("; ".join(problems))
+    must_be(problems, [], "; ".join(problems))
     held = {what: len(telling.world.held(what)) for what in ("hotel", "flight", "car")}
     telling.say("The agencies' ledgers have " + ", ".join(f"{count} {what}s" for what, count in held.items()) + ": those of the two trips.")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import tallystick as ts
-from tallystick.scenarios.tiny_store.stage import Audience, PlayedWrong
+from tallystick.scenarios.telling import Audience, Teller, must_be
 
 if TYPE_CHECKING:
     from tallystick.scenarios.webhook.receiver import Webhooks
@@ -34,15 +34,14 @@ class Ledger:
         return f"entry {len(self.entries)}"
 
 
-class Play:
+class Play(Teller):
     """One telling, with the receiver's own HTTP application."""
 
     def __init__(self, log: ts.EventLog, audience: Audience) -> None:
-        self.audience = audience
+        super().__init__(audience)
         self.ledger = Ledger()
         self.runtime = ts.SteppedRuntime(ts.ManualClock(MORNING))
         self.webhooks = _webhooks(self.ledger, log=log, runtime=self.runtime)
-        self._shown = 0
 
     def deliver(self, event_id: str, sequence: int, cents: int = 100) -> tuple[int, Any]:
         """A request as a server would hand it on; its status, and what is answered."""
@@ -65,9 +64,7 @@ class Play:
     def wait(self, duration: timedelta = timedelta()) -> None:
         """Let time pass."""
         self.runtime.advance(duration)
-        for recorded in self.webhooks.system.events(after=self._shown):
-            self._shown = recorded.position
-            self.audience.sees(recorded)
+        self.show(self.webhooks.system)
 
     def expect(self, answered: tuple[int, Any], status: int, standing: str | None, posted: Sequence[int]) -> str:
         """Check an answer and the ledger, and say so; the operation's id.
@@ -76,37 +73,32 @@ class Play:
             PlayedWrong: one of them is otherwise.
         """
         found = (answered[0], answered[1].get("standing"), [*self.ledger.entries.values()])
-        if found != (status, standing, [*posted]):
-            msg = f"Answered {found[0]} ({found[1]}), and the ledger has {found[2]}; {status} ({standing}) and {posted} would be right."
-            raise PlayedWrong(msg)
-        self.audience.hears(f"Answered {status}{f', {standing}' if standing else ''}; the ledger has {[*posted]}.")
+        right = f"{status} ({standing}) and {posted} would be right"
+        must_be(found, (status, standing, [*posted]), f"Answered {found[0]} ({found[1]}), and the ledger has {found[2]}; {right}.")
+        self.say(f"Answered {status}{f', {standing}' if standing else ''}; the ledger has {[*posted]}.")
         return str(answered[1].get("operationId", ""))
 
 
-def play(log: ts.EventLog, audience: Audience) -> PlayedWrong | None:
-    """Tell it; what went wrong, if anything did.
+def play(log: ts.EventLog, audience: Audience) -> None:
+    """Tell it.
 
     Raises:
         DefinitionError: the extra is not installed.
+        PlayedWrong: it goes another way.
     """
     telling = Play(log, audience)
     with telling.webhooks.system:
-        try:
-            _tell(telling)
-        except PlayedWrong as wrong:
-            return wrong
-    return None
+        _tell(telling)
 
 
 def _tell(telling: Play) -> None:
-    say = telling.audience.hears
+    say = telling.say
     say("The bank delivers its first event. What is acknowledged is durable, and is worked on after the answer.")
     first = telling.expect(telling.deliver("evt-1", 1), 202, "applied", [1])
 
     say("It delivers it again, since it has not heard the answer: it is the same operation, and nothing is posted twice.")
-    if telling.expect(telling.deliver("evt-1", 1), 202, "applied", [1]) != first:
-        msg = "A delivery that came twice was begun twice."
-        raise PlayedWrong(msg)
+    second = telling.expect(telling.deliver("evt-1", 1), 202, "applied", [1])
+    must_be(second, first, "A delivery that came twice was begun twice.")
 
     say("The third event overtakes the second, and waits for it.")
     telling.expect(telling.deliver("evt-3", 3), 202, "held", [1])
@@ -121,9 +113,7 @@ def _tell(telling: Play) -> None:
     telling.expect(telling.deliver("evt-4", 4, cents=999_999), 409, None, [1, 2, 3, 4])
 
     still_open = [each.operation_id for each in telling.webhooks.system.operations.open()]
-    if still_open:
-        msg = f"Operations are open at the end: {', '.join(still_open)}."
-        raise PlayedWrong(msg)
+    must_be(still_open, [], f"Operations are open at the end: {', '.join(still_open)}.")
     say("Each delivery's operation has ended.")
 
 

@@ -9,8 +9,8 @@ import tallystick as ts
 from tallystick.host.cli import cli
 from tallystick.host.programs import TINY_STORE
 from tallystick.host.render import BUS, Arrow, Sequencer
+from tallystick.scenarios.telling import Audience
 from tallystick.scenarios.tiny_store.scripts import SCRIPTS
-from tallystick.scenarios.tiny_store.stage import Audience, Stage
 
 
 class Step(NamedTuple):
@@ -60,9 +60,7 @@ class Collected(Audience):
 
 def played(name: str) -> list[Arrow]:
     audience = Collected()
-    stage = Stage(ts.MemoryLog(), audience)
-    SCRIPTS[name].play(stage)
-    stage.close()
+    SCRIPTS[name].play(ts.MemoryLog(), audience)
     return audience.arrows
 
 

@@ -11,13 +11,13 @@ from click.testing import CliRunner, Result
 import tallystick as ts
 from tallystick.host.cli import cli
 from tallystick.host.programs import PROGRAMS, TINY_STORE, TRAVEL_BOOKING
-from tallystick.host.scenario_command import play
 from tallystick.host.verify import verify
 from tallystick.scenarios.agent import script as agent_script
 from tallystick.scenarios.nightly_import import script as import_script
+from tallystick.scenarios.telling import Audience, PlayedWrong
 from tallystick.scenarios.tiny_store.orders import OrderStatus
 from tallystick.scenarios.tiny_store.scripts import SCRIPTS, Script
-from tallystick.scenarios.tiny_store.stage import Audience, Stage
+from tallystick.scenarios.tiny_store.stage import Stage
 
 
 def run(*arguments: str) -> Result:
@@ -95,8 +95,8 @@ def test_a_story_that_goes_wrong_is_told_so() -> None:
         stage.run()
         stage.expect("order-1", OrderStatus.SHIPPED)
 
-    problem = play(Script("wrong", "", wrong), ts.MemoryLog(), Audience())
-    assert str(problem) == "Order order-1 is REJECTED, where SHIPPED was expected."
+    with pytest.raises(PlayedWrong, match="Order order-1 is REJECTED, where SHIPPED was expected"):
+        Script("wrong", "", wrong).play(ts.MemoryLog(), Audience())
 
 
 def test_ledgers_that_say_otherwise_are_told_so() -> None:
@@ -104,7 +104,8 @@ def test_ledgers_that_say_otherwise_are_told_so() -> None:
         stage.open()
         stage.expect_ledger(capture=1)
 
-    assert "'capture': 0" in str(play(Script("wrong", "", wrong), ts.MemoryLog(), Audience()))
+    with pytest.raises(PlayedWrong, match="'capture': 0"):
+        Script("wrong", "", wrong).play(ts.MemoryLog(), Audience())
 
 
 def test_a_name_may_be_written_with_underscores() -> None:

@@ -6,7 +6,7 @@ import tallystick as ts
 from tallystick.scenarios.order_fulfilment import script
 from tallystick.scenarios.order_fulfilment.fulfilment import FulfilmentAudit, OrderFulfilment
 from tallystick.scenarios.order_fulfilment.simulated import SimulatedFulfilment
-from tallystick.scenarios.tiny_store.stage import Audience
+from tallystick.scenarios.telling import Audience
 from tallystick.testing import Simulation
 
 
@@ -21,7 +21,7 @@ class Listens(Audience):
 
 def test_the_story_ends_as_it_should_and_the_reservation_is_remembered_until_it_is_paid() -> None:
     audience = Listens()
-    assert script.play(ts.MemoryLog(), audience) is None
+    script.play(ts.MemoryLog(), audience)
     assert audience.seen == ["Begun", "StepRemembered", *["StepCompleted"] * 4, "Completed"]
 
 

@@ -22,7 +22,7 @@ from tallystick.scenarios.subscription_renewal.subscriptions import (
     Unsubscribe,
     months_after,
 )
-from tallystick.scenarios.tiny_store.stage import Audience
+from tallystick.scenarios.telling import Audience, PlayedWrong
 from tallystick.testing import Chance, Simulation
 
 DAY = timedelta(days=1)
@@ -48,7 +48,7 @@ class Answerable:
 
 def test_the_year_ends_as_it_should() -> None:
     log = ts.MemoryLog()
-    assert script.play(log, Audience()) is None
+    script.play(log, Audience())
     written = log.reopened()
     written.open()
     paid = [each for each in written.read() if each.event_type == "MonthPaid"]
@@ -56,6 +56,12 @@ def test_the_year_ends_as_it_should() -> None:
         *("31.01.", "28.02.", "31.03.", "30.04.", "31.05.", "30.06.", "31.07.", "31.08.", "30.09.", "31.10.", "30.11.", "31.12."),
     ]
     assert [each.occurred_at.strftime("%d.%m.") for each in paid if each.aggregate_id == "ben"][3:5] == ["03.05.", "31.05."]
+
+
+def test_money_that_is_given_back_in_this_story_is_told_as_wrong() -> None:
+    bank = script.Bank(ts.ManualClock(script.NEW_YEAR))
+    with pytest.raises(PlayedWrong, match="ada wants ada/1 back"):
+        bank.give_back(subscriptions.GiveBack(customer="ada", receipt="ada/1"), Answerable())
 
 
 def test_an_unpaid_month_is_asked_for_after_one_three_and_seven_days_and_then_all_ends() -> None:

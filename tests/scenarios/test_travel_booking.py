@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import tallystick as ts
-from tallystick.scenarios.tiny_store.stage import Audience
+from tallystick.scenarios.telling import Audience
 from tallystick.scenarios.travel_booking import script
 from tallystick.scenarios.travel_booking.agencies import World
 from tallystick.scenarios.travel_booking.simulated import SimulatedTravel
@@ -59,8 +59,18 @@ def test_whatever_compensations_do_nothing_stays_booked(back: tuple[str, ...]) -
         assert (status.state, completed, list(world.problems(completed))) == ("compensated", {}, []), forward
 
 
+class Hears(Audience):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def hears(self, line: str) -> None:
+        self.lines.append(line)
+
+
 def test_the_story_ends_as_it_should() -> None:
-    assert script.play(ts.MemoryLog(), Audience()) is None
+    audience = Hears()
+    script.play(ts.MemoryLog(), audience)
+    assert audience.lines[-1].endswith("2 hotels, 2 flights, 2 cars: those of the two trips.")
 
 
 @pytest.mark.parametrize("seed", [*range(1, 13), 700, 3_940, 3_995, 1_000_016])  # the last four have found something
