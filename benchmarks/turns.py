@@ -5,27 +5,15 @@ Run: python -m benchmarks.turns --orders 400 --runs 5
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Sequence
 
 import msgspec
 
-from tallystick.scenarios.tiny_store.inventory import ReceiveStock
-from tallystick.scenarios.tiny_store.simulated import SKUS, SimulatedStore
-from tallystick.testing import Simulation, Wish
+from tallystick.scenarios.tiny_store.simulated import BusyStore
+from tallystick.testing import Simulation
 
 
-class BusyStore(SimulatedStore):
-    """A store with many orders, none of which is refused for want of stock."""
-
-    def wishes(self) -> Iterator[Wish]:
-        """Enough of everything, then the orders of any store."""
-        for sku in SKUS:
-            yield Wish(timedelta(), ReceiveStock(sku=sku, quantity=250 * self.orders))
-        yield from super().wishes()
-
-
-def store_with(orders: int) -> type[SimulatedStore]:
+def store_with(orders: int) -> type[BusyStore]:
     """The program with so many orders."""
     return type("StoreWithOrders", (BusyStore,), {"orders": orders})
 

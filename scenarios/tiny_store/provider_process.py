@@ -62,8 +62,13 @@ class RemoteCall(NamedTuple):
         """Nobody here would hear it."""
 
     def reveal(self, value: ts.Sensitive[str]) -> str | ts.Forgotten:
-        """Nothing that is sensitive comes here."""
-        return ts.Forgotten(subject=value.sealed_for)
+        """Nothing that is sensitive comes here.
+
+        Raises:
+            KeyMissing: always; the store's keys are the store's.
+        """
+        msg = f"The providers' process has no key of {value.sealed_for}: have the store reveal what a call needs before it is sent."
+        raise ts.KeyMissing(msg)
 
 
 class Method(NamedTuple):

@@ -102,6 +102,18 @@ class SimulatedStore(SimulatedProgram):
         return (StockIsConserved(), BooksAgree(self.gateway, self.carrier), NotesAreKept())
 
 
+class BusyStore(SimulatedStore):
+    """A day of many orders, none of which is refused for want of stock."""
+
+    orders: ClassVar[int] = 400
+
+    def wishes(self) -> Iterator[Wish]:
+        """More of everything than can be ordered, then as any other day."""
+        for sku in SKUS:
+            yield Wish(timedelta(), ReceiveStock(sku=sku, quantity=250 * self.orders))
+        yield from super().wishes()
+
+
 class StockIsConserved:
     """S9: a unit is on hand, reserved or shipped, and none of these is ever below zero; counted from the events, not by Inventory."""
 

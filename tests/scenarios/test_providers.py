@@ -15,7 +15,7 @@ from tallystick.scenarios.tiny_store import provider_process
 from tallystick.scenarios.tiny_store.ledger import Entry, FileLedger, Ledger, MemoryLedger
 from tallystick.scenarios.tiny_store.money import Money
 from tallystick.scenarios.tiny_store.payments import Charge, Receipt, Refund
-from tallystick.scenarios.tiny_store.provider_process import RemoteProviders, moods
+from tallystick.scenarios.tiny_store.provider_process import RemoteCall, RemoteProviders, moods
 from tallystick.scenarios.tiny_store.providers import Carrier, Gateway, Manner, ProviderDown, always, scripted
 from tallystick.scenarios.tiny_store.shipments import Recall, RequestShipment
 
@@ -263,6 +263,12 @@ def test_the_other_process_answers_as_this_one_would(remote: Remote) -> None:
     never, call = Charge(order_id=in_mood(Manner.NEVER), amount=TEN), CALL._replace(key="key-2")
     assert isinstance(remote.providers.charge(never, call), ts.Later)
     assert isinstance(remote.providers.find_charge(never, call), ts.Later)
+
+
+def test_the_other_process_has_no_keys_and_says_so() -> None:
+    call = RemoteCall(ts.Token("token-1"), "key-1", 1)
+    with pytest.raises(ts.KeyMissing, match="no key of ada"):
+        call.reveal(ts.sensitive("1 High Street", of="ada"))
 
 
 def test_the_other_process_remembers_when_it_is_killed_and_started_again(remote: Remote) -> None:

@@ -5,8 +5,6 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 import tallystick as ts
-from tallystick.scenarios.tiny_store.inventory import ReceiveStock
-from tallystick.scenarios.tiny_store.simulated import SKUS, SimulatedStore
 from tallystick.testing import FakeProvider, SimulatedProgram, Wish
 from tests.actors.workshop import Desk, Do, Ledger, Order, Undo, Work, Workshop
 
@@ -42,14 +40,3 @@ class SimulatedWorkshop(SimulatedProgram):
                 yield Wish(at, Do(job_id=f"job-{number}", steps=chance.between(1, 2, "steps", number), place=place), f"do:{number}")
             else:
                 yield Wish(at, Order(order_id=f"job-{number}"), f"order:{number}" if number % 2 else None)
-
-
-class BusyStore(SimulatedStore):
-    """A store with many orders, none of which is refused for want of stock."""
-
-    orders: ClassVar[int] = 400
-
-    def wishes(self) -> Iterator[Wish]:
-        for sku in SKUS:
-            yield Wish(timedelta(), ReceiveStock(sku=sku, quantity=100_000))
-        yield from super().wishes()

@@ -9,11 +9,11 @@ from collections import Counter
 import pytest
 
 import tallystick as ts
-from tallystick.scenarios.tiny_store.simulated import SimulatedStore
+from tallystick.scenarios.tiny_store.simulated import BusyStore, SimulatedStore
 from tallystick.testing import Script, Simulation, check_all_hit, diagram, probabilities, shrink, told
 from tallystick.testing.faults import GROUPS, RECOVERY_PATHS
 from tallystick.testing.invariants import EVERYTHING_EVERY_TURNS
-from tests.testing.shops import BusyStore, SimulatedWorkshop
+from tests.testing.shops import SimulatedWorkshop
 
 PROGRAM = """
 import json, sys
