@@ -51,7 +51,7 @@ class Entry:
 
     def running_call(self) -> RunningCall:
         """What a performer, or a ticker as it begins, may know of the present action's call."""
-        return RunningCall(self.start, self.index, several=len(self.start.actions) > 1)
+        return RunningCall(self.start, self.index)
 
 
 class Entries(dict[Token, Entry]):

@@ -36,13 +36,13 @@ class RunningCall:
         *("revealed", "sealer", "thread", "token"),
     )
 
-    def __init__(self, start: StartQueue, index: int, *, several: bool) -> None:
+    def __init__(self, start: StartQueue, index: int) -> None:
         self.start = start
         self.index = index
         self.token = token = start.context.token
         self.attempt = attempt = start.attempt
         self.action: Any = start.actions[index]
-        self.key: str = token if not (several or start.edits) else key_of(token, index, len(start.actions), start.edits)
+        self.key = key_of(token, index, len(start.actions), start.edits)
         self.identity = (token, attempt, index)
         self.beats: Callable[[RunningCall], None] | None = None
         """Where its heartbeats go; nowhere before it is made, and where its intent wants none."""

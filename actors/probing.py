@@ -94,7 +94,7 @@ def _probe(pool: PerformerPool, doubt: Doubt) -> Verdict:
     start = StartQueue(doubt.context, doubt.attempt, "", doubt.actions, doubt.deadline_us, edits=doubt.edits)
     result: Any = None
     for index, action in list(enumerate(doubt.actions))[doubt.first :]:
-        call = RunningCall(start, index, several=len(doubt.actions) > 1)
+        call = RunningCall(start, index)
         call.sealer = pool.sealer
         performer = pool.performers.get(type(action))
         if performer is None or performer.probe is None:

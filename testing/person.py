@@ -66,7 +66,7 @@ class Person:
             performer = performers.get(type(action))
             if performer is None or performer.probe is None:
                 return None
-            call = RunningCall(start, index, several=len(actions) > 1)
+            call = RunningCall(start, index)
             call.sealer = system._pool.sealer  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - a simulator's business
             answer = performer.probe(action, call)
             if not isinstance(answer, Done):

@@ -117,7 +117,7 @@ def test_a_call_does_not_wait_behind_a_hung_one_while_there_is_room_for_another_
     go_on, answered = threading.Event(), SimpleQueue[Answered]()
     executor = ThreadExecutor(Work.performed_by(Provider().work), answered.put)
     executor._calls = queue = PausedQueue(go_on)
-    calls = [RunningCall(start_of(job_id), 0, several=False) for job_id in ("a", "b")]
+    calls = [RunningCall(start_of(job_id), 0) for job_id in ("a", "b")]
     executor.submit(calls[0])
     assert queue.taken.wait(PATIENCE_S)
     executor.submit(calls[1])
