@@ -78,7 +78,7 @@ class QueueActor(EngineActor):
         if self.draining:
             return
         token = start.context.token
-        before = self._entries.of(token) if token in self._entries.outside else self._entries.get(token)
+        before = self._entries.of(token)
         if before is not None:
             self._finish(FinishQueue(token, before.start.attempt))
         entry = self._entries[token] = Entry(start)
@@ -110,7 +110,7 @@ class QueueActor(EngineActor):
     def _finish(self, finish: FinishQueue) -> None:
         """Nobody waits for it any more: whatever of it still runs is told so, and the next in its line is served."""
         token = finish.token
-        entry = self._entries.get(token) or self._entries.of(token)
+        entry = self._entries.of(token)
         if entry is None or finish.attempt not in {None, entry.start.attempt}:
             return
         del self._entries[token]
@@ -240,7 +240,7 @@ class QueueActor(EngineActor):
     def _answered(self, answered: Answered) -> None:
         """Go on with the next action, or report. An attempt that nobody waits for any more can still report a success (P4, P11)."""
         call = answered.call
-        entry = self._entries.get(call.token) or self._entries.of(call.token)
+        entry = self._entries.of(call.token)
         context, attempt = call.start.context, call.start.attempt
         if answered.failure is not None:
             self._call_failed(answered, entry)
