@@ -118,6 +118,8 @@ class LogModel:
         kind = recorded.aggregate_type
         if recorded.token is not None:
             self._take_execution(recorded, recorded.token, now_us)
+        elif recorded.event_type == "OwnerJoined":
+            self._join(recorded)
         elif kind == "Owner":
             self._take_parking(recorded)
         elif kind == "Command":
@@ -291,12 +293,24 @@ class LogModel:
                 raise violated("P24", f"its deadline is {due_us}, not {should_us}: the moment of the retry and the timeout")
         execution |= {"status": "running", "call": payload.call, "due_us": due_us}
 
+    # Owners.
+
+    def _join(self, recorded: Recorded) -> None:
+        """An owner is new to the log: it takes what comes, not what was, unless it was told to begin at the beginning (P3).
+
+        One that joins when it is used takes nothing, so that it does not matter how far it has looked by then.
+        """
+        owner, position, start = recorded.owner, recorded.position, _read(recorded.payload).start
+        joins_at = self.rules.behaviours[owner].module.joins_at
+        others = any(each.event_type != "OwnerJoined" for each in self.records[start : position - 1]) and joins_at != "use"
+        if owner in self.joined or start >= position or (start if joins_at == "beginning" else others):
+            raise InvariantViolation("P3", f"{owner} joins the log, and is to take what comes after {start}", position=position)
+        self.joined[owner] = start
+
     def _take_parking(self, recorded: Recorded) -> None:
         event, payload = recorded.event_type, _read(recorded.payload)
         parked, source = self.parked[recorded.owner], (payload.aggregate_type, payload.aggregate_id)
-        if event == "OwnerJoined":
-            self._join(recorded, payload.start)
-        elif event == "ReactionFailed":
+        if event == "ReactionFailed":
             if not payload.error or not 0 < payload.position < recorded.position:
                 raise InvariantViolation("S13", "a failed handler's record lacks its cause", position=recorded.position)
             before = parked.get(source, {"attempt": 0})
@@ -314,18 +328,6 @@ class LogModel:
             parked[source] |= {"attempt": 0, "dead": False}
 
     # The program's states.
-
-    def _join(self, recorded: Recorded, start: int) -> None:
-        """An owner is new to the log: it takes what comes, not what was, unless it was told to begin at the beginning (P3).
-
-        One that joins when it is used takes nothing, so that it does not matter how far it has looked by then.
-        """
-        owner, position = recorded.owner, recorded.position
-        joins_at = self.rules.behaviours[owner].module.joins_at
-        others = any(each.event_type != "OwnerJoined" for each in self.records[start : position - 1]) and joins_at != "use"
-        if owner in self.joined or start >= position or (start if joins_at == "beginning" else others):
-            raise InvariantViolation("P3", f"{owner} joins the log, and is to take what comes after {start}", position=position)
-        self.joined[owner] = start
 
     def _fold(self, recorded: Recorded, event: Any) -> Any:
         stream = (recorded.aggregate_type, recorded.aggregate_id)
