@@ -66,11 +66,12 @@ class Starts:
         """The writer has made the log durable up to there: an attempt that is not its execution's present one by now goes nowhere."""
         model = self._model
         for recorded in model.records[self._released : durable]:
-            execution = None if recorded.token is None else model.executions[recorded.token]
-            if recorded.token is None or execution is None or (execution["settled"] is None and execution["attempt"] == 1):
+            if recorded.token is None:
                 continue
+            execution = model.executions[recorded.token]
             for attempt, position in execution["starts"].items():
-                if position == recorded.position and (execution["settled"] is not None or execution["attempt"] != attempt):
+                present = execution["settled"] is None and execution["attempt"] == attempt
+                if position == recorded.position and not present:
                     self._dropped.add((recorded.token, attempt))
         self._released = durable
 
