@@ -18,7 +18,7 @@ from tallystick.domain.operations import OWNER
 from tallystick.domain.record import Record
 from tallystick.domain.retention import Retention
 from tallystick.store.codec import Codec
-from tallystick.store.log import ArchivingLog
+from tallystick.store.log import ArchivingLog, Sealed
 
 OPERATION: Final = "Log.Archive"
 CATCHES_UP: Final = 50
@@ -112,11 +112,10 @@ class RetainsLog(ExplainsItself):
                 told(position, until)
 
             made: list[ArchiveMade] = []
-            for sealed in islice(log.archive(until, moves, looked), limit):
-                first, last, size_bytes, checksum = sealed.first, sealed.last, sealed.size_bytes, sealed.checksum.hex()
-                made.append(ArchiveMade(first=first, last=last, records=sealed.records, size_bytes=size_bytes, checksum=checksum))
-                data: dict[str, Json] = {"records": sealed.records, "bytes": sealed.size_bytes, "checksum": made[-1].checksum}
-                operation.note("archived", f"positions {sealed.first} to {sealed.last}", data)
+            for each in map(_made, islice(log.archive(until, moves, looked), limit)):
+                made.append(each)
+                data: dict[str, Json] = {"records": each.records, "bytes": each.size_bytes, "checksum": each.checksum}
+                operation.note("archived", f"positions {each.first} to {each.last}", data)
             records = sum(each.records for each in made)
             operation.message = f"{records} records to {len(made)} archives"
             anchors = tuple(Anchor(kind="Archive", id=f"{each.first}-{each.last}", role=each.checksum) for each in made)
@@ -149,6 +148,11 @@ class RetainsLog(ExplainsItself):
         journal.gate(KnownStreamsOutput(log, journal))
         newest: Iterable[Any] = (next(log.snapshots(name), None) for name in joined)
         return min([until, *(0 if snapshot is None else snapshot.position - 1 for snapshot in newest)])
+
+
+def _made(sealed: Sealed) -> ArchiveMade:
+    first, last, checksum = sealed.first, sealed.last, sealed.checksum.hex()
+    return ArchiveMade(first=first, last=last, records=sealed.records, size_bytes=sealed.size_bytes, checksum=checksum)
 
 
 def _standing(actor: OwnerActor) -> Standing:
