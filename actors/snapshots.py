@@ -25,7 +25,7 @@ FORMAT = 2
 
 
 class SavedRecord(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """What an execution record holds besides its intent event, field by field, and what is not there is, as there."""
+    """What an execution record holds besides its intent event: the same fields, with the same values where one is not there."""
 
     token: Token
     position: int

@@ -11,6 +11,8 @@ from tallystick.actors import writer as writer_module
 from tallystick.actors.engine import Engine
 from tallystick.actors.messages import Context, QueueCompleted, TakeSnapshot
 from tallystick.actors.recovery import fold
+from tallystick.actors.snapshots import SavedRecord
+from tallystick.domain.execution import ExecutionRecord
 from tests.actors.outside import StillRunning
 from tests.actors.stage import Stage
 from tests.actors.workshop import Do, Order, Ordered, no_hook
@@ -331,3 +333,12 @@ def test_what_was_begun_and_ended_leaves_nothing_behind_in_the_execution_map(sta
     stage.open_call("open").returns("done")
     stage.idle()
     assert (len(before), len(state.executions), len(state._changed)) == (1, 0, 0)
+
+
+def test_a_snapshot_has_every_field_of_an_execution_record() -> None:
+    def fields(kind: type[msgspec.Struct]) -> dict[str, tuple[Any, Any]]:
+        return {field.name: (field.type, field.default) for field in msgspec.structs.fields(kind)}
+
+    wanted = fields(ExecutionRecord)
+    del wanted["started"]  # as bytes, beside it
+    assert fields(SavedRecord) == wanted
