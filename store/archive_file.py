@@ -20,7 +20,7 @@ import msgspec
 
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import ArchiveError
-from tallystick.store.chain import COVERED
+from tallystick.store.chain import COVERED, stored_values
 from tallystick.store.log import Sealed
 
 FORMAT: Final = 1
@@ -151,8 +151,7 @@ _COLUMNS: Final = len(COVERED) + 1
 
 def packed(records: Sequence[Recorded]) -> bytes:
     """Records as a block."""
-    rows = [(*msgspec.structs.astuple(record)[: len(COVERED)], record.hash) for record in records]
-    return zlib.compress(_encode(list(zip(*rows, strict=True))), _LEVEL)
+    return zlib.compress(_encode(list(zip(*map(stored_values, records), strict=True))), _LEVEL)
 
 
 def unpacked(block: bytes, log_tag: int) -> list[Recorded]:

@@ -62,6 +62,11 @@ def linked(previous: bytes, records: Sequence[Recorded]) -> list[Any]:
     return values
 
 
+def stored_values(record: Recorded) -> tuple[Any, ...]:
+    """What is kept of a record wherever it is: the covered values and its hash."""
+    return (*_fields_of(record)[:_COUNT], record.hash)
+
+
 def check_follows(position: int, records: Sequence[Recorded]) -> None:
     """The records' positions must follow that position without a gap.
 

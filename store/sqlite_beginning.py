@@ -14,7 +14,7 @@ import msgspec
 
 from tallystick.domain.envelope import Recorded, log_tag_of
 from tallystick.domain.errors import LogCorrupt
-from tallystick.store.chain import COVERED, linked, start
+from tallystick.store.chain import linked, start, stored_values
 from tallystick.store.log import Beginning, Head, Snapshot, StreamStart
 from tallystick.store.sqlite_rows import IDENTITY, insertions
 
@@ -48,7 +48,7 @@ def put(connection: apsw.Connection, identity: str, beginning: Beginning, record
     connection.execute(_GO_ON, (identity, epochs, head.position))
     row = (head.position, head.hash, head.occurred_at_us, _encoded(beginning))
     connection.execute(_PUT, (*row, _checksum(identity, row)))
-    kept = [value for record in _in_order(beginning) for value in _values(record)]
+    kept = [value for record in _in_order(beginning) for value in stored_values(record)]
     for values in (kept, linked(head.hash or start(identity), records)):
         for statement, bindings in insertions(values, epochs):
             connection.execute(statement, bindings)
@@ -83,9 +83,9 @@ def check_kept(beginning: Beginning, found: Iterator[Recorded]) -> None:
     Raises:
         LogCorrupt: naming the first that is not.
     """
-    rows = {record.position: _values(record) for record in found}
+    rows = {record.position: stored_values(record) for record in found}
     for record in _in_order(beginning):
-        if rows.pop(record.position, None) != _values(record):
+        if rows.pop(record.position, None) != stored_values(record):
             msg = f"The record at position {record.position}, from before the log's beginning, is not the one that was kept."
             raise LogCorrupt(msg, position=record.position)
     if rows:
@@ -95,10 +95,6 @@ def check_kept(beginning: Beginning, found: Iterator[Recorded]) -> None:
 
 def _raw(states: Mapping[str, bytes]) -> dict[str, msgspec.Raw]:
     return {name: msgspec.Raw(state) for name, state in states.items()}
-
-
-def _values(record: Recorded) -> tuple[Any, ...]:
-    return (*msgspec.structs.astuple(record)[: len(COVERED)], record.hash)
 
 
 def _record(values: Sequence[Any], log_tag: int) -> Recorded:
@@ -114,7 +110,7 @@ def _encoded(beginning: Beginning) -> bytes:
         (kind, key, start.version, {name: bytes(state) for name, state in start.states.items()})
         for (kind, key), start in beginning.streams.items()
     ]
-    kept = [_values(record) for record in _in_order(beginning)]
+    kept = [stored_values(record) for record in _in_order(beginning)]
     return zlib.compress(msgspec.msgpack.encode(_Body(streams, kept, list(beginning.snapshots.values()))), _LEVEL)
 
 
