@@ -48,48 +48,49 @@ def verified(read: Read, first_row: FirstRow, archives: Archives, current: Calla
     Raises:
         LogCorrupt: at the first bad position; or, after the last record, for what no single record shows. ArchiveDamaged: naming the file.
     """
-    position = 1
+    end, revision = 0, current()
     with closing(VersionSteps()) as steps:
-        try:
-            revision, previous = current(), _before_the_first(first_row)
-            for record in read(Query()):
-                _check(record, position, previous)
-                if revision:
-                    steps.take(record)
-                yield record
-                previous = record.hash
-                position += 1
-        except LogCorrupt as error:
-            # What cannot be read does not say where it stands: it is the one behind those that could be.
-            error.position = error.position or position
-            raise
+        for record in _chained(Head(), read, first_row):
+            if revision:
+                steps.take(record)
+            yield record
+            end = record.position
         gap = steps.first_wrong() if revision else _gap(first_row)
         if gap is not None:
             msg = f"The record at position {gap} does not have its aggregate's next version."
             raise LogCorrupt(msg, position=gap)
     if revision:
         _check_archives(first_row, archives, revision)
-    _check_whole(first_row, Head(), end=position - 1)
+    _check_whole(first_row, Head(), end=end)
 
 
 def verified_since(beginning: Beginning, read: Read, first_row: FirstRow) -> Iterator[Recorded]:
     """Every record after a log's beginning, in order; what was kept from before it is held against the beginning. Errors as above."""
     versions, head = VersionsSince(beginning), beginning.head
-    position = head.position + 1
-    previous = head.hash or _before_the_first(first_row)
+    end = head.position
+    for record in _chained(head, read, first_row):
+        versions.take(record)
+        yield record
+        end = record.position
+    versions.end()
+    check_kept(beginning, read(Query(until=head.position)))
+    _check_whole(first_row, head, end=end)
+
+
+def _chained(begins: Head, read: Read, first_row: FirstRow) -> Iterator[Recorded]:
+    """Every record after a head, in order, each held against the one before it."""
+    position = begins.position + 1
     try:
-        for record in read(Query(after=head.position)):
+        previous = begins.hash or _before_the_first(first_row)
+        for record in read(Query(after=begins.position)):
             _check(record, position, previous)
-            versions.take(record)
             yield record
             previous = record.hash
             position += 1
     except LogCorrupt as error:
+        # What cannot be read does not say where it stands: it is the one behind those that could be.
         error.position = error.position or position
         raise
-    versions.end()
-    check_kept(beginning, read(Query(until=head.position)))
-    _check_whole(first_row, head, end=position - 1)
 
 
 def _gap(first_row: FirstRow) -> int | None:
