@@ -16,7 +16,7 @@ from tallystick.domain.privacy import Forget, ForgottenSubjects
 from tallystick.domain.record import type_argument
 from tallystick.domain.sensitive import NO_KEYS, Forgotten, Sensitive, declares_sensitive, refuse_sensitive, unsealed
 from tallystick.store.codec import Codec
-from tallystick.store.keys import KeyStore
+from tallystick.store.keys import HasPersonalKeys, KeyStore, MakesKeys
 from tallystick.store.log import EventLog
 from tallystick.store.sealing import KEY_BYTES, library
 
@@ -99,13 +99,15 @@ def vault_for(behaviours: Iterable[Behaviour], actions: Collection[type[Any]], k
         return None
     library()
     if keys is None:
-        belonging: Any = getattr(log, "personal_keys", None)
-        if belonging is None:
+        if not isinstance(log, HasPersonalKeys):
             msg = f"Records of this system have sensitive fields, and a {type(log).__name__} has no place for their keys: give keys=…."
             raise DefinitionError(msg)
-        keys = cast("KeyStore", belonging())
-    made: Any = getattr(keys, "new_key", None)
-    return Vault(keys, made or (lambda _subject: random_bytes(KEY_BYTES)))
+        keys = log.personal_keys()
+    return Vault(keys, keys.new_key if isinstance(keys, MakesKeys) else _key_by_chance)
+
+
+def _key_by_chance(_subject: str) -> bytes:
+    return random_bytes(KEY_BYTES)
 
 
 def _kinds_of(behaviours: Iterable[Behaviour]) -> Iterator[Any]:

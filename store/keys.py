@@ -1,7 +1,7 @@
 """Key stores: a key for each person of whom something sensitive is kept, and the fact that somebody was forgotten. Never in a log."""
 
 from collections.abc import Collection, Mapping
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from tallystick.domain.errors import KeyStoreError
 
@@ -48,6 +48,24 @@ class KeyStore(Protocol):
 
     def forgotten(self) -> frozenset[str]:
         """All who were forgotten."""
+        ...
+
+
+@runtime_checkable
+class MakesKeys(Protocol):
+    """What a `KeyStore` is besides if it makes its new keys itself; for any other they are made by chance."""
+
+    def new_key(self, subject: str) -> bytes:
+        """A key for a person who has none. It is put like any other."""
+        ...
+
+
+@runtime_checkable
+class HasPersonalKeys(Protocol):
+    """What a log is besides if it has a place for the keys of its sensitive values; with any other a system is given `keys`."""
+
+    def personal_keys(self) -> KeyStore:
+        """Where the keys are that belong to it."""
         ...
 
 
