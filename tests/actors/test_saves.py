@@ -1,5 +1,6 @@
 """Saves: a system that was saved and loaded, and the one that was never saved, write the same records from then on."""
 
+import inspect
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -154,3 +155,9 @@ def test_a_loaded_system_and_one_that_was_never_saved_stay_equal_step_by_step(
         assert take(loaded, number) == never_saved[number], f"step {number}"
     for number in range(at, len(STORY)):
         assert take(first, number) == never_saved[number], f"step {number} of the one that was saved"
+
+
+def test_loading_takes_what_making_takes_and_the_path_of_a_save() -> None:
+    taken = dict(inspect.signature(ts.System.load).parameters)
+    del taken["path"]
+    assert list(taken.values()) == list(inspect.signature(ts.System).parameters.values())
