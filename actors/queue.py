@@ -1,9 +1,9 @@
-"""The queue: performs the actions of each subject in order, and reports by owner and token. It decides nothing about what follows.
+"""The queue: has the actions of each subject performed in order, and reports by owner and token. It decides nothing about what follows.
 
-Who is served in a subject's line is decided in `domain/line.py`; this actor keeps the lines, and carries out what was decided.
+Who is served in a subject's line is decided in `domain/line.py`; this actor keeps the lines, and has what was decided carried out.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tallystick.actors.actor import Alarm, Crash, EngineActor, Host
 from tallystick.actors.entry import Entry, LineKey, candidate_of
@@ -12,19 +12,17 @@ from tallystick.actors.messages import (
     Arbitrate,
     FinishQueue,
     FinishTogether,
-    QueueAdvanced,
-    QueueCompleted,
     QueueFailed,
     QueueRejected,
     StartQueue,
     Tick,
 )
 from tallystick.actors.performer import Answered
+from tallystick.actors.performing import Performing
 from tallystick.actors.queue_ports import QueuePorts
 from tallystick.actors.rates import Rates
 from tallystick.actors.saved_queues import Holdings, SavedQueues, restore, save
-from tallystick.actors.ticking import Ticked, Ticking
-from tallystick.domain.action import Later
+from tallystick.actors.ticking import Ticking
 from tallystick.domain.line import NOBODY, Decided, Line, Move, arrives, decides, leaves
 from tallystick.domain.outcome import Failed
 from tallystick.domain.token import Token
@@ -44,27 +42,23 @@ class QueueActor(EngineActor):
     def __init__(self, host: Host, crash: Crash, ports: QueuePorts) -> None:
         super().__init__("queue", host, crash)
         self._ports = ports
-        self._pool = ports.pool
         self._router = ports.router
-        self._ticking = Ticking(self._pool.tickers)
-        self._rates: Rates[Entry] = Rates(self._pool.buckets)
-        self._held = Holdings(self._ticking, self._rates)
+        self._held = Holdings(Ticking(ports.pool.tickers), Rates(ports.pool.buckets))
         self._entries = self._held.entries
         self._standings = self._held.standings
         self._alone = self._held.alone
-        self._special = frozenset((*self._pool.tickers, *self._pool.buckets))
         self._undecided: dict[LineKey, None] = {}
-        self.draining = False
+        self._performing = performing = Performing(ports, self._held, self._set_alarm)
         self.handlers = {
-            Answered: self._answered,
+            Answered: performing.answered,
             StartQueue: self._start,
             FinishQueue: self._finish,
             FinishTogether: self._finish_together,
-            AnswerLater: self._answer_later,
-            Tick: self._tick,
+            AnswerLater: performing.answer_later,
+            Tick: performing.tick,
             Arbitrate: self._arbitrate,
-            Alarm: self._rates_allow,
-            GoOn: self._go_on,
+            Alarm: performing.rates_allow,
+            GoOn: performing.go_on,
         }
 
     @property
@@ -72,10 +66,22 @@ class QueueActor(EngineActor):
         """Who stands where; to be looked at in its own turn."""
         return self._held
 
+    @property
+    def draining(self) -> bool:
+        """Whether nothing more is begun, so that what is open stays open (P26)."""
+        return self._performing.draining
+
+    @draining.setter
+    def draining(self, draining: bool) -> None:
+        self._performing.draining = draining
+
+    def _set_alarm(self, due_us: int | None) -> None:
+        self._host.set_alarm(self.actor_inbox, due_us)
+
     # Coming and going.
 
     def _start(self, start: StartQueue) -> None:
-        if self.draining:
+        if self._performing.draining:
             return
         token = start.context.token
         before = self._entries.of(token)
@@ -87,7 +93,7 @@ class QueueActor(EngineActor):
         if not start.line:
             if not key or (key not in self._standings and self._alone.setdefault(key, token) == token):
                 entry.active = True
-                self._perform(entry)
+                self._performing.perform(entry)
                 return
             self._stands_with_others(key)
         else:
@@ -114,14 +120,9 @@ class QueueActor(EngineActor):
         if entry is None or finish.attempt not in {None, entry.start.attempt}:
             return
         del self._entries[token]
-        if entry.in_doubt and finish.attempt is None and not self.draining:
+        if entry.in_doubt and finish.attempt is None and not self._performing.draining:
             self._ports.ask(entry.start)
-        if entry.call is not None:
-            entry.call.cancel()
-        elif entry.later:
-            self._pool.call_off(token)
-        self._stand_still(entry)
-        self._pool.forget(entry.start)
+        self._performing.call_off(entry)
         if self._alone.get(entry.key) == token:
             del self._alone[entry.key]
             return
@@ -164,165 +165,17 @@ class QueueActor(EngineActor):
         match move.what:
             case "start" | "resume":
                 entry.active = True
-                self._perform(entry)
+                self._performing.perform(entry)
             case "replay":
-                self._replay(entry)
+                self._performing.replay(entry)
             case "interrupt":
-                self._interrupt(entry)
+                self._performing.interrupt(entry)
             case "refuse":
                 self._router.tell(QueueRejected(entry.start.context, move.cause))
             case "fail":
                 if not entry.reported:
                     entry.reported = "failed"
                     self._router.tell(QueueFailed(entry.start.context, entry.start.attempt, INTERRUPTED))
-
-    # Performing.
-
-    def _perform(self, entry: Entry) -> None:
-        """Begin the present action, or go on with it; not while the system drains, which leaves it open, as a crash would (P26)."""
-        if self.draining or entry.reported or entry.later:
-            return
-        kind = type(entry.action)
-        if kind in self._pool.tickers:
-            failed = self._ticking.begin(entry)
-            if failed is not None:
-                self._ticked(failed)
-            return
-        if self._pool.promises and self._pool.has_promised(entry.start, entry.index):
-            self._answers_later(entry)
-            return
-        call = entry.running_call()
-        limited = kind in self._special and not self._pool.knows(call)
-        if limited and not self._rates.take(kind, call.token, entry, entry.start.priority, self._ports.clock.now_us()):
-            self._set_alarm()
-        else:
-            entry.call = self._pool.call(call)
-
-    def _stand_still(self, entry: Entry) -> None:
-        if self._special and entry.start.actions:
-            token = entry.start.context.token
-            self._ticking.rest(token)
-            self._rates.leave(type(entry.action), token)
-
-    def _interrupt(self, entry: Entry) -> None:
-        """Take its turn away. A call that is out is told so, and made again later; an answer that comes from outside is still awaited."""
-        entry.active = False
-        self._stand_still(entry)
-        if entry.call is not None and not entry.later:
-            self._pool.take_back(entry.call)
-            entry.call = None
-
-    def _replay(self, entry: Entry) -> None:
-        """Let it start again from its first action, unless its end has been reported meanwhile."""
-        entry.active = True
-        if entry.reported:
-            return
-        self._pool.forget(entry.start)
-        entry.call, entry.ticker, entry.later = None, None, False
-        if entry.index:
-            entry.index = 0
-            self._router.tell(QueueAdvanced(entry.start.context, entry.start.attempt, 0))
-        self._perform(entry)
-
-    def _advance(self, entry: Entry) -> None:
-        """The present action is done, and there is another one."""
-        if entry.call is not None:
-            entry.call.cancel()
-        self._stand_still(entry)
-        entry.call, entry.ticker, entry.later = None, None, False
-        entry.index += 1
-        self._router.tell(QueueAdvanced(entry.start.context, entry.start.attempt, entry.index))
-        if entry.active:
-            self._perform(entry)
-
-    # What performers answer.
-
-    def _answered(self, answered: Answered) -> None:
-        """Go on with the next action, or report. An attempt that nobody waits for any more can still report a success (P4, P11)."""
-        call = answered.call
-        entry = self._entries.of(call.token)
-        context, attempt = call.start.context, call.start.attempt
-        if answered.failure is not None:
-            self._call_failed(answered, entry)
-        elif isinstance(answered.result, Later):
-            if entry is not None and entry.awaits(call):
-                self._answers_later(entry)
-        elif call.index + 1 == len(call.start.actions):
-            if entry is not None:
-                entry.reported, entry.in_doubt = "completed", False
-            self._router.tell(QueueCompleted(context, attempt, answered.result))
-        elif entry is not None and entry.awaits(call):
-            self._advance(entry)
-
-    def _answers_later(self, entry: Entry) -> None:
-        """Its turn lasts until `complete`, `fail` or the timeout."""
-        entry.later, token = True, entry.start.context.token
-        last = entry.index + 1 == len(entry.start.actions)
-        alone = not entry.key or self._alone.get(entry.key) == token
-        if last and alone and entry.active and not entry.in_doubt:
-            self._entries.rest(token)
-
-    def _call_failed(self, answered: Answered, entry: Entry | None) -> None:
-        call, final = answered.call, answered.final
-        attempt = call.start.attempt
-        if entry is None:
-            if not final and not self.draining:
-                self._ports.ask(call.start)
-        elif entry.call is call:
-            entry.in_doubt = not final
-            entry.reported = "failed"
-        elif entry.start.attempt == attempt:  # the call was taken back: it is, or will be, made again
-            entry.in_doubt = entry.in_doubt or not final
-            return
-        if answered.failure is not None and not answered.called_off:
-            failed = QueueFailed(call.start.context, attempt, answered.failure, final, answered.error, answered.retry_after)
-            self._router.tell(failed)  # the owner counts a stale one
-
-    def _answer_later(self, answer: AnswerLater) -> None:
-        """The outcome of a performer's `Later`, or of an execution that has no actions; the owner tells stale ones apart."""
-        entry = self._entries.of(answer.context.token)
-        attempt = entry.start.attempt if entry is not None else None
-        if entry is not None and answer.failure is None and entry.index + 1 < len(entry.start.actions):
-            self._advance(entry)
-            return
-        if entry is not None:
-            entry.reported = "completed" if answer.failure is None else "failed"
-        if answer.failure is not None:
-            self._router.tell(QueueFailed(answer.context, attempt, answer.failure, final=True))
-        else:
-            self._router.tell(QueueCompleted(answer.context, attempt, answer.result))
-
-    # Time.
-
-    def _tick(self, message: Tick) -> None:
-        """Let whatever takes ticks take one."""
-        if self.draining:
-            return
-        for ticked in self._ticking.tick(message.step):
-            self._ticked(ticked)
-
-    def _ticked(self, ticked: Ticked) -> None:
-        entry = ticked.entry
-        start = entry.start
-        if ticked.failure is not None:
-            entry.reported = "failed"
-            self._router.tell(QueueFailed(start.context, start.attempt, ticked.failure, ticked.final))
-        elif entry.index + 1 < len(start.actions):
-            self._advance(entry)
-        else:
-            entry.reported = "completed"
-            self._router.tell(QueueCompleted(start.context, start.attempt, ticked.result))
-
-    def _rates_allow(self, _alarm: Any) -> None:
-        """Make the calls whose rates let them be made by now."""
-        if self.draining:
-            return
-        for entry in self._rates.due(self._ports.clock.now_us()):
-            entry.call = self._pool.call(entry.running_call())
-        self._set_alarm()
-
-    def _set_alarm(self) -> None:
-        self._host.set_alarm(self.actor_inbox, self._rates.next_us())
 
     # Saved games.
 
@@ -348,21 +201,6 @@ class QueueActor(EngineActor):
                 self._decided(key, self._ports.lines[key[1]], (standing, ()))
         self.post.tell(GoOn())
 
-    def _go_on(self, _message: GoOn) -> None:
-        """Make the calls that were out again; what takes ticks, waits for a rate or for an answer from outside does so still.
-
-        What takes ticks and has not begun to begins: its turn came in the save, by a migration, or because whoever had it was stale.
-        """
-        for token, entry in list(self._entries.items()):
-            if not entry.active or entry.reported or entry.later or self.draining:
-                continue
-            if type(entry.action) in self._pool.tickers:
-                if entry.ticker is None:
-                    self._perform(entry)
-            elif not self._rates.waits(type(entry.action), token):
-                entry.call = self._pool.call(entry.running_call())  # its rate has let it through before
-        self._set_alarm()
-
     def holds(self, token: Token) -> bool:
         """Whether there is a queue of that token."""
         return self._entries.of(token) is not None
@@ -382,9 +220,9 @@ class QueueActor(EngineActor):
     @property
     def ticking(self) -> int:
         """How many take ticks now."""
-        return len(self._ticking)
+        return len(self._held.ticking)
 
     @property
     def waiting_for_rates(self) -> int:
         """How many calls wait until their rate lets them be made."""
-        return len(self._rates)
+        return len(self._held.rates)
