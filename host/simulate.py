@@ -16,7 +16,8 @@ from tallystick.scenarios.settlers.simulated import SimulatedColony
 from tallystick.scenarios.subscription_renewal.simulated import SimulatedSubscriptions
 from tallystick.scenarios.tiny_store.simulated import SimulatedStore
 from tallystick.scenarios.travel_booking.simulated import SimulatedTravel
-from tallystick.testing import SimulatedProgram, Simulation, SimulationResult, shrink
+from tallystick.testing import Script, SimulatedProgram, Simulation, SimulationResult, shrink
+from tallystick.testing.shrinking import TRIES_LIMIT
 
 SIMULATED: Final[Mapping[str, type[SimulatedProgram]]] = {
     program.name: program for program in (SimulatedStore, SimulatedColony, SimulatedTravel, SimulatedFulfilment, SimulatedSubscriptions)
@@ -126,12 +127,23 @@ def _workers() -> Generator[Callable[[str, str, range], "Future[Batch]"]]:
         yield lambda scenario, faults, seeds: pool.submit(simulate_batch, scenario, faults, seeds)
 
 
-def shrunk(order: Order, seed: int) -> SimulationResult:
-    """The failing run of a seed with as few wishes and faults as can be found, and its story."""
-    program = SIMULATED[order.scenario]
-    failing = Simulation(program, seed, faults=order.faults).run()
-    smallest = shrink(lambda script: Simulation(program, seed, faults=order.faults, script=script).run(), failing)
-    return Simulation(program, seed, faults=order.faults, script=smallest.script, tells=True).run()
+def failing_run(order: Order, seed: int) -> SimulationResult:
+    """The run of one seed, again."""
+    return Simulation(SIMULATED[order.scenario], seed, faults=order.faults).run()
+
+
+def shrunk(order: Order, failing: SimulationResult, progress: Callable[[int, int | None], None]) -> SimulationResult:
+    """A failing run with as few wishes and faults as can be found, and its story; `progress` hears of each try."""
+    program, tries = SIMULATED[order.scenario], 0
+
+    def run(script: Script) -> SimulationResult:
+        nonlocal tries
+        tries += 1
+        progress(tries, TRIES_LIMIT)
+        return Simulation(program, failing.seed, faults=order.faults, script=script).run()
+
+    smallest = shrink(run, failing)
+    return Simulation(program, failing.seed, faults=order.faults, script=smallest.script, tells=True).run()
 
 
 def repeating(order: Order, seed: int) -> str:

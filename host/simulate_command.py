@@ -4,7 +4,7 @@ import click
 import msgspec
 
 from tallystick.host.output import Name, print_json, progress_bar
-from tallystick.host.simulate import PATHS_PROVED_FROM, PROVES_FROM, SIMULATED, Order, Tally, repeating, shrunk, simulate
+from tallystick.host.simulate import PATHS_PROVED_FROM, PROVES_FROM, SIMULATED, Order, Tally, failing_run, repeating, shrunk, simulate
 from tallystick.testing import NeverHit, SimulationResult, check_all_hit, diagram, probabilities
 from tallystick.testing.faults import RECOVERY_PATHS
 
@@ -54,8 +54,10 @@ def _never_hit(cannot_meet: frozenset[str], enabled: dict[str, float], tally: Ta
 
 
 def _tell_failure(order: Order, seed: int, *, as_json: bool) -> None:
-    with progress_bar(f"Shrinking seed {seed}"):
-        result = shrunk(order, seed)
+    failing = failing_run(order, seed)
+    click.echo(f"Seed {seed}: {failing.violation}\nLooking for the few commands and faults that suffice: a few minutes at most …", err=True)
+    with progress_bar(f"Shrinking seed {seed}") as progress:
+        result = shrunk(order, failing, progress)
     story = list(diagram(result.story))
     if as_json:
         print_json({"seed": seed, **_violation(result), "story": "\n".join(story), "repeat": repeating(order, seed)})

@@ -8,13 +8,15 @@ from tallystick.testing.options import Script
 from tallystick.testing.simulation import SimulationResult
 
 TRIES_LIMIT: Final = 300
+STEPS_LIMIT: Final = 2_000_000
+"""So many turns all tries together may take: a run that never comes to rest takes as many as a simulation allows, each time."""
 
 Item = int | Hit
 """A wish, by its number, or a fault."""
 
 
 def shrink(run: Callable[[Script], SimulationResult], failing: SimulationResult, tries: int = TRIES_LIMIT) -> SimulationResult:
-    """A run of as few wishes and faults as can be found in so many tries that violates the same invariant.
+    """A run of as few wishes and faults as can be found in so many tries, and a few minutes, that violates the same invariant.
 
     Whole halves are left out first, then smaller and smaller parts (Zeller and Hildebrandt, "Simplifying and isolating failure-inducing
     input", 2002). What is left out changes no draw of what stays, though it may come at another moment.
@@ -23,17 +25,18 @@ def shrink(run: Callable[[Script], SimulationResult], failing: SimulationResult,
         return failing
     best = failing
     items: list[Item] = [*failing.script.faults, *sorted(failing.script.wishes)]
-    parts = 2
-    while len(items) > 1 and tries > 0:
+    parts, steps = 2, STEPS_LIMIT
+    while len(items) > 1 and tries > 0 and steps > 0:
         size = max(len(items) // parts, 1)
         for start in range(0, len(items), size):
             tries -= 1
             fewer = items[:start] + items[start + size :]
             result = run(_script(fewer))
+            steps -= result.steps
             if result.violation is not None and result.violation.invariant == failing.violation.invariant:
                 items, best, parts = fewer, result, max(parts - 1, 2)
                 break
-            if tries <= 0:
+            if tries <= 0 or steps <= 0:
                 break
         else:
             if size == 1:

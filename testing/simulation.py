@@ -38,6 +38,8 @@ PATIENCE: Final = 100
 """When somebody has sent a command so often that it has to be a bug that makes it fail, the bug is mended, once the world has healed."""
 PUT_RIGHT_LIMIT: Final = 20
 """So often somebody looks at what needs a person before it is said to need one for ever."""
+STEPS_WITH_FAULTS: Final = 50_000
+"""After so many the world heals, whatever time it is: what fails and is tried again, for a year, has been tried often enough."""
 STEPS_LIMIT: Final = 500_000
 HEALS_WITHIN: Final = 30 * DAY
 """Within so much time everything must come to rest; twice what the wall clock has jumped comes on top, for deadlines go by it (S12)."""
@@ -172,7 +174,7 @@ class Simulation:
         process = self._processes.running
         _, runtime, watcher = process
         world, draw, customers, faults = self._world, self._draw, self._customers, self._world.faults
-        turns_left = STEPS_LIMIT - self._processes.turns + runtime.turns
+        turns_left = (STEPS_WITH_FAULTS if faults.active else STEPS_LIMIT) - self._processes.turns + runtime.turns
         while world.now_us < end_us:
             if faults.active and not self._survives_step(runtime):
                 return False
@@ -189,8 +191,8 @@ class Simulation:
                 raise watcher.violation or customers.violation or AssertionError
             if customers.turned_away and self._processes.has_given_up():
                 return False
-            if customers.insistence > PATIENCE or runtime.turns > turns_left:
-                self._has_gone_on_for_too_long()
+            if (customers.insistence > PATIENCE or runtime.turns > turns_left) and self._has_gone_on_for_too_long():
+                return True
         return True
 
     def _nothing_is_left(self, runtime: SimulatedRuntime) -> bool:
@@ -198,13 +200,16 @@ class Simulation:
         self._may_flood()
         return not self._host.step() and not runtime.jump() and self._is_done()
 
-    def _has_gone_on_for_too_long(self) -> None:
-        """What fails for too long is mended, if it is a planted bug's fault."""
-        if not self._world.faults.active:
-            self._processes.handlers.mend()
-        if self._processes.turns > STEPS_LIMIT:
+    def _has_gone_on_for_too_long(self) -> bool:
+        """Whether enough has gone wrong; what fails for too long in a world without faults is mended, if it is a planted bug's fault."""
+        turns = self._processes.turns
+        if self._world.faults.active:
+            return turns > STEPS_WITH_FAULTS
+        self._processes.handlers.mend()
+        if turns > STEPS_LIMIT:
             msg = f"after {STEPS_LIMIT} steps it still has something to do"
             raise InvariantViolation("L1", msg)
+        return False
 
     def _is_done(self) -> bool:
         """Whether nothing ever happens any more because all is done, and not because the system has given up."""

@@ -87,6 +87,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> int:
 def test_a_failure_is_named_drawn_and_repeatable(failing: int) -> None:
     result = run("--seeds", "30")
     assert result.exit_code == 1
+    assert result.stderr.startswith(f"Seed {failing}: "), "before it is shrunk, which takes a while"
     assert "VIOLATION  " in result.stdout
     assert f"seed {failing}" in result.stdout
     assert "sequenceDiagram" in result.stdout

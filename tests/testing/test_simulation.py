@@ -9,8 +9,9 @@ from collections import Counter
 import pytest
 
 import tallystick as ts
+from tallystick.scenarios.subscription_renewal.simulated import SimulatedSubscriptions
 from tallystick.scenarios.tiny_store.simulated import BusyStore, SimulatedStore
-from tallystick.testing import Script, Simulation, check_all_hit, diagram, probabilities, shrink, told
+from tallystick.testing import Script, Simulation, check_all_hit, diagram, probabilities, shrink, simulation, told
 from tallystick.testing.faults import GROUPS, RECOVERY_PATHS
 from tallystick.testing.invariants import EVERYTHING_EVERY_TURNS
 from tests.testing.shops import SimulatedWorkshop
@@ -121,3 +122,10 @@ def test_an_error_that_nobody_handles_is_a_violation_that_names_the_seed() -> No
     assert str(failing.violation) == f"ERROR: ValueError: no provider is that way (seed {failing.seed})"
     assert failing.violation is not None
     assert isinstance(failing.violation.__cause__, ValueError)
+
+
+def test_what_fails_and_is_tried_again_all_year_has_been_tried_often_enough_at_some_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A handler that raises until the world heals, which for this program is after 400 days of retries, floods and crashes.
+    monkeypatch.setattr(simulation, "STEPS_WITH_FAULTS", 2_000)
+    result = Simulation(SimulatedSubscriptions, 895).check()
+    assert 2_000 < result.steps < 4_000
