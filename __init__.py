@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tallystick.actors.sagas import SagaHandle, SagaStatus
     from tallystick.actors.save_document import SaveFormat
     from tallystick.actors.supervision import Health, RestartPolicy
+    from tallystick.actors.surroundings import Surroundings, surroundings
     from tallystick.actors.system import System
     from tallystick.actors.watching import Look, OperationWatcher, Sweep
     from tallystick.domain.action import Action, Call, Done, Later, NotDone, Performer, Probe, Running, Ticker, Unknown
@@ -254,6 +255,7 @@ __all__ = [
     "StepFailed",
     "SteppedRuntime",
     "Succeeded",
+    "Surroundings",
     "Sweep",
     "System",
     "SystemClock",
@@ -285,6 +287,7 @@ __all__ = [
     "sensitive",
     "step",
     "sub_saga",
+    "surroundings",
 ]
 
 _ROOMS = {
@@ -293,6 +296,7 @@ _ROOMS = {
     "domain.watching": "Alert",
     "actors.watching": "Look OperationWatcher Sweep",
     "actors.brackets": "Operation current_operation",
+    "actors.surroundings": "Surroundings surroundings",
     "actors.operation_queries": "OpenIntent OperationPage",
     "actors.operations": "OperationTracker",
     "domain.operation": "AlreadyEnded Ending InvalidOperation OperationId OperationSnapshot OperationStatus parsed_id",

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tallystick.actors.counters import Counters
-from tallystick.actors.messages import Context, FinishQueue, FinishTogether, Mailbox, ParkedDue, RetryDue, StartQueue, TimeoutDue
+from tallystick.actors.messages import NO_TAGS, Context, FinishQueue, FinishTogether, Mailbox, ParkedDue, RetryDue, StartQueue, TimeoutDue
 from tallystick.actors.operation_ends import ended_by_itself
 from tallystick.actors.state import OwnerState
 from tallystick.actors.timer import Deadlines
-from tallystick.actors.turn import NO_TAGS, Setting, TurnInProgress
+from tallystick.actors.turn import Setting, TurnInProgress
 from tallystick.domain.clock import Clock
 from tallystick.domain.envelope import MICROSECOND, Recorded
 from tallystick.domain.errors import EffectError, NotAccepted
@@ -68,12 +68,11 @@ def start_queue(
     attempt: int,
     deadline_us: int | None,
     record: ExecutionRecord | None = None,
-    *,
-    admitted: bool = False,
+    correlation: str | None = None,
 ) -> StartQueue:
     """What the queue is told of an execution: its actions, and how they stand in line, but nothing of the intent itself.
 
-    `record`: what has become of it, where it is not begun only now.
+    `record`: what has become of it, where it is not begun only now; else `correlation` is the one that its turn goes on with.
     """
     intent = started.intent
     return StartQueue(
@@ -88,9 +87,11 @@ def start_queue(
         started.origin,
         started.interruption,
         started.if_it_fails,
-        admitted,
+        False,
         None if intent.heartbeat is None else intent.heartbeat // MICROSECOND,
         () if record is None else record.edits,
+        correlation if record is None else record.correlation,
+        started.tags,
     )
 
 
@@ -162,7 +163,7 @@ class Acting:
 
     def _append(self, turn: TurnInProgress, origin: Origin, outputs: Sequence[Output] = ()) -> None:
         if turn.begun or turn.settled:
-            outputs = self._gated(turn, outputs)
+            outputs = self._gated(turn, origin.correlation, outputs)
         self.state.adopt(self.journal.append(origin, turn.drafts, outputs), turn.entries, turn.residents)
         deadlines = self.ports.deadlines
         for begun in turn.begun:
@@ -171,12 +172,12 @@ class Acting:
         for settled in turn.settled:
             deadlines.disarm(Context(self.name, settled.token))
 
-    def _gated(self, turn: TurnInProgress, outputs: Sequence[Output]) -> list[Output]:
+    def _gated(self, turn: TurnInProgress, correlation: str | None, outputs: Sequence[Output]) -> list[Output]:
         gated = list(outputs)
         for begun in turn.begun:
             started = begun.started
             if started.actions or started.intent.line:
-                gated.append(self.start_output(start_queue(begun.context, started, 1, begun.deadline_us)))
+                gated.append(self.start_output(start_queue(begun.context, started, 1, begun.deadline_us, correlation=correlation)))
         finished = [
             FinishQueue(record.token, None, record.token in turn.failed)
             for record in turn.settled
@@ -216,7 +217,8 @@ class Acting:
     def start_of(self, record: ExecutionRecord, attempt: int, deadline_us: int | None, *, admitted: bool = False) -> Output:
         """An output that starts an attempt of an open execution, from its first action that is not known to be done."""
         context = Context(self.name, record.token)
-        return self.start_output(start_queue(context, record.started, attempt, deadline_us, record, admitted=admitted))
+        start = start_queue(context, record.started, attempt, deadline_us, record)
+        return self.start_output(msgspec.structs.replace(start, admitted=True) if admitted else start)
 
     def note(self, record: ExecutionRecord, event: Any, outputs: Sequence[Output] = (), causation: int | None = None) -> None:
         """Append an engine event of an open execution, and set its timer anew."""

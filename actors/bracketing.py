@@ -53,8 +53,10 @@ class BracketsOperations:
 
         It is in the log before the body runs. A body that leaves normally has succeeded; an exception is its failure, with evidence, and
         goes on; a cancelled task or a KeyboardInterrupt cancels it; a crash leaves it open, until `timeout` has passed. Brackets inside
-        are its children, and commands asked inside have its correlation and tags; so has what they lead to. What else may be given
-        is as for `operations.start`; `traceparent` is that of the W3C's trace context, as it came in.
+        are its children, and commands asked inside have its correlation and tags. All that they lead to has the correlation; executions
+        that they begin, and those that go on from these, keep the tags and the traceparent, which their performers find by
+        `ts.surroundings()`. What else may be given is as for `operations.start`; `traceparent` is that of the W3C's trace context, as
+        it came in.
 
         With an `idempotency_key` it is one operation however often it is entered: `operation.found` says how it stood, and when it had
         `ended` nothing of it changes any more, so the body should do nothing.

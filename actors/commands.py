@@ -61,7 +61,7 @@ class Commands:
 
     def _decide(self, message: Ask, answers_before: int) -> None:
         around = message.around
-        cause = NO_CAUSE if around is NOWHERE else Cause(around.correlation, tags=around.tags)
+        cause = NO_CAUSE if around is NOWHERE else Cause(around.correlation, tags=around.carried)
         try:
             self._acting.take(cause, self._run, message, answers_before, outputs=(message.reply,))
         except Rejected as refusal:

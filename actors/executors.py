@@ -5,9 +5,11 @@ import threading
 from collections import deque
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from queue import SimpleQueue
 from typing import Any
 
+from tallystick.actors.calling import Called
 from tallystick.actors.performer import Answered, Report, RunningCall, answer_to
 from tallystick.domain.action import Performer
 
@@ -44,7 +46,8 @@ class ThreadExecutor:
     def _answer(self, call: RunningCall) -> Answered:
         call.thread = threading.get_ident()
         try:
-            return Answered(call, self._performer.run(call.action, call))
+            with Called(call):
+                return Answered(call, self._performer.run(call.action, call))
         except BaseException as error:  # noqa: BLE001 - user code; SystemExit too is an answer here, and ends no thread of ours
             return answer_to(call, error)
 
@@ -65,9 +68,10 @@ class InlineExecutor:
     def submit(self, call: RunningCall) -> None:
         """Run it now."""
         try:
-            result = self._performer.run(call.action, call)
-            if self._is_async:
-                result = _run(result)
+            with Called(call):
+                result = self._performer.run(call.action, call)
+                if self._is_async:
+                    result = _run(result)
             answer = Answered(call, result)
         except BaseException as error:  # noqa: BLE001 - user code
             answer = answer_to(call, error)
@@ -88,7 +92,7 @@ def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
     except RuntimeError:
         return asyncio.run(_awaited(coroutine))
     with ThreadPoolExecutor(1, "tallystick-inline") as elsewhere:
-        return elsewhere.submit(asyncio.run, _awaited(coroutine)).result()
+        return elsewhere.submit(copy_context().run, asyncio.run, _awaited(coroutine)).result()
 
 
 class LoopExecutor:
@@ -143,7 +147,8 @@ class LoopExecutor:
         call.thread = threading.get_ident()
         call.when_cancelled(lambda: self._cancel(loop, task))
         try:
-            answer = Answered(call, await self._performer.run(call.action, call))
+            with Called(call):
+                answer = Answered(call, await self._performer.run(call.action, call))
         except asyncio.CancelledError as error:
             if self._loop is None:
                 raise  # the system has stopped: the call stays open in its log, as after a crash

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -17,6 +18,8 @@ from tallystick.domain.parking import Parking, Source
 from tallystick.domain.step import Step
 from tallystick.domain.token import Token
 from tallystick.store.journal import Output
+
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):
@@ -137,6 +140,9 @@ class StartQueue(msgspec.Struct, frozen=True, eq=False, gc=False):
     admitted: bool = False
     heartbeat_us: int | None = None
     edits: tuple[int, ...] = ()
+    correlation: str | None = None
+    """None at the first attempt of what has begun a new one: then its owner's map knows it."""
+    tags: Mapping[str, str] = NO_TAGS
 
 
 class FinishQueue(msgspec.Struct, frozen=True, eq=False, gc=False):

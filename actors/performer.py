@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from tallystick.actors.heartbeats import Heartbeats
-from tallystick.actors.messages import Mailbox, StartQueue
+from tallystick.actors.messages import Context, Mailbox, StartQueue
 from tallystick.actors.promises import Promises
 from tallystick.domain.action import Later, Performer
 from tallystick.domain.envelope import from_micros
@@ -27,13 +27,20 @@ from tallystick.domain.token import Token
 ERROR_LIMIT_CHARS = 500
 
 
+CorrelationOf = Callable[[Context], str | None]
+
+
+def _unknown(_context: Context) -> str | None:
+    return None
+
+
 class RunningCall:
     """One call of a performer, as it sees it (`Call`) and as the queue follows it."""
 
     __slots__ = (
         "__weakref__",
         *("_cancelled", "_when_cancelled", "action", "attempt", "beats", "identity", "index", "key", "next_beat_us", "start"),
-        *("revealed", "sealer", "thread", "token"),
+        *("correlation_of", "revealed", "sealer", "thread", "token"),
     )
 
     def __init__(self, start: StartQueue, index: int) -> None:
@@ -49,6 +56,7 @@ class RunningCall:
         self.next_beat_us = 0
         self._cancelled = False
         self.sealer: Sealer | None = None
+        self.correlation_of: CorrelationOf = _unknown
         self.revealed = False
         """Whether its performer knows something that may not be written down."""
         self.thread: int | None = None
@@ -173,6 +181,8 @@ class PerformerPool:
         self._heartbeats: Heartbeats | None = None
         self.sealer: Sealer | None = None
         """What calls may reveal by."""
+        self.correlation_of: CorrelationOf = _unknown
+        """How calls find out the correlation of the execution that they work for, where it was not known when it was begun."""
 
     def report_to(self, queue: Mailbox | None, heartbeats: Heartbeats | None = None) -> None:
         """Answers and heartbeats go to this generation from now on; while there is none, answers are kept, and heartbeats lost."""
@@ -189,7 +199,7 @@ class PerformerPool:
                 self._calls[call.identity] = call
             else:
                 known.start = call.start  # the same, as the present engine has it; so that there is one of it
-        call.sealer = self.sealer
+        self.equip(call)
         if call.start.heartbeat_us is not None and answer is None:
             self._opens_window(known or call)
         if known is None:
@@ -198,6 +208,11 @@ class PerformerPool:
         if answer is not None:
             self._tell(answer)
         return known
+
+    def equip(self, call: RunningCall) -> None:
+        """Give a call what its performer, or probe, may find out by it."""
+        call.sealer = self.sealer
+        call.correlation_of = self.correlation_of
 
     def _opens_window(self, call: RunningCall) -> None:
         call.beats = self._beat

@@ -6,10 +6,12 @@ raised after its execution had ended is: it may have had its effect all the same
 
 import threading
 from collections import deque
+from collections.abc import Mapping
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
-from tallystick.actors.messages import Context, Mailbox, QueueCompleted, StartQueue
+from tallystick.actors.calling import Called
+from tallystick.actors.messages import NO_TAGS, Context, Mailbox, QueueCompleted, StartQueue
 from tallystick.actors.performer import Answered, PerformerPool, RunningCall
 from tallystick.actors.runtimes.runtime import Runtime
 from tallystick.actors.telling import warn
@@ -32,6 +34,8 @@ class Doubt(NamedTuple):
     first: int = 0
     """The first action that is not known to be done."""
     edits: tuple[int, ...] = ()
+    correlation: str | None = None
+    tags: Mapping[str, str] = NO_TAGS
 
     @property
     def context(self) -> Context:
@@ -91,16 +95,26 @@ def probe_all(pool: PerformerPool, runtime: Runtime, doubts: list[Doubt]) -> lis
 
 def _probe(pool: PerformerPool, doubt: Doubt) -> Verdict:
     """Ask for each action in order. What is done is held as its call's answer, so that performing goes on behind it."""
-    start = StartQueue(doubt.context, doubt.attempt, "", doubt.actions, doubt.deadline_us, edits=doubt.edits)
+    start = StartQueue(
+        doubt.context,
+        doubt.attempt,
+        "",
+        doubt.actions,
+        doubt.deadline_us,
+        edits=doubt.edits,
+        correlation=doubt.correlation,
+        tags=doubt.tags,
+    )
     result: Any = None
     for index, action in list(enumerate(doubt.actions))[doubt.first :]:
         call = RunningCall(start, index)
-        call.sealer = pool.sealer
+        pool.equip(call)
         performer = pool.performers.get(type(action))
         if performer is None or performer.probe is None:
             return AGAIN
         try:
-            answer = performer.probe(action, call)
+            with Called(call):
+                answer = performer.probe(action, call)
         except BaseException as error:  # noqa: BLE001 - user code; without an answer the call is made again, with the same key
             if call.revealed:
                 withhold(error)
@@ -119,6 +133,12 @@ def _probe(pool: PerformerPool, doubt: Doubt) -> Verdict:
         if doubt.attempt:
             pool.hold(Answered(call, result))
     return Verdict(resume=True, done=True, result=result)
+
+
+def _doubt_about(start: StartQueue) -> Doubt:
+    """One that nobody performs any more."""
+    owner, token = start.context.owner, start.context.token
+    return Doubt(owner, token, 0, None, start.actions, edits=start.edits, correlation=start.correlation, tags=start.tags)
 
 
 class Prober:
@@ -156,6 +176,6 @@ class Prober:
                         continue
                     self._asking -= 1
                 return
-            verdict = _probe(self._pool, Doubt(start.context.owner, start.context.token, 0, None, start.actions, edits=start.edits))
+            verdict = _probe(self._pool, _doubt_about(start))
             if verdict.done:
                 self._router.tell(QueueCompleted(start.context, None, verdict.result))

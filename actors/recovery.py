@@ -213,15 +213,18 @@ def _take_up(engine: Engine, doubtful: list[tuple[OwnerActor, ExecutionRecord]])
     """Take up calls that still run in this process; ask the outside world about the others, before any timer fires (P9)."""
     pool = engine.program.pool
     asked = [(owner, record) for owner, record in doubtful if not pool.holds(record.token, record.attempt, record.index)]
-    doubts = [
-        Doubt(owner.name, record.token, record.attempt, record.deadline_us, record.started.actions, record.index, record.edits)
-        for owner, record in asked
-    ]
+    doubts = [_doubt_of(owner.name, record) for owner, record in asked]
     verdicts = dict(zip((doubt.token for doubt in doubts), probe_all(pool, engine.program.runtime, doubts), strict=True))
     for owner, record in doubtful:
         verdict = verdicts.get(record.token)
         _took(engine, _take_up_again(owner, record) if verdict is None else _resume(owner, record, verdict))
     return len(doubts)
+
+
+def _doubt_of(owner: str, record: ExecutionRecord) -> Doubt:
+    started = record.started
+    around = (record.correlation, started.tags)
+    return Doubt(owner, record.token, record.attempt, record.deadline_us, started.actions, record.index, record.edits, *around)
 
 
 def _take_up_again(owner: OwnerActor, record: ExecutionRecord) -> str:
@@ -249,9 +252,9 @@ def _find_late_successes(engine: Engine) -> int:
     doubts: list[tuple[OwnerActor, Doubt]] = []
     for owner in engine.owners.values():
         for token in sorted(owner.state.abandoned, key=owner.state.abandoned.__getitem__):
-            actions, edits = _asked_for(engine, token)
-            if actions and all(engine.program.pool.performers[type(action)].probe for action in actions):
-                doubts.append((owner, Doubt(owner.name, token, 0, None, actions, edits=edits)))
+            doubt = _asked_for(engine, owner.name, token)
+            if doubt.actions and all(engine.program.pool.performers[type(action)].probe for action in doubt.actions):
+                doubts.append((owner, doubt))
     verdicts = probe_all(engine.program.pool, engine.program.runtime, [doubt for _, doubt in doubts])
     for (owner, doubt), verdict in zip(doubts, verdicts, strict=True):
         if verdict.done:
@@ -260,17 +263,17 @@ def _find_late_successes(engine: Engine) -> int:
     return len(doubts)
 
 
-def _asked_for(engine: Engine, token: Token) -> tuple[tuple[Any, ...], tuple[int, ...]]:
+def _asked_for(engine: Engine, owner: str, token: Token) -> Doubt:
     """The actions of an execution as they were last edited, and for which attempts they were."""
-    actions: tuple[Any, ...] = ()
-    edits: tuple[int, ...] = ()
+    doubt = Doubt(owner, token, 0, None, ())
     for recorded in engine.journal.of_token(token):
         event = engine.program.codec.decode(recorded) if recorded.aggregate_type == EXECUTION else None
         if isinstance(event, IntentStarted):
-            actions = event.actions
+            doubt = doubt._replace(actions=event.actions, correlation=recorded.correlation, tags=event.tags)
         elif isinstance(event, ExecutionRedriven) and event.actions is not None:
-            actions, edits = event.actions, edits_of(actions, event.actions, event.attempt, edits)
-    return actions, edits
+            edits = edits_of(doubt.actions, event.actions, event.attempt, doubt.edits)
+            doubt = doubt._replace(actions=event.actions, edits=edits)
+    return doubt
 
 
 def _set_timers(engine: Engine) -> None:

@@ -1,13 +1,16 @@
 """Surroundings: the correlation, the operation and the tags that the calling code runs in. They flow where `contextvars` flow.
 
-Into tasks they flow by themselves; into a thread with `asyncio.to_thread`, or with `contextvars.copy_context().run`.
+Into tasks they flow by themselves; into a thread with `asyncio.to_thread`, or with `contextvars.copy_context().run`. A performer has those
+of the execution that it works for, also after a crash.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Final
 
+TRACEPARENT: Final = "traceparent"
+"""The tag by which an execution keeps the traceparent that it was begun with."""
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 
 
@@ -35,6 +38,11 @@ class Surroundings:
         self.traceparent = traceparent
         self.operation: Any = None
         """What the code can say as that operation, where it runs in this process."""
+
+    @property
+    def carried(self) -> Mapping[str, str]:
+        """What an execution that is begun here keeps of it in the log: its tags, and the traceparent among them."""
+        return self.tags if self.traceparent is None else {**self.tags, TRACEPARENT: self.traceparent}
 
     @property
     def correlation(self) -> str | None:

@@ -106,6 +106,7 @@ class System(Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData
         performers = (*performers, *(self._performers_of_operations() if operations else ()))
         self._pool = PerformerPool(performers, self._runtime.executor)
         self._vault = self._pool.sealer = vault_for(behaviours[: len(modules)], self._pool.performers, keys, opened_log)
+        self._pool.correlation_of = self._correlation_of
         if self._vault is not None:
             behaviours.append(Behaviour(Privacy()))
         self._codec = Codec(behaviours, self._pool.performers, sealer=self._vault)

@@ -6,7 +6,7 @@ warnings to stderr, never to stdout.
 
 import logging
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,6 +56,20 @@ def bound(**fields: Any) -> Generator[None]:
 
     with bound_contextvars(**fields):
         yield
+
+
+def bind(**fields: Any) -> Mapping[str, Any]:
+    """As `bound`, until `unbind` is given what this returns: half its price, for where each microsecond counts."""
+    from structlog.contextvars import bind_contextvars  # noqa: PLC0415 - see `_heard`
+
+    return bind_contextvars(**fields)
+
+
+def unbind(fields: Mapping[str, Any]) -> None:
+    """Have the host's lines say what they said before."""
+    from structlog.contextvars import reset_contextvars  # noqa: PLC0415 - see `_heard`
+
+    reset_contextvars(**fields)
 
 
 def _heard(level: int) -> bool:

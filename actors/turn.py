@@ -6,7 +6,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from tallystick.actors.messages import Context
+from tallystick.actors.messages import NO_TAGS, Context
 from tallystick.actors.state import Entry, OwnerState, folded
 from tallystick.domain.behaviour import Behaviour, Fold
 from tallystick.domain.clock import Clock, Identity
@@ -31,8 +31,6 @@ I = TypeVar("I", bound=Intent[Any])  # noqa: E741 - the intent's type
 EFFECTS_LIMIT = 10_000
 """How many events one turn may append."""
 TOO_MANY = f"A turn appended more than {EFFECTS_LIMIT} events; split the work over several messages."
-
-NO_TAGS: Mapping[str, str] = {}
 
 
 class Publication(msgspec.Struct, frozen=True, eq=False, gc=False):
