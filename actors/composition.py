@@ -1,13 +1,28 @@
 """Composition: what modules, lines, performers and the runtime ask of each other, checked before anything runs."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 
 from tallystick.actors.performer import PerformerPool
 from tallystick.actors.runtimes.runtime import Runtime
 from tallystick.actors.runtimes.stepped import SteppedRuntime
+from tallystick.actors.scheduling import module_of_schedules
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.errors import DefinitionError
 from tallystick.domain.line import Line
+from tallystick.domain.operations import Operations
+
+
+@cache
+def owner_of_operations() -> Behaviour:
+    """What the owner of operations does: the same in every system, so it is found out once."""
+    return Behaviour(Operations())
+
+
+@cache
+def owner_of_schedules() -> Behaviour:
+    """What the owner of schedules does; as above."""
+    return Behaviour(module_of_schedules())
 
 
 def lines_by_name(lines: Iterable[Line], behaviours: Sequence[Behaviour]) -> Mapping[str, Line]:

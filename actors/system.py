@@ -14,7 +14,7 @@ from tallystick.actors.actor import InTurn
 from tallystick.actors.admission import Admission, Limits, WhenFull
 from tallystick.actors.asking import with_sagas
 from tallystick.actors.collector import not_looking
-from tallystick.actors.composition import check_stepped, lines_by_name
+from tallystick.actors.composition import check_stepped, lines_by_name, owner_of_operations, owner_of_schedules
 from tallystick.actors.counters import Counters
 from tallystick.actors.engine import Program, command_owners, ownership
 from tallystick.actors.lifecycle import Lifecycle
@@ -31,7 +31,7 @@ from tallystick.actors.runtimes.runtime import Runtime
 from tallystick.actors.sagas import Sagas, StartsSagas
 from tallystick.actors.save_document import ANY_SAVES, SaveFormat
 from tallystick.actors.saving import write
-from tallystick.actors.scheduling import HasSchedules, module_of_schedules
+from tallystick.actors.scheduling import HasSchedules
 from tallystick.actors.stepping import take_step
 from tallystick.actors.supervision import RestartPolicy
 from tallystick.actors.surroundings import surroundings
@@ -43,7 +43,6 @@ from tallystick.domain.errors import DefinitionError, NotAccepted, TimedOutWaiti
 from tallystick.domain.event import Aggregate, Resident
 from tallystick.domain.line import Line
 from tallystick.domain.module import Module
-from tallystick.domain.operations import Operations
 from tallystick.domain.privacy import Privacy
 from tallystick.domain.saga import Saga
 from tallystick.domain.schedules import takes_deliveries
@@ -99,8 +98,8 @@ class System(Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData
             DefinitionError: modules, events, lines, performers and runtime do not fit together; the message names them and the mend.
         """
         modules, performers = with_sagas(modules, sagas, performers)
-        own = (*((Operations(),) if operations else ()), *((module_of_schedules(),) if schedules else ()))
-        behaviours = [Behaviour(module) for module in (*modules, *own)]
+        own = (*((owner_of_operations(),) if operations else ()), *((owner_of_schedules(),) if schedules else ()))
+        behaviours = [*map(Behaviour, modules), *own]
         opened_log = _opened_log(log)
         self._runtime: Runtime = runtime if runtime is not None else DispatcherRuntime()
         performers = (*performers, *(self._performers_of_operations() if operations else ()))
