@@ -87,8 +87,9 @@ class Running(Record):
 class Ticker(msgspec.Struct, Generic[A, R], kw_only=True):
     """How an action goes on while a host lets time pass step by step. A subclass's fields are its progress; each needs a default.
 
-    The progress is not in the log, only in saved games: after a crash the action starts again. A tick is called in the queue, so that it
-    has to be short, and may look at residents but must not change anything but its own fields.
+    The progress is not in the log, only in saved games: after a crash, or in a retry, the action starts again, and when it fails or is
+    called off nobody hears how far it was. A tick is called in the queue, so that it has to be short, and may look at residents but must
+    not change anything but its own fields.
     """
 
     @classmethod
