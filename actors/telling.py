@@ -1,7 +1,8 @@
-"""Telling people: structlog, imported when the first line is due. Never a payload, and never a line per event on the hot path.
+"""Telling people: by structlog, where the host has imported it. Never a payload, and never a line per event on the hot path.
 
 A host that has configured structlog gets the lines its way; otherwise they go to the standard library's logger "tallystick", which writes
-warnings to stderr, never to stdout.
+warnings to stderr, never to stdout. They read the same there whether or not structlog is loaded: importing it takes 100 ms and 10 MB, and
+a line may be due in the very thread that all actors share.
 """
 
 import logging
@@ -16,14 +17,18 @@ _LOGGER = logging.getLogger(_NAME)
 
 def warn(event: str, **fields: Any) -> None:
     """Something that a person should know: a dead letter, a stale token, a failed log."""
-    if _heard(logging.WARNING):
+    if "structlog" in sys.modules:
         _logger().warning(event, **fields)
+    elif _LOGGER.isEnabledFor(logging.WARNING):
+        _LOGGER.warning("%s", _line(event, fields))
 
 
 def note(event: str, **fields: Any) -> None:
     """Something that helps later: a recovery, a stop."""
-    if _heard(logging.INFO):
+    if "structlog" in sys.modules:
         _logger().info(event, **fields)
+    elif _LOGGER.isEnabledFor(logging.INFO):
+        _LOGGER.info("%s", _line(event, fields))
 
 
 class WhenShown:
@@ -52,7 +57,7 @@ def log_lines_are_bound() -> bool:
 @contextmanager
 def bound(**fields: Any) -> Generator[None]:
     """Have the host's own log lines say these too, in the code inside; only where `log_lines_are_bound`."""
-    from structlog.contextvars import bound_contextvars  # noqa: PLC0415 - see `_heard`
+    from structlog.contextvars import bound_contextvars  # noqa: PLC0415 - the host has
 
     with bound_contextvars(**fields):
         yield
@@ -60,25 +65,25 @@ def bound(**fields: Any) -> Generator[None]:
 
 def bind(**fields: Any) -> Mapping[str, Any]:
     """As `bound`, until `unbind` is given what this returns: half its price, for where each microsecond counts."""
-    from structlog.contextvars import bind_contextvars  # noqa: PLC0415 - see `_heard`
+    from structlog.contextvars import bind_contextvars  # noqa: PLC0415 - the host has
 
     return bind_contextvars(**fields)
 
 
 def unbind(fields: Mapping[str, Any]) -> None:
     """Have the host's lines say what they said before."""
-    from structlog.contextvars import reset_contextvars  # noqa: PLC0415 - see `_heard`
+    from structlog.contextvars import reset_contextvars  # noqa: PLC0415 - the host has
 
     reset_contextvars(**fields)
 
 
-def _heard(level: int) -> bool:
-    """Whether anybody listens: asked first, so that structlog (90 ms, 10 MB) is imported for a line that is written, and for no other."""
-    return "structlog" in sys.modules or _LOGGER.isEnabledFor(level)
+def _line(event: str, fields: Mapping[str, Any]) -> str:
+    """As structlog would render it by `_logger`."""
+    return " ".join(f"{name}={value!r}" for name, value in {"event": event, **fields}.items())
 
 
 def _logger() -> Any:
-    import structlog  # noqa: PLC0415 - see `_heard`
+    import structlog  # noqa: PLC0415 - the host has
 
     if structlog.is_configured():
         return structlog.get_logger(_NAME)

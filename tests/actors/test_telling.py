@@ -1,5 +1,7 @@
 """What is told to people: nothing while all goes well, and enough to find the place when it does not."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -121,6 +123,29 @@ def test_lines_go_to_the_standard_librarys_logger_where_structlog_is_not_configu
     assert record.levelname == "WARNING"
     assert "report.unknown_token" in record.getMessage()
     assert capsys.readouterr().out == "", "standard output belongs to the program"
+
+
+WARNS = """
+import logging, sys
+import tallystick as ts
+from tallystick.actors.telling import WhenShown, warn
+
+with ts.System() as system:
+    system.complete(ts.Token("nobody's"), "done")
+    warn("something", about=WhenShown(lambda: "looked up"), number=3)
+print("structlog" in sys.modules)
+if "structlog" not in sys.modules:
+    import structlog
+    warn("something", about=WhenShown(lambda: "looked up"), number=3)
+"""
+
+
+def test_a_host_that_does_not_use_structlog_does_not_wait_for_it_to_be_imported_and_reads_the_same() -> None:
+    run = subprocess.run([sys.executable, "-c", WARNS], capture_output=True, text=True, check=True)  # noqa: S603 - our own
+    lines = run.stderr.splitlines()
+    assert (run.stdout, len(lines)) == ("False\n", 3), run.stderr
+    assert "report.unknown_token" in lines[0]
+    assert lines[1] == lines[2] == "event='something' about='looked up' number=3"
 
 
 def test_a_report_for_an_owner_that_is_not_there_is_counted_and_told(stage: Stage, lines: Lines) -> None:
