@@ -117,6 +117,8 @@ class Customers:
         if not again:
             world.tell("command", "Customers", "System", f"{type(wish.command).__name__}{f' ({wish.key})' if wish.key else ''}")
         self._asked[number] = self._asked.get(number, 0) + 1
+        if self._is_long_ago(number):  # it is answered anew, and that answer is remembered, also when the clock goes back
+            self._forgotten.add(number)
         try:
             future = system.submit(wish.command, idempotency_key=wish.key)
         except (Overloaded, NotAccepted) as error:

@@ -129,3 +129,7 @@ def test_what_fails_and_is_tried_again_all_year_has_been_tried_often_enough_at_s
     monkeypatch.setattr(simulation, "STEPS_WITH_FAULTS", 2_000)
     result = Simulation(SimulatedSubscriptions, 895).check()
     assert 2_000 < result.steps < 4_000
+
+
+def test_a_key_that_was_used_anew_when_its_time_was_over_has_the_new_answer_even_if_the_clock_goes_back() -> None:
+    Simulation(SimulatedSubscriptions, 2228).check()  # a flood after 40 days, then a clock that is set back by 20
