@@ -35,7 +35,10 @@ class Standing(Record):
 
 
 class Here(NamedTuple):
-    """What the running process knows besides. `waits_behind`: how many are served before it; None when it stands in no line."""
+    """What the running process knows besides. `waits_behind`: how many are served before it; None when it stands in no line.
+
+    `gone`: no process has the log, so that nothing runs.
+    """
 
     waits_behind: int | None = None
     calls_out: bool = False
@@ -44,6 +47,7 @@ class Here(NamedTuple):
     stack: tuple[str, ...] = ()
     next_timer: datetime | None = None
     parked: bool = False
+    gone: bool = False
 
 
 class Explanation(Record):
@@ -126,10 +130,10 @@ def _changes(event_type: str, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def explained(standing: Standing, operation: OperationSnapshot | None, here: Here | None, now: datetime) -> Explanation:
-    """The answer; `here` is None where only the log is at hand."""
+    """The answer; `here` is None where only the log is at hand, which a process has."""
     known = here or Here()
     by_itself = known.next_timer
-    if by_itself is None and here is None:
+    if by_itself is None and (here is None or here.gone):
         by_itself = standing.retry_at if standing.status == "retrying" else standing.deadline if standing.status == "running" else None
     return Explanation(
         standing=standing,
@@ -164,18 +168,17 @@ def _sentence(standing: Standing, operation: OperationSnapshot | None, here: Her
 
 def _work(standing: Standing, here: Here | None) -> str:
     action = standing.actions[min(standing.index, len(standing.actions) - 1)]
-    if here is None:
-        return f"the answer of {action}, attempt {standing.attempt}"
+    attempt = f"{action}, attempt {standing.attempt}"
+    if here is None or here.gone:
+        return f"the answer of {attempt}" if here is None else f"a process to open the log: {attempt}, was out when the last one left it"
     if here.answers_later:
         return f"the outside world, which has promised {action}'s answer for later: complete it by its token"
     if here.waits_behind:
         return f"its turn: {here.waits_behind} others of its subject go before {action}"
     if here.thread:
         where = f" at {here.stack[-1]}" if here.stack else ""
-        return f"{action}, attempt {standing.attempt}, which runs in {here.thread}{where}"
-    if here.calls_out:
-        return f"the answer of {action}, attempt {standing.attempt}: it is called, or waits for a free worker"
-    return f"{action}, attempt {standing.attempt}, to be called"
+        return f"{attempt}, which runs in {here.thread}{where}"
+    return f"the answer of {attempt}: it is called, or waits for a free worker" if here.calls_out else f"{attempt}, to be called"
 
 
 def _completion(standing: Standing, operation: OperationSnapshot | None, here: Here | None) -> str:

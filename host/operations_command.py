@@ -19,6 +19,7 @@ from tallystick.host.operator import Operator
 from tallystick.host.output import print_json, print_table
 from tallystick.host.parameters import EXISTING_LOG, TEXT
 from tallystick.host.requests import SettleOperation
+from tallystick.store.writer_lock import pid_of_holder
 
 PAGE: Final = 50
 STATUSES: Final = tuple(status.value for status in ts.OperationStatus)
@@ -98,16 +99,17 @@ def _text(value: Any) -> str:
 @json_option
 def why(*, file: Path, token: str, as_json: bool) -> None:
     """Say what an operation, or any execution by its token, waits for."""
+    holder = pid_of_holder(file)
     with closing(ts.SqliteReader(file)) as reader:
-        explanation = explained_from(reader, id_of(reader, token), datetime.now(UTC))
+        explanation = explained_from(reader, id_of(reader, token), datetime.now(UTC), held=holder is not None)
     if as_json:
         print_json(explanation)
         return
     click.echo(explanation.sentence)
-    print_table(("Fact", "Value"), list(_facts(explanation)))
+    print_table(("Fact", "Value"), list(_facts(explanation, holder)))
 
 
-def _facts(explanation: Explanation) -> list[tuple[str, str]]:
+def _facts(explanation: Explanation, holder: int | None) -> list[tuple[str, str]]:
     standing = explanation.standing
     facts = {
         "owner": standing.owner,
@@ -120,6 +122,7 @@ def _facts(explanation: Explanation) -> list[tuple[str, str]]:
         "deadline": _moment(standing.deadline),
         "next timer": _moment(explanation.next_timer),
         "correlation": standing.correlation,
+        "log": "no process has it" if holder is None else f"process {holder} has it",
     }
     return [(name, value) for name, value in facts.items() if value]
 

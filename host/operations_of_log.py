@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 import tallystick as ts
-from tallystick.domain.explanation import Explanation, explained, standing_of, with_last
+from tallystick.domain.explanation import Explanation, Here, explained, standing_of, with_last
 from tallystick.domain.operation import is_stalled
 from tallystick.domain.operation_figures import EVENTS, MOVING, OperationStatistics, snapshots_of, statistics_of
 from tallystick.domain.timeline import Timeline, timeline_of
@@ -50,8 +50,8 @@ def statistics_in(reader: ts.SqliteReader) -> OperationStatistics:
     return statistics_of(reader.read(ts.Query(event_types=MOVING)))
 
 
-def explained_from(reader: ts.SqliteReader, token: str, now: datetime) -> Explanation:
-    """Why it is stuck, as far as a log can tell; threads and queues are its host's to know.
+def explained_from(reader: ts.SqliteReader, token: str, now: datetime, *, held: bool) -> Explanation:
+    """Why it is stuck, as far as a log can tell, and whether a process has it; threads and queues are that one's to know.
 
     Raises:
         NoSuchOperation: nothing was begun with that token.
@@ -63,7 +63,7 @@ def explained_from(reader: ts.SqliteReader, token: str, now: datetime) -> Explan
     if standing.operation:
         query = ts.Query(aggregate_type="Operation", aggregate_id=token, newest_first=True, limit=1)
         standing = with_last(standing, next(iter(reader.read(query)), None))
-    return explained(standing, operation_in(reader, token) if standing.operation else None, None, now)
+    return explained(standing, operation_in(reader, token) if standing.operation else None, None if held else Here(gone=True), now)
 
 
 def timeline_from(reader: ts.SqliteReader, name: str) -> Timeline:

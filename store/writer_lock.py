@@ -100,6 +100,28 @@ class WriterLock:
             self._descriptor = None
 
 
+def pid_of_holder(path: str | os.PathLike[str]) -> int | None:
+    """Which process of this machine has the lock of the log at `path`; None if none does. It takes no lock, so that it holds nobody up.
+
+    What a process that was killed has left there is told from a holder by its being gone; a process that has got its number since is not.
+    """
+    lock = Path(f"{os.fspath(path)}.lock")
+    written = lock.read_text(encoding="ascii") if lock.exists() else ""
+    if not written.isdigit():
+        return None
+    return int(written) if _lives(int(written)) else None
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True  # there is one, and it is somebody else's
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def _pid_in(descriptor: int) -> int | None:
     try:
         return int(os.pread(descriptor, 32, 0))

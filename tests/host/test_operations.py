@@ -1,6 +1,9 @@
 """`tallystick operations` on a log that is free, and beside a host that serves a control socket."""
 
 import json
+import os
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from click.testing import CliRunner, Result
 import tallystick as ts
 from tallystick.host import control
 from tallystick.host.cli import cli
+from tests.host import shop
 
 
 def run(*arguments: object) -> Result:
@@ -58,6 +62,35 @@ def test_one_is_shown_and_explained_by_id_or_by_name(log: Path) -> None:
         assert run("why", log, named).stdout.startswith("Webhook.Process waits for somebody to complete it by its id")
     assert json.loads(run("why", log, "Webhook.Process", "--json").stdout)["standing"]["owner"] == "operations"
     assert run("why", log, "Nobody").exit_code == run("show", log, "Nobody").exit_code == 2
+
+
+CRASHES = """
+import os, sys
+import tallystick as ts
+
+with ts.System(log=sys.argv[1]) as system, system.bracket("Import.Night"):
+    os._exit(9)
+"""
+
+
+def test_of_a_process_that_is_gone_nothing_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "crashed.db"
+    assert subprocess.run([sys.executable, "-c", CRASHES, str(path)], check=False).returncode == 9  # noqa: S603 - our own
+    said = run("why", path, "Import.Night").stdout
+    assert said.startswith("Import.Night waits for a person: the process that ran it is gone")
+    with ts.System(log=path) as system, system.bracket("Import.Day"):
+        said = run("why", path, "Import.Day").stdout
+        assert said.startswith("Import.Day waits for the code inside its bracket to leave")
+        assert f"process {os.getpid()}" in " ".join(said.split())
+
+
+def test_actions_that_were_out_wait_for_a_process_to_open_the_log(tmp_path: Path) -> None:
+    path = tmp_path / "shop.db"
+    with shop.compose(log=path, performs=False) as system:
+        system.ask(shop.Send(parcel_id="a", street="Elm"))
+        (open_one,) = system.open_executions()
+        assert "waits for the answer of Carry, attempt 1" in run("why", path, open_one.execution.token).stdout
+    assert "waits for a process to open the log: Carry, attempt 1" in run("why", path, open_one.execution.token).stdout
 
 
 def test_a_timeline_is_a_table_a_diagram_or_json(log: Path) -> None:

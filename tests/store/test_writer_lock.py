@@ -14,7 +14,7 @@ from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import LogError, LogLocked
 from tallystick.store.sqlite import SqliteLog
 from tallystick.store.sqlite_reader import SqliteReader
-from tallystick.store.writer_lock import WriterLock
+from tallystick.store.writer_lock import WriterLock, pid_of_holder
 
 HOLDER = """
 import sys
@@ -52,6 +52,19 @@ def test_the_other_process_is_named(path: Path) -> None:
             log.open()
         assert (refused.value.pid, refused.value.path) == (holder.pid, str(path))
         assert not path.exists()
+
+
+def test_whoever_holds_it_is_found_without_taking_it(path: Path, lock: WriterLock) -> None:
+    assert pid_of_holder(path) is None
+    with another_holder(path) as holder:
+        assert pid_of_holder(path) == holder.pid
+        holder.kill()
+        holder.wait()
+        assert pid_of_holder(path) is None
+    lock.acquire()
+    assert pid_of_holder(path) == os.getpid()
+    lock.release()
+    assert pid_of_holder(path) is None
 
 
 def test_a_killed_holder_frees_the_lock(path: Path) -> None:
