@@ -174,7 +174,8 @@ def _work(standing: Standing, here: Here | None) -> str:
     if here.answers_later:
         return f"the outside world, which has promised {action}'s answer for later: complete it by its token"
     if here.waits_behind:
-        return f"its turn: {here.waits_behind} others of its subject go before {action}"
+        go = "goes" if here.waits_behind == 1 else "go"
+        return f"its turn: {here.waits_behind} of its subject {go} before {action}"
     if here.thread:
         where = f" at {here.stack[-1]}" if here.stack else ""
         return f"{attempt}, which runs in {here.thread}{where}"

@@ -9,9 +9,9 @@ import pytest
 
 import tallystick as ts
 from tallystick.domain import timeline_drawing
-from tests.actors.outside import StillRunning
+from tests.actors.outside import Provider, StillRunning
 from tests.actors.stage import Stage
-from tests.actors.workshop import Do
+from tests.actors.workshop import Desk, Do, Ledger, Work, Workshop
 
 MINUTE = timedelta(minutes=1)
 
@@ -73,7 +73,7 @@ def test_a_body_is_shown_with_its_thread_and_stack() -> None:
     assert "the code inside its bracket, which runs in thread importer" in why.sentence
 
 
-def test_actions_that_are_out_due_or_in_line_are_told_apart(stage: Stage) -> None:
+def test_actions_that_are_out_or_due_are_told_apart(stage: Stage) -> None:
     stage.provider.answers("a", StillRunning())
     stage.system.ask(Do(job_id="a"))
     stage.idle()
@@ -86,6 +86,38 @@ def test_actions_that_are_out_due_or_in_line_are_told_apart(stage: Stage) -> Non
     assert (due.standing.status, due.standing.attempt) == ("retrying", 2)
     assert "waits for attempt 2, due in" in due.sentence
     assert "attempt 1 failed with TIMED_OUT" in due.sentence
+
+
+def test_one_that_is_not_served_yet_says_how_many_go_before_it(stage: Stage) -> None:
+    for job_id in ("a", "b", "c"):
+        stage.provider.answers(job_id, StillRunning())
+        stage.system.ask(Do(job_id=job_id, place="bench"))
+    stage.idle()
+    first, second, third = (stage.system.why(stage.token(job_id)) for job_id in ("a", "b", "c"))
+    assert (first.queue_position, second.queue_position, third.queue_position) == (0, 1, 2)
+    assert "waits for its turn: 1 of its subject goes before Work" in second.sentence
+    assert "waits for its turn: 2 of its subject go before Work" in third.sentence
+    assert second.next_timer == second.standing.deadline is not None
+
+
+def test_a_performer_is_shown_with_its_thread_and_stack() -> None:
+    inside, go = threading.Event(), threading.Event()
+
+    def working(_action: Work, _call: ts.Call) -> str:
+        inside.set()
+        assert go.wait(30)
+        return "done"
+
+    performers = [each for each in Provider().performers() if each.action is not Work]
+    with ts.System([Desk(), Workshop(), Ledger()], performers=[*performers, Work.performed_by(working)]) as system:
+        system.ask(Do(job_id="a"))
+        assert inside.wait(30)
+        (open_one,) = system.open_executions()
+        why = system.why(open_one.execution.token)
+        go.set()
+    assert why.thread == "thread tallystick-Work-1"
+    assert any(frame.startswith("test_explaining.py:") and frame.endswith(" in working") for frame in why.stack)
+    assert "Work, attempt 1, which runs in thread tallystick-Work-1 at " in why.sentence
 
 
 def test_the_timeline_joins_operations_events_attempts_timers_evidence_and_audit_records(stage: Stage) -> None:

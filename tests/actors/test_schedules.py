@@ -62,7 +62,7 @@ class Tower:
 
     def crash(self, gone: timedelta = timedelta()) -> None:
         self.log = self.log.reopened()
-        self.clock.advance(gone)
+        self.clock = ts.ManualClock(self.clock.now + gone)
         self.open()
         self.runtime.advance(timedelta())
 
@@ -114,6 +114,22 @@ def test_what_was_due_while_nobody_was_there_is_sent_at_the_next_opening(tower: 
     tower.system.schedules.at(NOON + DAY, Ring(bell="a"), id="at")
     tower.crash(gone=3 * DAY)
     assert (tower.rings(), tower.due()) == ([NOON + 3 * DAY], [NOON + DAY])
+
+
+def test_a_wall_clock_that_jumps_between_two_processes_neither_loses_a_run_nor_makes_one_twice(tower: Tower) -> None:
+    hour = 60 * MINUTE
+    tower.system.schedules.every("0 * * * *", Ring(bell="a"), id="hourly")
+    tower.system.schedules.after(4 * hour, Ring(bell="b"), id="later")
+    tower.runtime.advance(2 * hour)
+    assert tower.due() == [NOON + hour, NOON + 2 * hour]
+    tower.crash(gone=-2 * hour)  # the clock was put back: it is noon again
+    tower.runtime.advance(2 * hour)
+    assert tower.due() == [NOON + hour, NOON + 2 * hour], "what was sent is not sent again"
+    tower.runtime.advance(hour)
+    assert tower.due()[2:] == [NOON + 3 * hour]
+    tower.crash(gone=hour)  # and put right again
+    assert tower.due()[3:] == [NOON + 4 * hour] * 2, "the hourly one and the other"
+    assert (len(tower.rings()), tower.system.dead_letters()) == (5, ())
 
 
 def test_a_moment_that_has_passed_is_due_at_once_and_one_without_a_zone_is_refused(tower: Tower) -> None:
