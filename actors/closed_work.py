@@ -130,7 +130,7 @@ class ClosedWork:
             if record.position > self.until:
                 return STAYS_YOUNG
             event = self._codec.decode(record)
-            states = folded(states, behaviour.aggregate_folds.get(type(event), ()), event)
+            states = folded(states, behaviour.aggregate_folds.get(type(event), ()), event, record)
         return "" if all(state.closed for state in states.values()) else STAYS_OPEN
 
     # The correlation.

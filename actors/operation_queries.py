@@ -182,9 +182,12 @@ class OperationQueries:
         return statistics_of(self._host.events(event_types=MOVING), name_prefix=name_prefix)
 
     def correlation_of(self, operation_id: str) -> str | None:
-        """What it, and all that it leads to, have in common."""
+        """What it, and all that it leads to, have in common: that of its first record, or what a save has kept of that."""
         first = next(iter(self._host.events(aggregate_type=OfOperation.aggregate_type, aggregate_id=operation_id, limit=1)), None)
-        return None if first is None else first.correlation
+        if first is not None and first.aggregate_version == 1:
+            return first.correlation
+        operation = self.get(operation_id)
+        return None if operation is None else operation.correlation
 
 
 def _began(operation: OperationSnapshot) -> tuple[Any, str]:

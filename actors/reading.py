@@ -53,7 +53,7 @@ def aggregate(life: Lifecycle, behaviour: Behaviour, codec: Codec, kind: type[Ag
     for recorded in matching(life, Query(aggregate_type=stream[0], aggregate_id=key)):
         if recorded.aggregate_version > version:
             event = codec.decode(recorded)
-            states = folded(states, [fold for fold in behaviour.folds.get(type(event), ()) if fold.into is kind], event)
+            states = folded(states, [fold for fold in behaviour.folds.get(type(event), ()) if fold.into is kind], event, recorded)
     return states.get(kind)
 
 

@@ -135,7 +135,7 @@ def fold(engine: Engine) -> int:
         state.fold_bookkeeping(recorded, event)
         state.joined = True
         if resident:
-            state.fold_residents(event)
+            state.fold_residents(recorded, event)
     return folded
 
 

@@ -41,16 +41,20 @@ Entry = tuple[int, Mapping[type[Aggregate], Aggregate]]
 NOTHING: Entry = (0, {})
 
 
-def folded(states: Mapping[type[Aggregate], Aggregate], folds: Iterable[Fold], event: Event) -> dict[type[Aggregate], Aggregate]:
-    """The states after an event; the given ones stay as they are.
+def folded(
+    states: Mapping[type[Aggregate], Aggregate], folds: Iterable[Fold], event: Event, recorded: Recorded | None = None
+) -> dict[type[Aggregate], Aggregate]:
+    """The states after an event; the given ones stay as they are. `recorded` is the event's record, where it has one by now.
 
     Raises:
         EffectError: a fold returned something else than a state.
     """
     after = dict(states)
-    for into, _, apply in folds:
+    for into, _, wants_record, apply in folds:
         before = after.get(into)
-        state = apply(into() if before is None else before, event)
+        if before is None:
+            before = into()
+        state = apply(before, event, recorded) if wants_record else apply(before, event)
         if type(state) is not into:
             msg = f"{apply.__qualname__} returned {type(state).__name__}; a fold returns the {into.__name__} after the event."
             raise EffectError(msg)
@@ -76,7 +80,7 @@ def folded_on(entry: Entry, records: Iterable[Recorded], behaviour: Behaviour, c
     for recorded in records:
         if recorded.aggregate_version > version:
             event = codec.decode(recorded)
-            states = folded(states, behaviour.aggregate_folds.get(type(event), ()), event)
+            states = folded(states, behaviour.aggregate_folds.get(type(event), ()), event, recorded)
             version = recorded.aggregate_version
     return version, states
 
@@ -90,6 +94,7 @@ class OwnerState:
         self._journal = journal
         self.entries: dict[Stream, Entry] = {}
         self._folded_types = frozenset(behaviour.streams.values())
+        self._record_folds = behaviour.record_folds
         self._closing: deque[tuple[int, Stream, int]] = deque()
         self._by_subject: Subjects = {}
         self.residents: Residents = {kind: kind() for kind in behaviour.residents}
@@ -163,6 +168,8 @@ class OwnerState:
                 self.fold_bookkeeping(recorded, recorded.event)
         self.position = records[-1].position
         self.logged_seen = self.seen
+        if self._record_folds:
+            entries, residents = self._with_records(records, entries, residents)
         self.residents = residents
         for stream, entry in entries.items():
             self.entries[stream] = entry
@@ -173,6 +180,20 @@ class OwnerState:
                 self._closing.append((self.position, stream, entry[0]))
         if len(self._closing) > CLOSING_AT_ONCE:
             self._evict()
+
+    def _with_records(
+        self, records: Sequence[Recorded], entries: Mapping[Stream, Entry], residents: Residents
+    ) -> tuple[Mapping[Stream, Entry], Residents]:
+        """What a turn has made of its events, and what is made of their records now that they are numbered."""
+        for recorded in records:
+            event, stream = recorded.event, (recorded.aggregate_type, recorded.aggregate_id)
+            for fold in self._record_folds.get(type(event), ()):
+                if fold.resident:
+                    residents = folded(residents, (fold,), event, recorded)
+                else:
+                    version, states = entries[stream]
+                    entries = {**entries, stream: (version, folded(states, (fold,), event, recorded))}
+        return entries, residents
 
     def fold_bookkeeping(self, recorded: Recorded, payload: Any) -> None:
         """Fold an event of this owner into cursor, execution map and parking: the same code live and in recovery (S7)."""
@@ -225,11 +246,11 @@ class OwnerState:
         if fired.token is not None:
             self._fold_execution(fired, fired.token, fired.event)
 
-    def fold_residents(self, event: Event) -> None:
+    def fold_residents(self, recorded: Recorded, event: Event) -> None:
         """Fold an event of this owner into its resident state, in recovery."""
         folds = self._behaviour.resident_folds.get(type(event))
         if folds:
-            self.residents = folded(self.residents, folds, event)
+            self.residents = folded(self.residents, folds, event, recorded)
 
     def restore_executions(self, records: Iterable[ExecutionRecord]) -> None:
         """Take over the open executions of a snapshot."""

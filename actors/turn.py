@@ -77,8 +77,8 @@ class Setting:
         found = self.publications[kind] = Publication(
             self.codec.form_of(kind),
             kind.aggregate_type,
-            behaviour.aggregate_folds.get(kind, ()),
-            behaviour.resident_folds.get(kind, ()),
+            tuple(fold for fold in behaviour.aggregate_folds.get(kind, ()) if not fold.recorded),
+            tuple(fold for fold in behaviour.resident_folds.get(kind, ()) if not fold.recorded),
         )
         return found
 

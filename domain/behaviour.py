@@ -19,6 +19,8 @@ class Fold(NamedTuple):
 
     into: type[Aggregate]
     resident: bool
+    recorded: bool
+    """Whether it is given the record, too, and so is not a turn's to apply."""
     apply: Handler
 
 
@@ -42,6 +44,8 @@ class Behaviour:
         """Of `folds`, those into states that can be evicted; only for events that have some."""
         self.resident_folds: dict[type[Event], tuple[Fold, ...]] = {}
         """Of `folds`, those into resident states."""
+        self.record_folds: dict[type[Event], tuple[Fold, ...]] = {}
+        """Of `folds`, those that are given the record."""
         self.emits: dict[str, tuple[type[Event], ...]] = {}
         if not self.name:
             msg = f'{type(module).__name__} has no name: give it one, name = "…"; it identifies the module in the log.'
@@ -73,8 +77,9 @@ class Behaviour:
                 if into is None or not issubclass(into, Aggregate):
                     msg = f"{where} folds into {into!r}, which is no Aggregate."
                     raise DefinitionError(msg)
-                fold = Fold(into, issubclass(into, Resident), handler)
-                for table in (self.folds, self.resident_folds if fold.resident else self.aggregate_folds):
+                fold = Fold(into, issubclass(into, Resident), mark.recorded, handler)
+                tables = [self.folds, self.resident_folds if fold.resident else self.aggregate_folds]
+                for table in (*tables, self.record_folds) if fold.recorded else tables:
                     table[mark.kind] = (*table.get(mark.kind, ()), fold)
         self.emits[method] = (*self.emits.get(method, ()), *mark.emits)
 

@@ -15,6 +15,8 @@ class Mark(NamedTuple):
     kind: type[Any]
     emits: Sequence[type[Any]] = ()
     into: type[Any] | None = None
+    recorded: bool = False
+    """Of a fold, whether it is given the record, too."""
 
 
 def marked(fn: F, mark: Mark) -> F:

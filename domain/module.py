@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from tallystick.domain.command import Command
 from tallystick.domain.effect import Decision, Effects
+from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import DefinitionError
 from tallystick.domain.event import Aggregate, Event, Resident
 from tallystick.domain.execution import Execution
@@ -86,6 +87,15 @@ def folds(kind: type[E], into: type[G]) -> Callable[[Callable[[M, G, E], G]], Ca
     The first event of an aggregate meets `into()`; the aggregate is the event's own. A fold reads no configuration and no other state.
     """
     return lambda fn: marked(fn, Mark("folds", kind, into=into))
+
+
+def folds_recorded(kind: type[E], into: type[G]) -> Callable[[Callable[[M, G, E, Recorded], G]], Callable[[M, G, E, Recorded], G]]:
+    """As `folds`, by a method that is given the record, too: its envelope has what an event does not say of itself, as its correlation.
+
+    A record is numbered when nothing can be refused any more, so the method must not fail; and it comes after all folds of its turn, so
+    no other event of that state may be in the turn. For the library's own modules, which see to both.
+    """
+    return lambda fn: marked(fn, Mark("folds", kind, into=into, recorded=True))
 
 
 def each_step(fn: Callable[[M, Turn, Step], Effects]) -> Callable[[M, Turn, Step], Effects]:

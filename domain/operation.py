@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, NewType
 
 from msgspec import structs
 
-from tallystick.domain.envelope import MICROSECOND, Settles, from_micros, to_micros
+from tallystick.domain.envelope import MICROSECOND, Recorded, Settles, from_micros, to_micros
 from tallystick.domain.errors import InvalidPayload, TallystickError
 from tallystick.domain.event import Aggregate, Event
 from tallystick.domain.intent import Intent
@@ -155,6 +155,8 @@ class OperationSnapshot(Aggregate):
     code: str = ""
     failure: Failure | None = None
     parent: str = ""
+    correlation: str = ""
+    """What it, and all that it leads to, have in common; the envelope of its first record says so, and no event."""
     tags: Mapping[str, str] = {}
     by: str = ""
     why: str = ""
@@ -223,8 +225,8 @@ def _after(moment: datetime, span_us: int | None) -> datetime | None:
     return None if span_us is None else moment + span_us * MICROSECOND
 
 
-def started(event: OperationStarted) -> OperationSnapshot:
-    """A new operation."""
+def started(event: OperationStarted, recorded: Recorded) -> OperationSnapshot:
+    """A new operation, by its first record."""
     now = event.started_at
     return OperationSnapshot(
         operation_id=event.operation_id,
@@ -240,6 +242,7 @@ def started(event: OperationStarted) -> OperationSnapshot:
         beat_by=_after(now, event.heartbeat_us),
         held=event.held,
         parent=event.parent,
+        correlation=recorded.correlation,
         tags=event.tags,
     )
 

@@ -35,10 +35,11 @@ def read(recorded: Recorded) -> Any:
     return recorded.event if recorded.event is not None else msgspec.json.decode(recorded.payload, type=EVENTS[recorded.event_type])
 
 
-def after(operation: OperationSnapshot | None, event: Any) -> OperationSnapshot | None:
-    """A snapshot with one more event folded in; None before its beginning."""
+def after(operation: OperationSnapshot | None, recorded: Recorded) -> OperationSnapshot | None:
+    """A snapshot with one more record folded in; None before its beginning."""
+    event = read(recorded)
     if type(event) is events.OperationStarted:
-        return operations.started(event)
+        return operations.started(event, recorded)
     fold = _FOLDS.get(type(event))
     return operation if operation is None or fold is None else fold(operation, event)
 
@@ -58,7 +59,7 @@ def snapshots_of(records: Iterable[Recorded]) -> dict[str, OperationSnapshot]:
     found: dict[str, OperationSnapshot] = {}
     for recorded in records:
         if recorded.event_type in EVENTS:
-            operation = after(found.get(recorded.aggregate_id), read(recorded))
+            operation = after(found.get(recorded.aggregate_id), recorded)
             if operation is not None:
                 found[recorded.aggregate_id] = operation
     return found

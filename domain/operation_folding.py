@@ -1,7 +1,8 @@
 """How the events of operations become states: each operation's snapshot, and the index of those that are open."""
 
 from tallystick.domain import operation as operations
-from tallystick.domain.module import Module, folds
+from tallystick.domain.envelope import Recorded
+from tallystick.domain.module import Module, folds, folds_recorded
 from tallystick.domain.operation import OperationSnapshot
 from tallystick.domain.operation_events import (
     OperationAbandoned,
@@ -23,11 +24,11 @@ from tallystick.domain.operation_index import OpenOperations
 class SnapshotsOfOperations(Module):
     """Folds each operation's events into its snapshot."""
 
-    @folds(OperationStarted, OperationSnapshot)
-    def on_started(self, operation: OperationSnapshot, event: OperationStarted) -> OperationSnapshot:
+    @folds_recorded(OperationStarted, OperationSnapshot)
+    def on_started(self, operation: OperationSnapshot, event: OperationStarted, recorded: Recorded) -> OperationSnapshot:
         """Pending."""
         del operation
-        return operations.started(event)
+        return operations.started(event, recorded)
 
     @folds(OperationProgressed, OperationSnapshot)
     def on_progressed(self, operation: OperationSnapshot, event: OperationProgressed) -> OperationSnapshot:
@@ -90,10 +91,10 @@ class SnapshotsOfOperations(Module):
 class IndexOfOperations(Module):
     """Folds the same events into the index of open operations."""
 
-    @folds(OperationStarted, OpenOperations)
-    def index_started(self, index: OpenOperations, event: OperationStarted) -> OpenOperations:
+    @folds_recorded(OperationStarted, OpenOperations)
+    def index_started(self, index: OpenOperations, event: OperationStarted, recorded: Recorded) -> OpenOperations:
         """One more."""
-        return index.with_new(operations.started(event))
+        return index.with_new(operations.started(event, recorded))
 
     @folds(OperationProgressed, OpenOperations)
     def index_progressed(self, index: OpenOperations, event: OperationProgressed) -> OpenOperations:

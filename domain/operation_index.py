@@ -72,6 +72,7 @@ class OpenOperations(Resident):
     a second when it grows past a size.
     """
 
+    fold_version = 2
     shards: tuple[Shard, ...] = (Shard(),) * SHARDS
 
     def __iter__(self) -> Iterator[OperationSnapshot]:

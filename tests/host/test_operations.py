@@ -14,6 +14,7 @@ import tallystick as ts
 from tallystick.host import control
 from tallystick.host.cli import cli
 from tests.host import shop
+from tests.store.archived import small_archives
 
 
 def run(*arguments: object) -> Result:
@@ -91,6 +92,17 @@ def test_actions_that_were_out_wait_for_a_process_to_open_the_log(tmp_path: Path
         (open_one,) = system.open_executions()
         assert "waits for the answer of Carry, attempt 1" in run("why", path, open_one.execution.token).stdout
     assert "waits for a process to open the log: Carry, attempt 1" in run("why", path, open_one.execution.token).stdout
+
+
+def test_each_has_the_correlation_of_its_records_also_from_an_archive(log: Path) -> None:
+    with small_archives(records=5, tail=0), ts.System(log=log) as system:
+        wanted = {each.aggregate_id: each.correlation for each in system.events(event_types=("OperationStarted",))}
+        assert system.archive(ts.Retention(keep=timedelta()), who="ann").records > 0
+    assert "night 1" in wanted.values()
+    assert {each["operationId"]: each["correlation"] for each in listed(log) if each["name"] != "Log.Archive"} == wanted
+    for operation_id, correlation in wanted.items():
+        assert json.loads(run("show", log, operation_id, "--json").stdout)["correlation"] == correlation
+        assert correlation in run("show", log, operation_id).stdout
 
 
 def test_a_timeline_is_a_table_a_diagram_or_json(log: Path) -> None:
