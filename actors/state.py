@@ -186,11 +186,12 @@ class OwnerState:
     ) -> tuple[Mapping[Stream, Entry], Residents]:
         """What a turn has made of its events, and what is made of their records now that they are numbered."""
         for recorded in records:
-            event, stream = recorded.event, (recorded.aggregate_type, recorded.aggregate_id)
+            event = recorded.event
             for fold in self._record_folds.get(type(event), ()):
                 if fold.resident:
                     residents = folded(residents, (fold,), event, recorded)
                 else:
+                    stream = (recorded.aggregate_type, recorded.aggregate_id)
                     version, states = entries[stream]
                     entries = {**entries, stream: (version, folded(states, (fold,), event, recorded))}
         return entries, residents
