@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import pykka
 from pykka._envelope import Envelope
 
+from tallystick.actors.interrupts import leave_to_the_host
 from tallystick.domain.clock import Clock
 from tallystick.domain.errors import NotAccepted
 
@@ -186,7 +187,7 @@ class EngineActor(pykka.Actor):
         return self.name
 
     def _handle_receive(self, message: Any) -> Any:
-        """Handle one message; every runtime comes through here. Errors are kept from pykka."""
+        """Handle one message; every runtime comes through here. Errors are kept from pykka; what is the host's goes on to the host."""
         handler = self._look if type(message) is InTurn else self.handlers.get(type(message))
         if handler is None:
             return super()._handle_receive(message.message if isinstance(message, Envelope) else message)
@@ -194,6 +195,7 @@ class EngineActor(pykka.Actor):
             handler(message)
         except BaseException as error:  # noqa: BLE001 - whatever it was, it ends this engine and not the process's other actors
             self.failed(error)
+            leave_to_the_host(error)
         return None
 
     def _look(self, message: InTurn) -> None:

@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from tallystick.actors.calling import Called
+from tallystick.actors.interrupts import leave_to_the_host
 from tallystick.actors.performer import Answered, Report, RunningCall, answer_to
 from tallystick.domain.action import Performer
 
@@ -74,6 +75,7 @@ class InlineExecutor:
                     result = _run(result)
             answer = Answered(call, result)
         except BaseException as error:  # noqa: BLE001 - user code
+            leave_to_the_host(error)
             answer = answer_to(call, error)
         self._report(answer)
 

@@ -203,7 +203,7 @@ class PerformerPool:
         if call.start.heartbeat_us is not None and answer is None:
             self._opens_window(known or call)
         if known is None:
-            self._executors[type(call.action)].submit(call)
+            self._submit(call)
             return call
         if answer is not None:
             self._tell(answer)
@@ -213,6 +213,13 @@ class PerformerPool:
         """Give a call what its performer, or probe, may find out by it."""
         call.sealer = self.sealer
         call.correlation_of = self.correlation_of
+
+    def _submit(self, call: RunningCall) -> None:
+        try:
+            self._executors[type(call.action)].submit(call)
+        except KeyboardInterrupt:  # of the host, in whose thread it was performed: whether it had its effect is in doubt (P9)
+            self.take_back(call)
+            raise
 
     def _opens_window(self, call: RunningCall) -> None:
         call.beats = self._beat

@@ -11,6 +11,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
 from tallystick.actors.calling import Called
+from tallystick.actors.interrupts import leave_to_the_host
 from tallystick.actors.messages import NO_TAGS, Context, Mailbox, QueueCompleted, StartQueue
 from tallystick.actors.performer import Answered, PerformerPool, RunningCall
 from tallystick.actors.runtimes.runtime import Runtime
@@ -116,6 +117,7 @@ def _probe(pool: PerformerPool, doubt: Doubt) -> Verdict:
             with Called(call):
                 answer = performer.probe(action, call)
         except BaseException as error:  # noqa: BLE001 - user code; without an answer the call is made again, with the same key
+            leave_to_the_host(error)
             if call.revealed:
                 withhold(error)
             warn("probe.failed", owner=doubt.owner, token=doubt.token, action=type(action).__name__, error=said_by(error))

@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 import msgspec
 
 from tallystick.actors.entry import Entry
+from tallystick.actors.interrupts import leave_to_the_host
 from tallystick.actors.performer import failure_of
 from tallystick.domain.action import Done, Running, Ticker
 from tallystick.domain.errors import PersonalDataRefused, SnapshotError
@@ -60,6 +61,7 @@ class Ticking:
                 call.sealer = NOTHING_TO_TICKERS
                 entry.ticker = self._tickers[type(entry.action)].begin(entry.action, call)
             except BaseException as error:  # noqa: BLE001 - user code
+                leave_to_the_host(error)
                 return Ticked(entry, None, *failure_of(error))
         self.go_on(entry)
         return None
@@ -104,6 +106,7 @@ class Ticking:
                     continue
                 ended = _ended(entry, answer)
             except BaseException as error:  # noqa: BLE001 - user code
+                leave_to_the_host(error)
                 ended = Ticked(entry, None, *failure_of(error))
             del entries[token]
             entry.ticker = None
