@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -123,8 +124,18 @@ def _cores() -> int:
 @contextmanager
 def _workers() -> Generator[Callable[[str, str, range], "Future[Batch]"]]:
     # Spawned, not forked: nothing of this process, its threads least of all, reaches into a simulation.
-    with ProcessPoolExecutor(_cores(), mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield lambda scenario, faults, seeds: pool.submit(simulate_batch, scenario, faults, seeds)
+    with ProcessPoolExecutor(_cores(), mp_context=multiprocessing.get_context("spawn"), initializer=_is_not_interrupted) as pool:
+        try:
+            yield lambda scenario, faults, seeds: pool.submit(simulate_batch, scenario, faults, seeds)
+        except BaseException:
+            for worker in multiprocessing.active_children():  # what they are at is wanted no more, and may take long
+                worker.terminate()
+            raise
+
+
+def _is_not_interrupted() -> None:
+    """Ctrl-C reaches all processes of a terminal; who is told is the one that started the others, and ends them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def failing_run(order: Order, seed: int) -> SimulationResult:

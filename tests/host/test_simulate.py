@@ -1,7 +1,13 @@
 """`tallystick simulate`: many seeds on all cores; a failure is named, shrunk, drawn and repeatable."""
 
+import contextlib
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -105,6 +111,33 @@ def test_a_failure_is_an_object_of_its_own_in_json(failing: int) -> None:
     assert failure["story"].startswith("sequenceDiagram\n")
     assert failure["invariant"]
     assert summary["violations"] == 1
+
+
+ENDLESS = """
+from tallystick.host import simulate
+from tallystick.host.simulate import Order
+simulate._batches = lambda order: iter([range(1), range(10**9), range(10**9), range(10**9)])
+if __name__ == "__main__":
+    order = Order(scenario="tiny-store", faults="none", first=0, seeds=None, minutes=None)
+    simulate.simulate(order, lambda *done: print(*done, flush=True))
+"""
+
+
+def test_who_interrupts_it_waits_for_nobody_and_leaves_nobody_behind(tmp_path: Path) -> None:
+    program = tmp_path / "endless.py"
+    program.write_text(ENDLESS, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, str(program)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, start_new_session=True) as process:  # noqa: S603 - our own program
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"1 None\n", "one process has done its part, all are at others"
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            process.communicate(timeout=60)  # until the last of them has closed its output
+            assert process.returncode != 0
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_seeds_that_never_met_a_fault_prove_nothing_about_it(monkeypatch: pytest.MonkeyPatch) -> None:
