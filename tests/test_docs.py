@@ -92,25 +92,3 @@ def test_every_block_of_the_page_says_where_it_belongs(page: str) -> None:
 def test_lines_are_found_in_their_order_only() -> None:
     assert missing(["a", "c...e f"], "xa\nb\ncde   f\n") == []
     assert missing(["c", "a"], "a\nc\n") == ["a"]
-
-
-def test_the_tests_that_a_page_names_are_there() -> None:
-    lines = [line for line in (ROOT / "docs/operations.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
-    named = [match for line in lines for match in re.findall(r"`(tests/[\w/]+\.py)`(?: `(test_\w+)`)?", line)]
-    assert len(named) > 30
-    lost = [(file, test) for file, test in named if f"def {test}" not in (ROOT / file).read_text(encoding="utf-8")]
-    assert lost == []
-
-
-def test_the_tests_that_the_page_on_processes_names_are_there() -> None:
-    lines = [line for line in (ROOT / "docs/processes.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
-    files = {
-        file: (ROOT / file).read_text(encoding="utf-8") for line in lines for file in re.findall(r"`((?:tests|scenarios)/[\w/]+\.py)", line)
-    }
-    pointed = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", "\n".join(lines))
-    assert [(file, test) for file, test in pointed if f"def {test}(" not in files[file]] == []
-    own = (ROOT / "tests/actors/test_processes.py").read_text(encoding="utf-8")
-    core = (ROOT / "tests/domain/test_process.py").read_text(encoding="utf-8")
-    named = [test for line in lines for test in re.findall(r"`(test_\w+)`", line)]
-    assert len(named) + len(pointed) > 20
-    assert [test for test in named if f"def {test}(" not in own + core] == []
