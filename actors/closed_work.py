@@ -32,6 +32,7 @@ STAYS_CURSOR: Final = "cursors and failures of owners"
 STAYS_KEY: Final = "idempotency keys in use"
 STAYS_PROBED: Final = "calls whose late success is looked for"
 STAYS_PARKED: Final = "parked, or a dead letter"
+STAYS_STRANGE: Final = "of an owner that this program lacks"
 STAYS_FAMILY: Final = "parent or child of open work"
 
 
@@ -84,6 +85,7 @@ class ClosedWork:
         self._log = log
         self._codec = codec
         self._folding = {kind: behaviour for behaviour in behaviours for kind in behaviour.streams.values()}
+        self._owners = {standing.owner for standing in standings}
         self._policy = policy
         self._now_us = now_us
         self._open = {str(token): record for standing in standings for token, record in standing.executions.items()}
@@ -101,6 +103,8 @@ class ClosedWork:
         """Why a record stays in the live log; empty when it may leave."""
         if record.position > self.until:
             return STAYS_YOUNG
+        if record.owner not in self._owners:
+            return STAYS_STRANGE
         return self._stream(record) or self.correlation(record.correlation)
 
     # The aggregate.
@@ -150,6 +154,8 @@ class ClosedWork:
             kinds.add(record.aggregate_type)
             if record.settles is not None:
                 statuses.add(record.settles)
+            if record.owner not in self._owners:
+                return STAYS_STRANGE
             if record.aggregate_version > 1:
                 continue
             stays = self._begun(record.aggregate_type, record.aggregate_id) or self._child_of_open(record)

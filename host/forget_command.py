@@ -23,5 +23,5 @@ def command(*, file: Path, person: str, why: str, who: str, program: str | None,
     What was kept sealed for them is unreadable from then on, in this log and in all copies of it; nothing brings it back. Needs
     somebody who writes: this process, if the log is free, or the host that has it, if it serves a control socket.
     """
-    done = Operator(file, program or "keys-beside", control).carry_out([ForgetPerson(person=person, who=who, why=why)])
+    done = Operator(file, program, control, default="keys-beside").carry_out([ForgetPerson(person=person, who=who, why=why)])
     click.echo(f"{person}: {'forgotten' if done.done else 'had been forgotten before'}, by {who}.")

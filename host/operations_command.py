@@ -193,7 +193,7 @@ def settle(*, file: Path, program: str | None, control: Path | None, **decided: 
     with closing(ts.SqliteReader(file)) as reader:
         decided["operation"] = id_of(reader, decided["operation"])
     request = SettleOperation(**decided)
-    done = Operator(file, program or "operations", control).carry_out([request])
+    done = Operator(file, program, control, default="operations").carry_out([request])
     for refusal in done.refused:
         click.echo(refusal.error, err=True)
         raise click.exceptions.Exit(1)

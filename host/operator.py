@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -11,6 +12,7 @@ import tallystick as ts
 from tallystick.actors.dead_letters import Done, Refusal
 from tallystick.host import control, requests
 from tallystick.scenarios.tiny_store.system import ACTIONS, modules
+from tallystick.store.writer_lock import pid_of_holder
 
 R = TypeVar("R")
 
@@ -39,6 +41,12 @@ def keys_beside(**given: Any) -> ts.System:
 
 
 PROGRAMS: Final = {"keys-beside": keys_beside, "operations": operations, "tiny-store": tiny_store}
+
+
+OWN: Final = frozenset({"operations", "privacy", "schedules"})
+"""Owners that are the library's."""
+LOOKED_AT: Final = 1000
+"""So many records are looked at to see whether a log has others."""
 
 
 class NoProgram(ts.TallystickError):
@@ -74,9 +82,12 @@ def program_named(name: str) -> Compose:
 class Operator:
     """Carries out requests about one log."""
 
-    def __init__(self, log: Path, program: str | None, socket: Path | None) -> None:
+    def __init__(self, log: Path, program: str | None, socket: Path | None, *, default: str | None = None) -> None:
+        """Where no program is named, the `default` one runs; where there is none either, one of operations, unless others have written."""
         self._log = log
-        self._program = None if program is None else program_named(program)
+        self._named = program is not None
+        self._careful = program is None and default is None
+        self._program = program_named(program or default or "operations")
         self._socket = socket if socket is not None else control.path_beside(log)
 
     def carry_out(self, requests: Sequence[requests.Request]) -> Done:
@@ -86,7 +97,7 @@ class Operator:
 
         Raises:
             LogLocked: another process has the log, and serves no control socket here; its pid is named.
-            NoProgram: nobody serves, and no program was named.
+            NoProgram: the log is free, no program was named, and the log has records of others than the one that would do.
             TallystickError: the log cannot be opened, or failed.
         """
         return self.either(
@@ -100,14 +111,25 @@ class Operator:
         Raises:
             LogLocked, NoProgram, TallystickError: as `carry_out`.
         """
-        if self._program is None:
-            free = f"Nobody serves at {self._socket}. If the log is free, say by --program what runs on it; else its host must serve."
-            return self._ask(there, NoProgram(free))
+        others = self._others() if self._careful else None
+        if others is not None:
+            pid = pid_of_holder(self._log)
+            return self._ask(there, others if pid is None else ts.LogLocked(os.fspath(self._log), pid))
         try:
             with self._program(log=os.fspath(self._log), performs=False) as system:
                 return here(system)
         except ts.LogLocked as locked:
             return self._ask(there, locked)
+        except ts.LogError as error:
+            others = None if self._named else self._others()
+            raise error if others is None else others from error
+
+    def _others(self) -> NoProgram | None:
+        """What is wrong with a program by default: who besides the library has written in the log, as far as its beginning shows."""
+        with closing(ts.SqliteReader(self._log)) as reader:
+            others = sorted({record.owner for record in reader.read(ts.Query(limit=LOOKED_AT))} - OWN)
+        said = f"Records of {self._log} are of {' and '.join(others)}: say by --program MODULE:FUNCTION what runs on it."
+        return NoProgram(said) if others else None
 
     def _ask(self, there: Callable[[Path], R], otherwise: ts.TallystickError) -> R:
         try:

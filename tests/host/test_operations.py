@@ -128,6 +128,16 @@ def test_a_person_settles_in_a_free_log_once(log: Path) -> None:
     assert (again.exit_code, "NOT_OPEN" in again.stderr) == (1, True)
 
 
+def test_a_log_that_needs_its_program_says_so(tmp_path: Path) -> None:
+    program = "import os; from tests.host import shop; system = shop.compose(log={!r}).__enter__(); system.operations.start('Import.Night')"
+    path = tmp_path / "shop.db"
+    killed = [sys.executable, "-c", f"{program.format(str(path))}; system.ask(shop.Send(parcel_id='a', street='Elm')); os._exit(9)"]
+    assert subprocess.run(killed, check=False).returncode == 9  # noqa: S603 - our own
+    unnamed = run("settle", path, "Import.Night", "abandon", "--why", "x")
+    assert (unnamed.exit_code, "say by --program" in " ".join(unnamed.stderr.split())) == (2, True)
+    assert run("settle", path, "Import.Night", "abandon", "--why", "x", "--program", "tests.host.shop:compose").exit_code == 0
+
+
 def test_beside_a_host_its_control_socket_is_asked(log: Path) -> None:
     with ts.System(log=log) as system:
         locked = run("settle", log, "Webhook.Process", "cancel", "--why", "not wanted")
