@@ -359,11 +359,7 @@ class Journal:
 
     def stream(self, aggregate_type: str, aggregate_id: str, *, after: int = 0) -> Iterator[Recorded]:
         """An aggregate's records in order, speculation included."""
-        stream = (aggregate_type, aggregate_id)
-        return self._matching(
-            Query(after=after, aggregate_type=aggregate_type, aggregate_id=aggregate_id),
-            lambda record: (record.aggregate_type, record.aggregate_id) == stream,
-        )
+        return self._matching(Query(after=after, aggregate_type=aggregate_type, aggregate_id=aggregate_id))
 
     def start_of(self, aggregate_type: str, aggregate_id: str) -> StreamStart:
         """Where an aggregate's records start: at nothing, unless the log was loaded from a save."""
@@ -372,16 +368,13 @@ class Journal:
 
     def of_token(self, token: str) -> Iterator[Recorded]:
         """An execution's records: its engine events and its settlement, speculation included."""
-        return self._matching(
-            Query(token=token),
-            lambda record: record.token == token and (record.aggregate_type == EXECUTION or record.settles is not None),
-        )
+        return self._matching(Query(token=token))
 
-    def _matching(self, query: Query, matches: Callable[[Recorded], bool]) -> Iterator[Recorded]:
+    def _matching(self, query: Query) -> Iterator[Recorded]:
         with self._lock:
             watermark = self.watermark
             start = max(watermark + 1 - self._base, 0)
-            speculative = [record for record in self._window[start:] if record.position > query.after and matches(record)]
+            speculative = [record for record in self._window[start:] if query.matches(record)]
         for record in self._log.read(query):
             if record.position <= watermark:
                 yield record

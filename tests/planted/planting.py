@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("domain", "store", "actors", "testing", "scenarios", "host")
 TREE = (*PACKAGES, "tests", "benchmarks", "__init__.py", "py.typed", "pyproject.toml", "README.md", "docs")
 SEEDS = 60
-PATIENCE_S = 180
+PATIENCE_S = 600
 
 
 class Verdict(NamedTuple):
