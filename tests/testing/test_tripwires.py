@@ -18,8 +18,9 @@ import pytest
 import uuid_utils
 
 from tallystick.actors import clock
-from tallystick.scenarios.tiny_store.simulated import SimulatedStore
-from tallystick.testing import Simulation
+from tallystick.host.simulate import SIMULATED
+from tallystick.scenarios.settlers.simulated import SimulatedColony
+from tallystick.testing import Options, Simulation
 from tallystick.testing.faults import LogKind
 from tests.testing.shops import SimulatedWorkshop
 
@@ -73,14 +74,18 @@ def tripwires() -> Generator[list[str]]:
         yield found
 
 
-@pytest.mark.parametrize("program", [SimulatedStore, SimulatedWorkshop])
+@pytest.mark.parametrize("program", [*SIMULATED.values(), SimulatedWorkshop], ids=lambda program: program.name)
 @pytest.mark.parametrize("faults", ["none", "all"])
 @pytest.mark.parametrize("log", ["memory", "sqlite"])
 def test_a_simulated_run_touches_no_real_time_chance_id_or_thread(program: type[Any], faults: str, log: LogKind) -> None:
+    """Also of lines and steps, sagas, processes and schedules."""
+    options: Options = {"faults": faults, "log": log}
+    if program is SimulatedColony:
+        options["minutes"] = 1
     with tripwires() as touched:
-        results = [Simulation(program, seed, faults=faults, log=log).run() for seed in range(1, 9)]
+        results = [Simulation(program, seed, **options).run() for seed in range(1, 4)]
     assert touched == []
-    assert [result.violation for result in results] == [None] * 8
+    assert [result.violation for result in results] == [None] * 3
 
 
 def test_a_tripwire_is_felt() -> None:
