@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shlex
 import signal
 import time
 from collections import Counter
@@ -159,4 +160,4 @@ def shrunk(order: Order, failing: SimulationResult, progress: Callable[[int, int
 
 def repeating(order: Order, seed: int) -> str:
     """The command that simulates one seed again."""
-    return f"tallystick simulate {order.scenario} --seed {seed} --seeds 1 --faults {order.faults}"
+    return shlex.join(["tallystick", "simulate", order.scenario, "--seed", str(seed), "--seeds", "1", "--faults", order.faults])

@@ -76,6 +76,13 @@ def test_verifying_shows_on_a_terminal_how_far_it_is_and_its_result_is_clean_jso
     assert json.loads(stdout)["ok"]
 
 
+def test_a_simulation_shows_on_a_terminal_how_far_it_is_and_ends_with_clean_json() -> None:
+    stdout, stderr = on_a_terminal("simulate", "tiny-store", "--seeds", "12", "--faults", "none", "--json")
+    assert "Simulating" in stderr
+    assert "%" in stderr
+    assert json.loads(stdout)["seeds"] == 12
+
+
 def test_the_bar_is_gone_when_the_work_is_done(log: Path) -> None:
     stdout, stderr = on_a_terminal("verify", log)
     assert "\x1b[2K" in stderr.rpartition("Verifying")[2], "its line is erased after it was drawn for the last time"

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from click.testing import CliRunner
 import tallystick as ts
 from tallystick.host import simulate, simulate_command
 from tallystick.host.cli import cli
-from tallystick.host.simulate import Order, Tally, simulate_batch
+from tallystick.host.simulate import Order, Tally, repeating, simulate_batch
 from tallystick.scenarios.tiny_store.events import InventoryReleased, OrderCancelled
 from tallystick.scenarios.tiny_store.inventory import Inventory
 from tallystick.scenarios.tiny_store.simulated import SimulatedStore
@@ -101,6 +102,11 @@ def test_a_failure_is_named_drawn_and_repeatable(failing: int) -> None:
     assert f"tallystick simulate tiny-store --seed {failing} --seeds 1 --faults all" in result.stdout
     again = run("--seed", str(failing), "--seeds", "1")
     assert again.exit_code == 1
+
+
+def test_the_command_that_repeats_it_can_be_typed_as_it_stands() -> None:
+    order = Order(scenario="tiny-store", faults="late, crash", first=1, seeds=5, minutes=None)
+    assert shlex.split(repeating(order, 7))[-2:] == ["--faults", "late, crash"]
 
 
 def test_a_failure_is_an_object_of_its_own_in_json(failing: int) -> None:
