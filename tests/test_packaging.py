@@ -3,6 +3,7 @@
 import ast
 import importlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -72,6 +73,15 @@ def test_the_wheel_has_the_sql_that_the_store_reads(wheel_names: set[str]) -> No
     sql = {f"tallystick/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "store").rglob("*.sql")}
     assert sql
     assert sql - wheel_names == set()
+
+
+def test_the_extra_that_the_page_on_testing_names_brings_what_its_commands_and_imports_need() -> None:
+    page = (ROOT / "docs/testing.md").read_text(encoding="utf-8")
+    assert "pip install 'tallystick[testing]'" in page
+    run = set(re.findall(r"^\$ (\w+)", page, flags=re.MULTILINE)) - {"python", "tallystick"}
+    imported = set(re.findall(r"^(?:from|import) (\w+)", page, flags=re.MULTILINE)) & {"hypothesis", "pytest"}
+    brought = {re.split(r"[<>=\[]", each)[0] for each in settings()["project"]["optional-dependencies"]["testing"]}
+    assert brought == run | imported == {"hypothesis", "pytest"}
 
 
 def test_the_wheel_has_the_licence_and_the_command(wheel_names: set[str]) -> None:
