@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from tallystick.domain.command import Command
+from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import DefinitionError
 from tallystick.domain.event import Aggregate, Event, Resident
 from tallystick.domain.intent import Intent
@@ -22,6 +23,10 @@ class Fold(NamedTuple):
     recorded: bool
     """Whether it is given the record, too, and so is not a turn's to apply."""
     apply: Handler
+
+    def after(self, before: Any, event: Event, recorded: Recorded) -> Any:
+        """The state after an event, given its record, whichever of both it is made of."""
+        return self.apply(before, event, recorded) if self.recorded else self.apply(before, event)
 
 
 class Behaviour:

@@ -211,9 +211,9 @@ class Folds:
                 if issubclass(fold.into, ts.Resident):
                     if recorded.position <= self._folded_to.get(recorded.owner, 0):
                         continue
-                    self._residents[fold.into] = fold.apply(self._residents.get(fold.into, fold.into()), event)
+                    self._residents[fold.into] = fold.after(self._residents.get(fold.into, fold.into()), event, recorded)
                 elif recorded.aggregate_version > self._start_of(recorded).version:
-                    self._keep(fold.into, recorded, fold.apply(self._before(fold.into, recorded), event))
+                    self._keep(fold.into, recorded, fold.after(self._before(fold.into, recorded), event, recorded))
             except ts.TallystickError as error:
                 raise BadLog(recorded.position, "S7", f"{recorded.event_type} does not fold: {error}") from error
 
@@ -253,5 +253,5 @@ class Folds:
         for earlier in self._reader.read(query):
             for fold in self._folds[recorded.owner].get(earlier.event_type, ()):
                 if fold.into is kind and earlier.aggregate_version > start.version:
-                    state = fold.apply(state, self._codec.decode(earlier))
+                    state = fold.after(state, self._codec.decode(earlier), earlier)
         return state

@@ -61,7 +61,7 @@ class Rules:
                 self.decoders[event.__name__] = msgspec.json.Decoder(event, strict=True)
             for event, folds in behaviour.folds.items():
                 rows = self.folds.setdefault(event.__name__, [])
-                rows += [(owner, fold.into, fold.resident, fold.apply) for fold in folds]
+                rows += [(owner, fold.into, fold.resident, fold.after) for fold in folds]
             for intent in (*behaviour.settlements, *behaviour.late):
                 self.timeouts[intent.started_name()] = None if intent.timeout is None else intent.timeout // MICROSECOND
                 bound = intent.schedule_to_close
@@ -331,10 +331,10 @@ class LogModel:
 
     def _fold(self, recorded: Recorded, event: Any) -> Any:
         stream = (recorded.aggregate_type, recorded.aggregate_id)
-        for owner, into, resident, apply in self.rules.folds.get(recorded.event_type, ()):
+        for owner, into, resident, after in self.rules.folds.get(recorded.event_type, ()):
             if owner != recorded.owner:
                 continue
             states = self.residents[owner] if resident else self.states.setdefault(stream, {})
             before = states.get(into)
-            states[into] = apply(into() if before is None else before, event)
+            states[into] = after(into() if before is None else before, event, recorded)
         return event

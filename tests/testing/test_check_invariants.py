@@ -53,3 +53,11 @@ def test_a_violation_says_where_and_in_which_run() -> None:
     assert str(violation) == "S1: twice (position 7, token t, seed 3)"
     assert isinstance(violation, ts.TallystickError)
     assert isinstance(violation, AssertionError)
+
+
+def test_a_system_with_operations_is_as_its_log_says() -> None:
+    with ts.System(runtime=ts.SteppedRuntime()) as system:
+        with system.bracket("Nightly.Import", correlation="night 1"):
+            pass
+        system.operations.start("Nightly.Open")
+        check_invariants(system)
