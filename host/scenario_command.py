@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -13,7 +14,7 @@ from tallystick.host.log_command import as_object
 from tallystick.host.output import Name, print_json, print_table
 from tallystick.host.parameters import LOG_TO_WRITE
 from tallystick.host.programs import PROGRAMS, Program
-from tallystick.host.render import Arrow, Sequencer, mermaid
+from tallystick.host.render import Arrow, Sequencer, mermaid, title
 from tallystick.scenarios.agent import script as agent_script
 from tallystick.scenarios.nightly_import import script as import_script
 from tallystick.scenarios.order_fulfilment import script as fulfilment_script
@@ -89,7 +90,7 @@ def run(*, name: str, log_path: Path | None, mermaid: bool, as_json: bool, **col
         msg = f"{', '.join(f'--{option}' for option in given)}: for the scenario {colony_view.NAME} only."
         raise click.UsageError(msg)
     if mermaid and name == colony_view.NAME:
-        msg = f"--mermaid is not for the scenario {colony_view.NAME}; tallystick log draws a log."
+        msg = f"--mermaid is not for the scenario {colony_view.NAME}, which is too long to be drawn; --log keeps what happens."
         raise click.UsageError(msg)
     if mermaid and as_json:
         msg = "--mermaid and --json exclude each other."
@@ -114,10 +115,13 @@ def run(*, name: str, log_path: Path | None, mermaid: bool, as_json: bool, **col
 
 
 class Told(Audience):
-    """People: a line for each event, and the story between them."""
+    """People: a line for each event, the day where a new one begins, and the story between them."""
 
     def __init__(self, program: Program) -> None:
-        self._sequencer = Sequencer(program.modules(), program.additions)
+        modules = program.modules()
+        self._sequencer = Sequencer(modules, program.additions)
+        self._width = max(len(title(type(module).name)) for module in modules)
+        self._day: date | None = None
 
     def hears(self, line: str) -> None:
         """A line of the story."""
@@ -131,7 +135,10 @@ class Told(Audience):
         told = next(arrow for arrow in arrows if arrow.kind != "command")
         text = f"{told.text} (ours)" if told.ours else told.text
         reacting = ", ".join(_marked(arrow) for arrow in arrows if arrow.kind == "delivered")
-        line = f"{recorded.position:5}  {recorded.occurred_at:%H:%M:%S.%f}"[:-3] + f"  {told.source:10} {text}"
+        line = f"{recorded.position:5}  {recorded.occurred_at:%H:%M:%S.%f}"[:-3] + f"  {told.source:{self._width}}  {text}"
+        if recorded.occurred_at.date() != self._day:
+            self._day = recorded.occurred_at.date()
+            click.echo(f"       {self._day:%A}, {self._day}")
         click.echo(f"{line} → {reacting}" if reacting else line)
 
     def ends(self, name: str, problem: PlayedWrong | None) -> None:

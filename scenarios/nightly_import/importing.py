@@ -83,7 +83,7 @@ def converted(line: bytes, number: int) -> bytes:
     """
     fields = line.rstrip(b"\n").split(b",")
     if len(fields) != FIELDS:
-        msg = f"line {number} has {len(fields)} fields instead of {FIELDS}"
+        msg = f"line {number} has fields: {len(fields)}, where {FIELDS} are wanted"
         raise BadLine(msg)
     customer, item, quantity = fields
     return b"%d;%s;%s;%s\n" % (number, customer, item, quantity)

@@ -79,10 +79,12 @@ def _fails(telling: Play) -> None:
     bad = telling.source.with_name("returns.csv")
     bad.write_bytes(b"customer-1,item-1,1\ncustomer-2\n")
     telling.say("Another file has a bad line: its import fails, and says which.")
+    said = ""
     try:
         telling.run(bad)
     except BadLine as error:
-        telling.say(f"{error}.")
+        said = f"{error}."
     telling.show(telling.system)
+    telling.say(said)
     ends = [each.status for each in telling.system.operations.find(name_prefix=OPERATION)]
     must_be(ends, [ts.OperationStatus.FAILED, ts.OperationStatus.SUCCEEDED], f"The imports ended {ends}.")

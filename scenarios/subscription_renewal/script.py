@@ -14,6 +14,14 @@ NEW_YEAR: Final = datetime(2026, 1, 31, 9, tzinfo=UTC)
 DAY: Final = timedelta(days=1)
 
 
+CHAPTERS: Final = (
+    (85, "Ben's card does not work in the last days of April: he is asked again after one day, in vain, and after three."),
+    (65, "Cleo's card has expired in July: she is asked again after 1, 3 and 7 days; then her subscription ends."),
+    (250, "The year is over."),
+)
+"""What is told after so many days more."""
+
+
 class CardDeclined(ts.TallystickError):
     """The bank says no today."""
 
@@ -52,11 +60,13 @@ def play(log: ts.EventLog, audience: Audience) -> None:
     bank.declines["ben"] = (datetime(2026, 4, 29, tzinfo=UTC), datetime(2026, 5, 2, tzinfo=UTC))
     bank.declines["cleo"] = (datetime(2026, 7, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC))
     with ts.System(modules(), performers=performers, log=log, runtime=runtime) as system:
-        teller.say("Ada, Ben and Cleo subscribe on the 31st of January. Ben's card fails in April, Cleo's expires in July.")
+        teller.say("Ada, Ben and Cleo subscribe on the 31st of January: they are charged at the end of each month.")
         for customer in ("ada", "ben", "cleo"):
             system.ask(Subscribe(customer=customer, cents=990))
-        runtime.advance(400 * DAY)
-        teller.show(system)
+        for days, line in CHAPTERS:
+            runtime.advance(days * DAY)
+            teller.show(system)
+            teller.say(line)
         _check(system, bank, teller)
 
 

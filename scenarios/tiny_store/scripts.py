@@ -136,7 +136,7 @@ def cancellation_crossing_shipment(stage: Stage, order_id: str = "order-1") -> N
 
 
 def cancellation(stage: Stage) -> None:
-    """All four of them, one after another on one log."""
+    """Cancelled at four moments, one order after another on one log."""
     parts = (cancellation_pending, cancellation_confirmed, cancellation_paid, cancellation_crossing_shipment)
     for number, part in enumerate(parts, start=1):
         part(stage, f"order-{number}")

@@ -73,7 +73,7 @@ class Play(Teller):
         status = handle.status()
         must_be(status.state, state, f"{handle.id} is {status.state}, where {state} was expected.")
         steps = ", ".join(f"{step} {how}" for step, how in status.steps.items())
-        self.say(f"{handle.id} is {state}: {steps}.")
+        self.say(f"{handle.id} {'needs a person' if state == 'needs_person' else f'is {state}'}: {steps}.")
 
 
 def play(log: ts.EventLog, audience: Audience) -> None:

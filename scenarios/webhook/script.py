@@ -75,7 +75,7 @@ class Play(Teller):
         found = (answered[0], answered[1].get("standing"), [*self.ledger.entries.values()])
         right = f"{status} ({standing}) and {posted} would be right"
         must_be(found, (status, standing, [*posted]), f"Answered {found[0]} ({found[1]}), and the ledger has {found[2]}; {right}.")
-        self.say(f"Answered {status}{f', {standing}' if standing else ''}; the ledger has {[*posted]}.")
+        self.say(f"Answered {status}{f', {standing}' if standing else ''}; the ledger has entries {', '.join(map(str, posted))}.")
         return str(answered[1].get("operationId", ""))
 
 
@@ -102,6 +102,7 @@ def _tell(telling: Play) -> None:
 
     say("The third event overtakes the second, and waits for it.")
     telling.expect(telling.deliver("evt-3", 3), 202, "held", [1])
+    say("The second comes: both are posted, in order.")
     telling.expect(telling.deliver("evt-2", 2), 202, "applied", [1, 2, 3])
 
     say("The ledger is down when the fourth comes: it is acknowledged, and posted once the ledger is there again.")

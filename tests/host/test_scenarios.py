@@ -65,6 +65,12 @@ def test_each_event_is_told_with_who_published_it_and_who_reacts() -> None:
     assert "Payments   PaymentRefunded (ours)\n" in told
 
 
+def test_each_day_that_begins_is_told_with_its_date() -> None:
+    told = run("run", "subscription-renewal").stdout
+    assert told.index("Saturday, 2026-01-31\n") < told.index("MonthPaid") < told.index("Saturday, 2026-02-28\n")
+    assert told.count("2026-02-28") == 1
+
+
 def test_a_scenario_can_be_told_in_json(tmp_path: Path) -> None:
     log = tmp_path / "store.db"
     lines = [json.loads(line) for line in run("run", "happy-path", "--json", "--log", str(log)).stdout.splitlines()]
@@ -118,7 +124,7 @@ def test_a_name_may_be_written_with_underscores() -> None:
 def test_the_travellers_are_told_of_drawn_and_kept(tmp_path: Path) -> None:
     told = run("run", "travel-booking", "--log", str(tmp_path / "travel.db"))
     assert told.exit_code == 0
-    assert "trip-of-Dora is needs_person" in told.stdout
+    assert "trip-of-Dora needs a person" in told.stdout
     assert told.stdout.endswith("travel-booking: as it should be.\n")
     drawn = run("run", "travel-booking", "--mermaid").stdout
     assert drawn.startswith("sequenceDiagram\n")

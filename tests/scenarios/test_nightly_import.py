@@ -55,7 +55,7 @@ def test_a_bad_line_fails_it_and_says_which(tmp_path: Path) -> None:
     source = source_of(tmp_path, 3)
     source.write_text(source.read_text() + "what is this\n")
     with ts.System() as system:
-        with pytest.raises(BadLine, match="line 4 has 1 fields"):
+        with pytest.raises(BadLine, match="line 4 has fields: 1"):
             import_lines(system, source, tmp_path / "out.txt")
         (operation,) = system.operations.find()
     assert (operation.status, operation.code) == ("Failed", "BadLine")
