@@ -1,15 +1,15 @@
 """Questions about operations: which there are, how they stand, which are open, stalled, abandoned, and how long they took."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from tallystick.actors.admission import WhenFull
 from tallystick.domain.clock import Clock
 from tallystick.domain.command import Command
-from tallystick.domain.envelope import Recorded, from_micros
+from tallystick.domain.envelope import Recorded, from_micros, to_micros
 from tallystick.domain.event import Resident
-from tallystick.domain.operation import OperationSnapshot, OperationStatus
+from tallystick.domain.operation import InvalidOperation, OperationSnapshot, OperationStatus
 from tallystick.domain.operation_events import OfOperation, OperationAbandoned, OperationNoted, OperationStarted
 from tallystick.domain.operation_figures import MOVING, OperationStatistics, read, statistics_of
 from tallystick.domain.operation_index import OpenOperations
@@ -126,14 +126,23 @@ class OperationQueries:
         tag: tuple[str, str] | None = None,
         parent: str | None = None,
         correlation: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
         before_us: int | None = None,
     ) -> OperationPage:
-        """Operations that match, newest first; give `before` the `next` of the page before."""
+        """Operations that match, newest first; give `before` the `next` of the page before.
+
+        They were begun at `since` or later, and before `until`, or `before_us` in microseconds since 1970 UTC.
+
+        Raises:
+            InvalidOperation: a moment has no time zone.
+        """
         index = self.index()
         found: list[OperationSnapshot] = []
         filters: dict[str, Any] = {"event_types": (OperationStarted.__name__,), "newest_first": True}
-        until = None if before is None else before - 1
-        for recorded in self._host.events(**filters, until=until, before_us=before_us, correlation=correlation):
+        filters |= {"since_us": _micros(since), "before_us": before_us if until is None else _micros(until)}
+        last = None if before is None else before - 1
+        for recorded in self._host.events(**filters, until=last, correlation=correlation):
             operation = index.get(recorded.aggregate_id) or self.get(recorded.aggregate_id)
             if operation is None or not operation.name.startswith(name_prefix) or status not in {None, operation.status}:
                 continue
@@ -151,12 +160,22 @@ class OperationQueries:
         tag: tuple[str, str] | None = None,
         parent: str | None = None,
         correlation: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
         before_us: int | None = None,
         limit: int = PAGE,
     ) -> list[OperationSnapshot]:
-        """As `page`, the first one of that size; `before_us`: those that were begun before that time, in microseconds since 1970 UTC."""
+        """As `page`, the first one of that size."""
         found = self.page(
-            size=limit, status=status, name_prefix=name_prefix, tag=tag, parent=parent, correlation=correlation, before_us=before_us
+            size=limit,
+            status=status,
+            name_prefix=name_prefix,
+            tag=tag,
+            parent=parent,
+            correlation=correlation,
+            since=since,
+            until=until,
+            before_us=before_us,
         )
         return list(found.operations)
 
@@ -188,6 +207,13 @@ class OperationQueries:
             return first.correlation
         operation = self.get(operation_id)
         return None if operation is None else operation.correlation
+
+
+def _micros(moment: datetime | None) -> int | None:
+    if moment is not None and moment.tzinfo is None:
+        msg = f"{moment.isoformat()} has no time zone; say which moment is meant, for instance by tzinfo=UTC."
+        raise InvalidOperation(msg)
+    return None if moment is None else to_micros(moment)
 
 
 def _began(operation: OperationSnapshot) -> tuple[Any, str]:

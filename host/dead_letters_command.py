@@ -123,6 +123,9 @@ def list_(*, file: Path, as_json: bool, **fields: Any) -> None:
         for letter in letters:
             print_json(as_object(letter))
         return
+    if not letters:
+        click.echo("Nothing waits for a person.")
+        return
     rows = [
         (letter.id, letter.kind, letter.event_type, str(letter.attempts), f"{letter.since:%Y-%m-%d %H:%M:%S}", _cut(letter.error))
         for letter in letters

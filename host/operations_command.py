@@ -1,8 +1,8 @@
 """`tallystick operations`: which there are in a log, how they stand and why, what led to what, and settling them by hand."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from tallystick.domain import timeline_drawing
 from tallystick.domain.explanation import Explanation
 from tallystick.domain.timeline import Timeline
 from tallystick.host.dead_letters_command import age, login_name
+from tallystick.host.log_command import moment
 from tallystick.host.operations_of_log import explained_from, id_of, operation_in, operations_in, stalled_in, statistics_in, timeline_from
 from tallystick.host.operator import Operator
 from tallystick.host.output import print_json, print_table
@@ -35,6 +36,15 @@ def command() -> None:
     """
 
 
+def tag(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, str] | None:
+    """An option's value as a tag."""
+    key, equals, text = (value or "").partition("=")
+    if value is not None and not (key and equals):
+        msg = f"{value!r} is no tag like KEY=VALUE"
+        raise click.BadParameter(msg, ctx, param)
+    return None if value is None else (key, text)
+
+
 def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """For programs."""
     return click.option("--json", "as_json", is_flag=True, help="JSON instead of tables.")(function)
@@ -45,6 +55,10 @@ def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--name", "prefix", type=TEXT, default="", metavar="PREFIX", help="Whose name begins so.")
 @click.option("--status", type=click.Choice(STATUSES, case_sensitive=False), help="That stand so.")
 @click.option("--open", "only_open", is_flag=True, help="That have not ended.")
+@click.option("--tag", callback=tag, metavar="KEY=VALUE", help="That have this tag.")
+@click.option("--parent", type=TEXT, metavar="ID", help="That were begun in that one.")
+@click.option("--since", callback=moment, metavar="MOMENT", help="That were begun then or later.")
+@click.option("--before", callback=moment, metavar="MOMENT", help="That were begun before then.")
 @click.option("--older-than", callback=age, metavar="TIME", help="That were begun so long ago: 90s, 15m, 36h, 7d.")
 @click.option("--limit", type=click.IntRange(min=1), default=PAGE, show_default=True, metavar="N", help="At most so many.")
 @click.option("--page", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="The N-th so many.")
@@ -63,12 +77,23 @@ def list_(*, file: Path, statistics: bool, as_json: bool, limit: int, page: int,
         click.echo(f"The next ones: --page {page + 1}", err=True)
 
 
-def _matches(operation: ts.OperationSnapshot, *, prefix: str, status: str | None, only_open: bool, older_than: timedelta | None) -> bool:
-    if not operation.name.startswith(prefix) or (only_open and operation.status.ended):
-        return False
-    if status is not None and operation.status.value.lower() != status.lower():
-        return False
-    return older_than is None or (operation.started_at is not None and datetime.now(UTC) - operation.started_at >= older_than)
+def _matches(operation: ts.OperationSnapshot, *, only_open: bool, **given: Any) -> bool:
+    return not (only_open and operation.status.ended) and all(
+        value is None or _FILTERS[name](operation, value) for name, value in given.items()
+    )
+
+
+_BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
+_FILTERS: Final[Mapping[str, Callable[[ts.OperationSnapshot, Any], bool]]] = {
+    "prefix": lambda operation, prefix: operation.name.startswith(prefix),
+    "status": lambda operation, status: operation.status.value.lower() == status.lower(),
+    "tag": lambda operation, tag: operation.tags.get(tag[0]) == tag[1],
+    "parent": lambda operation, parent: operation.parent == parent,
+    "since": lambda operation, since: (operation.started_at or _BEGINNING) >= since,
+    "before": lambda operation, before: (operation.started_at or _BEGINNING) < before,
+    "older_than": lambda operation, time: datetime.now(UTC) - (operation.started_at or _BEGINNING) >= time,
+}
+"""Whether an operation is what an option asks for."""
 
 
 @command.command("show")
@@ -204,6 +229,9 @@ def _print_operations(operations: list[ts.OperationSnapshot], *, as_json: bool) 
     if as_json:
         for each in operations:
             print_json(each)
+        return
+    if not operations:
+        click.echo("No operations.")
         return
     rows = [
         (

@@ -1,7 +1,7 @@
 """Operations that end elsewhere, their progress and evidence, the questions that people ask, and the watcher."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -129,6 +129,25 @@ def test_pages_of_what_is_found_come_newest_first(system: ts.System, runtime: ts
     rest = system.operations.find(before_us=int(started_at.timestamp() * 1_000_000))
     assert [each.tags["number"] for each in rest] == ["2", "1", "0"]
     assert [each.tags["number"] for each in system.operations.find(name_prefix="Billing.")] == ["3", "1"]
+
+
+def test_those_that_were_begun_in_a_certain_time_are_found(system: ts.System, clock: ts.ManualClock, runtime: ts.SteppedRuntime) -> None:
+    moments = list[datetime]()
+    for number in range(5):
+        runtime.advance(MINUTE)
+        moments.append(clock.now)
+        system.operations.start("Import.Lines", tags={"number": str(number)})
+
+    def numbers(since: datetime | None = None, until: datetime | None = None) -> list[str]:
+        return [each.tags["number"] for each in system.operations.find(since=since, until=until)]
+
+    assert numbers(since=moments[3]) == ["4", "3"]
+    assert numbers(until=moments[2]) == ["1", "0"], "not those of that very moment"
+    assert numbers(since=moments[1], until=moments[3]) == ["2", "1"]
+    page = system.operations.page(size=1, since=moments[3])
+    assert [each.tags["number"] for each in system.operations.page(before=page.next, since=moments[3]).operations] == ["3"]
+    with pytest.raises(ts.InvalidOperation, match="no time zone"):
+        numbers(since=datetime(2026, 1, 1))  # noqa: DTZ001 - refused for that
 
 
 def test_the_stalled_are_those_that_were_silent_for_strictly_longer(system: ts.System, runtime: ts.SteppedRuntime) -> None:

@@ -134,6 +134,10 @@ def test_what_is_no_time_is_refused(log: Path, wrong: str) -> None:
     assert "36h" in result.stderr
 
 
+def test_where_nothing_waits_it_is_said(log: Path) -> None:
+    assert run("list", log, "--owner", "nobody").stdout == "Nothing waits for a person.\n"
+
+
 def test_one_letter_is_shown_whole(log: Path) -> None:
     letter = listed(log, "--kind", "actions")[0]
     result = run("show", log, letter["id"])

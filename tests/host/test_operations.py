@@ -46,6 +46,14 @@ def test_they_are_listed_newest_first_by_name_status_and_page(log: Path) -> None
     assert [each["status"] for each in listed(log, "--limit", 1, "--page", 2)] == ["Failed"]
     assert [each["name"] for each in listed(log, "--status", "succeeded")] == ["Import.Lines"]
     assert listed(log, "--older-than", "1h") == []
+    assert [each["name"] for each in listed(log, "--tag", "provider=p")] == ["Webhook.Process"]
+    assert listed(log, "--tag", "provider=q") == []
+    first = str(listed(log)[-1]["startedAt"])
+    assert len(listed(log, "--since", first)) == 3
+    assert listed(log, "--before", first) == []
+    nothing = run("list", log, "--name", "Nothing")
+    assert (nothing.exit_code, nothing.stdout) == (0, "No operations.\n")
+    assert "KEY=VALUE" in run("list", log, "--tag", "provider").stderr
     assert "Webhook.Process" in run("list", log).stdout
 
 
@@ -54,6 +62,13 @@ def test_statistics_add_up(log: Path) -> None:
     assert statistics["total"] == sum(sum(each.values()) for each in statistics["byName"].values()) == 3
     assert statistics["durations"]["Import.Lines"]["ended"] == 2
     assert "1 Failed, 1 Succeeded" in run("list", log, "--statistics").stdout
+
+
+def test_children_are_listed_by_their_parent(tmp_path: Path) -> None:
+    path = tmp_path / "family.db"
+    with ts.System(log=path) as system, system.bracket("Outer") as outer, system.bracket("Inner"):
+        pass
+    assert [each["name"] for each in listed(path, "--parent", outer.id)] == ["Inner"]
 
 
 def test_one_is_shown_and_explained_by_id_or_by_name(log: Path) -> None:
