@@ -119,6 +119,7 @@ class Simulation:
         Raises:
             InvariantViolation: something does not hold.
         """
+        __tracebackhide__ = True
         result = self.run()
         if result.violation is not None:
             raise result.violation

@@ -103,6 +103,31 @@ def test_a_failure_without_the_seed_says_nothing(pytester: pytest.Pytester) -> N
     result.stdout.no_fnmatch_line("To repeat it*")
 
 
+def test_a_simulation_that_fails_shows_the_test_and_nothing_of_its_own_code(pytester: pytest.Pytester) -> None:
+    test = """
+from tallystick.testing import InvariantViolation, SimulatedProgram, Simulation
+
+class Never:
+    def take(self, recorded, event):
+        raise InvariantViolation("NEVER", "something was written")
+
+class Houses(SimulatedProgram):
+    def modules(self):
+        return [House()]
+    def performers(self):
+        return [NOBODY]
+    def invariants(self):
+        return [Never()]
+
+def test_it():
+    Simulation(Houses, 1, faults="none").check()
+"""
+    result = run(pytester, PROGRAM + test)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(['>*Simulation(Houses, 1, faults="none").check()', "E*NEVER: something was written (seed 1)"])
+    result.stdout.no_fnmatch_line("*raise result.violation*")
+
+
 def test_a_system_runs_in_virtual_time_and_is_stopped(pytester: pytest.Pytester) -> None:
     test = """
 opened = []
