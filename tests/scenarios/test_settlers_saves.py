@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tallystick as ts
+from tallystick.domain.protocol import EXECUTION
 from tallystick.host.programs import SETTLERS as PROGRAM
 from tallystick.host.verify import verify
 from tallystick.scenarios.settlers.colony import STEP, STEPS_A_SECOND, Colony
@@ -55,6 +56,22 @@ def test_a_loaded_colony_lives_on_as_the_one_that_was_never_saved(at: int, never
         for step in range(at, len(never_saved)):
             other.step()
             assert standing(other) == never_saved[step], f"step {step}"
+        other.system.stop()
+
+
+def test_no_token_of_before_a_save_is_begun_again_after_it(tmp_path: Path) -> None:
+    with Colony(1, SETTLERS) as colony:
+        for _ in range(333):
+            colony.step()
+        saved_at = colony.system._life.log.head().position
+        used = {each.token for each in colony.system.events() if each.token is not None}
+        other = loaded(colony, tmp_path / "colony.save")
+        for _ in range(600):
+            other.step()
+        new = other.system.events(after=saved_at)
+        begun = [each.token for each in new if each.aggregate_type == EXECUTION and each.aggregate_version == 1]
+        assert len(set(begun)) == len(begun) > SETTLERS
+        assert used.isdisjoint(begun)
         other.system.stop()
 
 
