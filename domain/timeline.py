@@ -176,12 +176,11 @@ _BY_NAME: Final[tuple[tuple[frozenset[str], Kind], ...]] = (
 
 def detail_of(content: Mapping[str, Any]) -> str:
     """What of a payload is worth a line: the fields that say how it stands, else its plain values; cut."""
-    told = {name: content[name] for name in _DETAILS if content.get(name) not in {None, ""} and not isinstance(content[name], dict | list)}
+    plain = {name: value for name, value in content.items() if isinstance(value, str | int | float) and value != ""}
+    told: dict[str, Any] = {name: plain[name] for name in _DETAILS if name in plain}
     if not told:
-        told = {
-            name: value for name, value in content.items() if isinstance(value, str | int | float) and value != "" and name not in _ENVELOPE
-        }
-    text = ", ".join(f"{name}={value}" for name, value in told.items())
+        told = {name: value for name, value in plain.items() if name not in _ENVELOPE}
+    text = ", ".join(f"{name}={round(value, 3)}" if isinstance(value, float) else f"{name}={value}" for name, value in told.items())
     return text if len(text) <= DETAIL_CHARS else f"{text[: DETAIL_CHARS - 1]}…"
 
 

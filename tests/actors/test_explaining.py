@@ -9,6 +9,7 @@ import pytest
 
 import tallystick as ts
 from tallystick.domain import timeline_drawing
+from tallystick.domain.timeline import detail_of
 from tests.actors.outside import Provider, StillRunning
 from tests.actors.stage import Stage
 from tests.actors.workshop import Desk, Do, Ledger, Work, Workshop
@@ -153,6 +154,21 @@ def test_a_timeline_is_drawn_as_a_sequence_and_as_a_chart(stage: Stage) -> None:
     chart = list(timeline_drawing.gantt(timeline, datetime(2026, 1, 2, tzinfo=UTC)))
     assert chart[:2] == ["gantt", "    title day  1"]
     assert any(line.startswith("    Workshop.Day :done, ") for line in chart)
+
+
+@pytest.mark.parametrize(
+    ("content", "detail"),
+    [
+        ({"percent": 100 / 3, "message": "1 of 3"}, "message=1 of 3, percent=33.333"),
+        ({"message": ["a", "list"], "name": {"an": "object"}, "cents": 3}, "cents=3"),
+        ({"share": 12345.6789, "code": "X"}, "code=X"),
+        ({"operation": "Making", "outcome": {"type": "Succeeded", "result": 1}}, "operation=Making"),
+        ({"reason": "", "code": None, "parts": [1]}, ""),
+        ({"share": 0.123456789, "paid": True}, "share=0.123, paid=True"),
+    ],
+)
+def test_a_line_of_a_timeline_has_what_is_short_whatever_a_programs_event_holds(content: dict[str, object], detail: str) -> None:
+    assert detail_of(content) == detail
 
 
 def test_what_is_said_of_an_operation_from_elsewhere_is_in_its_timeline(system: ts.System, runtime: ts.SteppedRuntime) -> None:
