@@ -112,6 +112,8 @@ class Admission:
         )
 
     def _why(self) -> str:
+        if not self._started and not self._ended:
+            return "The system was not started: use it inside `with system:`."
         return "The system is not running: it has stopped, is stopping, or its log has failed. It is safe to send the command again."
 
     # Opening and closing.

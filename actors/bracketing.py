@@ -10,7 +10,7 @@ from tallystick.actors.operations import OperationTerms, OperationTracker
 from tallystick.actors.runtimes.runtime import Runtime
 from tallystick.actors.watching import OperationWatcher, TellAlert
 from tallystick.domain.action import Call, Performer
-from tallystick.domain.operation import Ending, OperationId, cut
+from tallystick.domain.operation import Ending, InvalidOperation, OperationId, cut
 from tallystick.domain.operation_events import Json, OnOverdue, Verdict
 from tallystick.domain.operations import AttendOperation
 
@@ -63,7 +63,12 @@ class BracketsOperations:
 
         Raises:
             InvalidOperation: the name is none; names are of the code, never of its users.
+            TypeError: there is no such term; one that was overlooked would be a timeout that never comes.
         """
+        unknown = sorted(terms.keys() - OperationTerms.__annotations__.keys())
+        if unknown:
+            msg = f"bracket() got an unexpected keyword argument {unknown[0]!r}; it takes {', '.join(OperationTerms.__annotations__)}."
+            raise TypeError(msg)
         return OperationScope(self.operations, name, terms, traceparent, inline=self._runtime.inline)
 
     def record_intent(
@@ -87,6 +92,12 @@ class BracketsOperations:
         """Record how it ended, durable when it returns; False when it had ended before, by a completion or a timeout, which stands.
 
         `reason` is a failure's code, such as "EMPTY_ORDER", and the message of an abandonment.
+
+        Raises:
+            InvalidOperation: there is no such status.
         """
+        if status not in _ENDED:
+            msg = f"{status!r} is no completion; say success, failure or abandoned."
+            raise InvalidOperation(msg)
         ending = Ending(status=_ENDED[status], data=result or {}, code=reason if status == "failure" else "", message=cut(reason))
         return self.operations.try_complete(token, ending)

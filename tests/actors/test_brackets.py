@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import structlog
@@ -239,6 +240,23 @@ def test_as_a_decorator_each_call_is_an_operation_of_its_own(system: ts.System) 
     assert (make(1), make(pages=2), asyncio.run(send(3))) == (2, 3, 5)
     assert make.__name__ == "make"
     assert sorted(each.name for each in system.operations.find()) == ["Report.Make", "Report.Make", "Report.Send"]
+
+
+def test_a_term_that_there_is_not_is_refused_and_not_overlooked(system: ts.System) -> None:
+    given: dict[str, Any] = {"time_out": timedelta(minutes=5)}
+    with pytest.raises(TypeError, match="unexpected keyword argument 'time_out'"):
+        system.bracket("Import", **given)
+
+
+def test_before_it_is_entered_a_system_says_how_to_enter_it() -> None:
+    system = ts.System()
+
+    @system.bracket("Import")
+    def import_it() -> None:
+        pytest.fail("the body must not run")
+
+    with pytest.raises(ts.NotAccepted, match="was not started: use it inside `with system:`"):
+        import_it()
 
 
 def test_a_bracket_is_entered_once(system: ts.System) -> None:

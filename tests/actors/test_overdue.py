@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -204,6 +205,14 @@ def test_intents_and_completions_by_token_keep_the_result(system: ts.System) -> 
     given_up = system.record_intent("OrderSubmission")
     system.record_completion(given_up, "abandoned", reason="no answer")
     assert [each.operation_id for each in system.operations.abandoned(name_prefix="Order")] == [given_up]
+
+
+def test_a_completion_is_one_of_three(system: ts.System) -> None:
+    token = system.record_intent("OrderSubmission")
+    unheard_of: Any = "ok"
+    with pytest.raises(ts.InvalidOperation, match="'ok' is no completion; say success, failure or abandoned"):
+        system.record_completion(token, unheard_of)
+    assert found(system, token).status == "Pending"
 
 
 def test_a_bracket_with_a_key_is_entered_again_and_its_result_is_there(runtime: ts.SteppedRuntime) -> None:
