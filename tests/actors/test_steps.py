@@ -1,7 +1,9 @@
 """Steps: a host that drives the time. One turn an owner, one commit where it can be, the same steps the same log."""
 
 import asyncio
+import threading
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,6 +94,16 @@ def test_a_step_with_many_subjects_is_one_turn_one_append_and_one_commit() -> No
             system.step(TENTH)
         assert system.health().commits == commits + 2, "all three have arrived, and were sent again, in one"
         assert [each.event_type for each in system.events()].count("WorkTold") == 3
+
+
+def test_no_thread_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: pytest.fail(f"{thread.name} was begun"))
+    with stepped(BusyWorks(), line=ts.Line("villagers", arbitration="each_step")) as system:
+        for _ in range(5):
+            system.step(TENTH)
+        system.save(tmp_path / "village.save")
+        assert [each.event_type for each in system.events()].count("WorkTold") >= 3
+    assert system.health().status == "stopped"
 
 
 def test_what_begins_in_a_step_competes_in_that_very_step() -> None:
