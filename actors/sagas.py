@@ -8,9 +8,11 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from tallystick.actors.runtimes.runtime import Runtime
 from tallystick.actors.supervision import Health
+from tallystick.actors.surroundings import Surrounded, Surroundings, surroundings
 from tallystick.domain.command import Command
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import (
+    InvalidPayload,
     SagaCompensated,
     SagaNeedsPerson,
     SagaVersionMissing,
@@ -73,6 +75,10 @@ class Desk(Protocol):
         """A durable aggregate."""
         ...
 
+    def events(self, **filters: Any) -> Iterator[Recorded]:
+        """Durable records."""
+        ...
+
     def subscribe(self, after: int = 0, *, event_types: Collection[str] = ()) -> Iterator[Recorded]:
         """Durable records after a position."""
         ...
@@ -99,7 +105,11 @@ class Sagas:
 
         Raises:
             UnknownSaga: the system was not given that saga.
+            InvalidPayload: the id is blank.
         """
+        if not saga_id or not str(saga_id).strip():
+            msg = f"The id of a {saga.name} is blank: all that are begun with it would be one and the same."
+            raise InvalidPayload(msg)
         owner = self._owners.get(saga.name)
         if owner is None or saga.version not in owner.plans:
             msg = f"This system was not given {saga.__name__}; it has {sorted(self._owners)}: System(sagas=[{saga.__name__}()])."
@@ -255,11 +265,13 @@ class SagaHandle(Generic[R]):
         Raises:
             Rejected: COMPLETED, PAST_PIVOT, or NO_SUCH_SAGA.
         """
-        self._sagas.desk.ask(self._saga.cancel_command(self.id, reason))
+        with self._within():
+            self._sagas.desk.ask(self._saga.cancel_command(self.id, reason))
 
     async def cancel_async(self, reason: str) -> None:
         """As `cancel`, without holding up the event loop."""
-        await self._sagas.desk.ask_async(self._saga.cancel_command(self.id, reason))
+        with self._within():
+            await self._sagas.desk.ask_async(self._saga.cancel_command(self.id, reason))
 
     def redrive(self, *, who: str = "", why: str = "", by_hand: bool = False) -> None:
         """Let it go on where it waits for a person: what failed is tried again. Recorded, with who and why.
@@ -269,11 +281,22 @@ class SagaHandle(Generic[R]):
         Raises:
             Rejected: NOT_WAITING; ONLY_BY_HAND, where nobody can be asked whether a step was done; NOT_BY_HAND, where its result is needed.
         """
-        self._sagas.desk.ask(self._saga.redrive_command(self.id, who=who, why=why, by_hand=by_hand))
+        with self._within():
+            self._sagas.desk.ask(self._saga.redrive_command(self.id, who=who, why=why, by_hand=by_hand))
 
     async def redrive_async(self, *, who: str = "", why: str = "", by_hand: bool = False) -> None:
         """As `redrive`, without holding up the event loop."""
-        await self._sagas.desk.ask_async(self._saga.redrive_command(self.id, who=who, why=why, by_hand=by_hand))
+        with self._within():
+            await self._sagas.desk.ask_async(self._saga.redrive_command(self.id, who=who, why=why, by_hand=by_hand))
+
+    def _within(self) -> Surrounded:
+        """What somebody decides about it has its correlation, and not theirs, so that it is in its timeline."""
+        return Surrounded(Surroundings(tags=surroundings().tags, look_up=self._correlation))
+
+    def _correlation(self) -> str | None:
+        of_saga = {"aggregate_type": self._owner.types.name, "aggregate_id": self.id}
+        first = next(iter(self._sagas.desk.events(**of_saga, limit=1)), None)
+        return None if first is None else first.correlation
 
 
 class StartsSagas:
@@ -287,7 +310,7 @@ class StartsSagas:
         Raises:
             IdempotencyConflict: there is one of that id, with another input.
             UnknownSaga: the system was not given that saga.
-            InvalidPayload: the input is not of the type that the saga declares.
+            InvalidPayload: the input is not of the type that the saga declares, or the id is blank.
             Exception: whatever the first steps raised instead of saying what they ask for; nothing was begun.
         """
         handle = self._sagas.handle(saga, id)

@@ -21,6 +21,8 @@ from tallystick.store.codec import Codec
 G = TypeVar("G", bound=Aggregate)
 
 DATES = CronDates()
+LONGEST = timedelta(days=1_000_000)
+"""How long a delay can be: some 2,700 years; calendars end in the year 9999."""
 
 
 class Host(Protocol):
@@ -145,6 +147,9 @@ class Scheduler:
         return await asyncio.to_thread(self.list)
 
     def _to_make(self, schedule_id: str, when: When, command: Command[Any]) -> MakeSchedule:
+        if not schedule_id or not schedule_id.strip():
+            msg = "The id of a schedule is blank; give each one of its own."
+            raise DefinitionError(msg)
         kind = type(command)
         owner = self._owners().get(kind)
         if owner is None or owner in self._unfit():
@@ -163,6 +168,9 @@ class Scheduler:
 def _in(delay: timedelta) -> When:
     if delay < timedelta():
         msg = f"A delay of {delay} is none; time does not run backwards."
+        raise DefinitionError(msg)
+    if delay > LONGEST:
+        msg = f"A delay of {delay} is longer than calendars go; it can be {LONGEST.days} days."
         raise DefinitionError(msg)
     return When(after_us=delay // MICROSECOND)
 

@@ -44,6 +44,43 @@ def test_handles_wait_in_an_event_loop() -> None:
     assert asyncio.run(book()).startswith("H-")
 
 
+@pytest.mark.parametrize("twin", [False, True])
+def test_what_somebody_decides_about_a_saga_is_in_its_timeline(travels: Travels, twin: bool) -> None:
+    travels.moods.are("car", "refuses")
+    travels.moods.are("cancel hotel", "refuses", 1)
+    trip = travels.start()
+    travels.days(1)
+    assert trip.status().state == "needs_person"
+    with travels.system.bracket("Desk.Look"):  # which has a correlation of its own
+        if twin:
+            asyncio.run(trip.redrive_async(who="ann", why="they are open again"))
+        else:
+            trip.redrive(who="ann", why="they are open again")
+    travels.idle()
+    assert trip.status().state == "compensated"
+    (correlation,) = {each.correlation for each in travels.written if each.aggregate_type == "BookTrip"}
+    told = [each.event for each in travels.system.timeline(correlation).entries]
+    assert told.index("BookTripNeedsPerson") < told.index("BookTripRedriven") < told.index("BookTripCompensated")
+
+
+def test_what_is_cancelled_is_cancelled_within_its_own_story(travels: Travels) -> None:
+    travels.moods.are("hotel", "later")
+    trip = travels.start()
+    travels.idle()
+    trip.cancel("changed my mind")
+    travels.days(1)
+    assert len({each.correlation for each in travels.written if each.aggregate_type == "BookTrip"}) == 1
+
+
+@pytest.mark.parametrize("blank", ["", " "])
+def test_an_id_is_never_blank_since_all_sagas_of_it_would_be_one(travels: Travels, blank: str) -> None:
+    with pytest.raises(ts.InvalidPayload, match="id of a BookTrip is blank"):
+        travels.start(blank)
+    with pytest.raises(ts.InvalidPayload, match="blank"):
+        travels.system.saga(BookTrip, blank)
+    assert travels.told == []
+
+
 def test_waiting_ends_with_the_time_that_was_given(travels: Travels) -> None:
     travels.moods.are("hotel", "later")
     with pytest.raises(ts.TimedOutWaiting):

@@ -204,6 +204,11 @@ def test_what_cannot_be_sent_later_is_refused_at_once(tower: Tower) -> None:
         tower.system.schedules.after(MINUTE, Stranger(), id="x")
     with pytest.raises(ts.InvalidPayload):
         tower.system.schedules.after(MINUTE, Ring(bell=3), id="x")  # type: ignore[arg-type]
+    for blank in ("", " "):
+        with pytest.raises(ts.DefinitionError, match="blank"):
+            tower.system.schedules.after(MINUTE, Ring(bell="a"), id=blank)
+    with pytest.raises(ts.DefinitionError, match="longer than"):
+        tower.system.schedules.after(timedelta.max, Ring(bell="a"), id="x")
     for cron, zone in (("61 * * * *", "UTC"), ("at nine", "UTC"), ("0 9 * * *", "Europe/Nowhere"), ("0 0 30 2 *", "UTC")):
         with pytest.raises(ts.DefinitionError):
             tower.system.schedules.every(cron, Ring(bell="a"), id="x", time_zone=zone)
