@@ -13,7 +13,7 @@ def records(system: ts.System) -> list[dict[str, object]]:
     return [msgspec.json.decode(each.payload) for each in system.events(event_types=("OperationAudited",))]
 
 
-def test_an_audit_record_has_all_that_the_seed_has_and_is_durable_when_its_id_is_there() -> None:
+def test_an_audit_record_says_who_did_what_to_which_with_what_outcome_and_is_durable_when_its_id_is_there() -> None:
     log = FaultyLog()
     with ts.System(log=log, runtime=ts.SteppedRuntime()) as system, system.bracket("Webhook.Process", correlation="evt 1") as operation:
         audit_id = system.operations.audit("webhook.processed", "Webhook processed", outcome="Warning", who="ann", anchors=ANCHORS)

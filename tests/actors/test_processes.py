@@ -261,7 +261,7 @@ def test_one_that_has_ended_is_reset_and_begins_from_nothing(scene: Scene) -> No
     ],
     ids=["idle", "processing", "completed", "failed"],
 )
-def test_people_can_do_what_the_seeds_transitions_allow_and_nothing_else(scene: Scene, heard: tuple[str, ...], refused: set[str]) -> None:
+def test_people_can_do_what_the_transitions_allow_and_nothing_else(scene: Scene, heard: tuple[str, ...], refused: set[str]) -> None:
     scene.hear(*heard)
     codes: set[str] = set()
     for command in (Fulfilment.reset_command("o"), Fulfilment.retry_command("o")):

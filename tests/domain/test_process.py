@@ -61,7 +61,7 @@ def test_every_order_of_the_events_ends_completed(heard: list[str]) -> None:
 
 
 @given(st.lists(st.sampled_from(["begin", "complete", "fail", "retry", "reset"]), max_size=20))
-def test_the_phases_change_as_the_seed_says_and_in_no_other_way(changes: list[core.Change]) -> None:
+def test_the_phases_change_by_the_transitions_and_in_no_other_way(changes: list[core.Change]) -> None:
     phase: core.Phase = "idle"
     for change in changes:
         before, phase = phase, core.TRANSITIONS.get((phase, change), phase)
