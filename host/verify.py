@@ -14,8 +14,11 @@ import msgspec
 
 import tallystick as ts
 from tallystick.actors import saved_states
+from tallystick.actors.scheduling import module_of_schedules
 from tallystick.actors.snapshots import residents_in
 from tallystick.domain.behaviour import Behaviour
+from tallystick.domain.operations import AttendOperation, Operations
+from tallystick.domain.privacy import Privacy
 from tallystick.domain.protocol import ENGINE_EVENTS, EXECUTION
 from tallystick.host.dead_letters import letters_in
 from tallystick.host.kept_head import KeptHead
@@ -181,14 +184,20 @@ def _begins(recorded: ts.Recorded) -> bool:
     return recorded.aggregate_type == EXECUTION and recorded.aggregate_version == 1 and recorded.event_type not in _ENGINE
 
 
+def _of_the_library() -> tuple[ts.Module, ...]:
+    """Owners that any log may have: archiving is an operation, too."""
+    return Operations(), Privacy(), module_of_schedules()
+
+
 class Folds:
     """Everything decodes and folds as the program says (S7), and its audit has nothing to find. In memory: what is not closed."""
 
     def __init__(self, reader: ts.SqliteReader, program: Program) -> None:
-        behaviours = [Behaviour(module) for module in program.modules()]
+        own = {module.name: module for module in (*_of_the_library(), *program.modules())}
+        behaviours = [Behaviour(module) for module in own.values()]
         self._reader = reader
         self._folds = {each.name: {kind.__name__: folds for kind, folds in each.folds.items()} for each in behaviours}
-        self._codec = Codec(behaviours, program.actions)
+        self._codec = Codec(behaviours, {*program.actions, AttendOperation})
         self._states: dict[tuple[type[ts.Aggregate], str], ts.Aggregate] = {}
         self._residents: dict[type[ts.Resident], ts.Resident] = {}
         self._folded_to: dict[str, int] = {}

@@ -71,6 +71,14 @@ def test_what_is_of_owners_that_the_program_lacks_stays_for_nobody_knows_whether
     assert (refused.exit_code, "are of shop: say by --program" in " ".join(refused.output.split())) == (2, True)
 
 
+def test_a_log_that_was_archived_is_verified_with_its_scenarios_code_though_the_archiving_is_none_of_the_scenarios(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    assert run("scenario", "run", "cancellation", "--log", path).exit_code == 0
+    assert run("archive", path, "--keep", "1s", "--program", "tiny-store", "--why", "full").exit_code == 0
+    verified = run("verify", path, "--scenario", "tiny-store")
+    assert (verified.exit_code, verified.output.startswith("OK: ")) == (0, True), verified.output
+
+
 def test_a_dry_run_lists_what_archive_then_moves(path: Path) -> None:
     *listed, summary = lines(run("retention", path, "--dry-run", "--list", "--json", "--program", "operations"))
     assert summary["records"] == len(listed) > 25
