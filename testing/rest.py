@@ -1,13 +1,19 @@
 """What must hold when nothing is left to happen: the liveness invariants (L1, L2, L4), and what the customers were promised (S4, S16)."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from tallystick.actors.system import System
+from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import LogError
 from tallystick.testing.customers import Customers
 from tallystick.testing.model import LogModel
 from tallystick.testing.simulated import SimulatedRuntime
 from tallystick.testing.violations import InvariantViolation
+from tallystick.testing.world import DAY
+
+KEYS_KEPT_US: Final = 30 * DAY
+"""For so long a key has one answer."""
 
 
 def check_at_rest(system: System, runtime: SimulatedRuntime, model: LogModel | None, customers: Customers) -> None:
@@ -56,12 +62,13 @@ def check_the_end(system: System, customers: Customers, model: LogModel | None) 
     """After mending, redriving and settling by hand nothing is left, and whatever was answered is in the log.
 
     Raises:
-        InvariantViolation: L1, P23, S4, S5 or S13.
+        InvariantViolation: L1, P15, P23, S4, S5 or S13.
     """
     if model is None:
         return
     _check_nobody_is_waited_for(model)
     _check_chain(system, model)
+    _check_keys(model)
     for owner, parked in model.parked.items():
         if parked:
             raise InvariantViolation("S13", f"{owner} still has {sorted(parked)}, though mended and redriven")
@@ -78,6 +85,18 @@ def _check_nobody_is_waited_for(model: LogModel) -> None:
         for token, execution in executions.items():
             if execution["status"] == "person":
                 raise InvariantViolation("L1", f"{owner}'s {execution['type']} waits for a person, who has settled all", token=token)
+
+
+def _check_keys(model: LogModel) -> None:
+    """A command with a key is settled once, as long as the key is kept (P15)."""
+    settled: dict[str, Recorded] = {}
+    for recorded in model.records:
+        if recorded.event_type == "CommandSettled":
+            key, last = recorded.aggregate_id, settled.get(recorded.aggregate_id)
+            if last is not None and recorded.occurred_at_us - last.occurred_at_us < KEYS_KEPT_US:
+                text = f"the command with key {key!r} is carried out again, which {last.position} had settled"
+                raise InvariantViolation("P15", text, position=recorded.position)
+            settled[key] = recorded
 
 
 def _check_chain(system: System, model: LogModel) -> None:
