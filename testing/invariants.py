@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from tallystick.actors.actor import EngineActor
 from tallystick.actors.engine import Engine
-from tallystick.actors.messages import QueueCompleted, QueueFailed, QueueRejected, RetryDue, StartQueue, TimeoutDecision
+from tallystick.actors.messages import QueueCompleted, QueueFailed, QueueRejected, RetryDue, SettleFromOutside, StartQueue, TimeoutDecision
 from tallystick.actors.owner import OwnerActor
 from tallystick.actors.performer import RunningCall
 from tallystick.actors.system import System
@@ -24,7 +24,7 @@ from tallystick.testing.starts import Doubts, Starts
 from tallystick.testing.violations import InvariantViolation
 
 EVERYTHING_EVERY_TURNS = 1000
-REPORTS = frozenset({QueueCompleted, QueueFailed, QueueRejected, TimeoutDecision, RetryDue})
+REPORTS = frozenset({QueueCompleted, QueueFailed, QueueRejected, SettleFromOutside, TimeoutDecision, RetryDue})
 _content = attrgetter(*(field for field in Recorded.__struct_fields__ if field not in {"log_tag", "event", "hash"}))
 """All that an append makes of a record; its hash is the log's."""
 EXPECTED_FAILURES = ("LogPoisoned", "ProcessDied")
@@ -341,11 +341,15 @@ class Watcher:
             invariant.end(system)
 
 
+def _token_of(report: Any) -> str:
+    return report.token if type(report) is SettleFromOutside else report.context.token
+
+
 def _is_stale(model: LogModel, actor: EngineActor, report: Any) -> bool | None:
     """Whether a report must change nothing (S3); None for what is on its way to its owner."""
     if not isinstance(actor, OwnerActor):
         return None
-    token = report.context.token
+    token = _token_of(report)
     execution = model.executions.get(token)
     stale = (
         execution is None
@@ -381,8 +385,8 @@ def _check_lane(owner: OwnerActor, records: Sequence[Recorded]) -> None:
 
 def _check_stale(stale: bool, message: Any, records: Sequence[Recorded]) -> None:
     """A stale report changes nothing, evidence of a late success aside (S3); a success that is not stale ends something (P4)."""
-    token = message.context.token
-    if stale and records and not (isinstance(message, QueueCompleted) and records[0].event_type == "LateSuccess"):
+    token = _token_of(message)
+    if stale and records and not (isinstance(message, QueueCompleted | SettleFromOutside) and records[0].event_type == "LateSuccess"):
         text = f"a stale {type(message).__name__} made {', '.join(each.event_type for each in records)}"
         raise InvariantViolation("S3", text, position=records[0].position, token=token)
     if not stale and isinstance(message, QueueCompleted) and not records:

@@ -57,6 +57,18 @@ def success_of_a_later_attempt_lost(patched: pytest.MonkeyPatch) -> None:
     patched.setattr(Settling, "completed", of_the_first_only)
 
 
+def word_from_outside_believed(patched: pytest.MonkeyPatch) -> None:
+    """Whoever says that something is done, of whatever token, ends whatever is open."""
+    settle = Settling.from_outside
+
+    def believed(self: Settling, message: Any) -> None:
+        if self.undecided(message.token) is None and self._state.open:
+            message = message._replace(token=next(iter(self._state.open)))
+        settle(self, message)
+
+    patched.setattr(Settling, "from_outside", believed)
+
+
 def late_success_believed_each_time(patched: pytest.MonkeyPatch) -> None:
     def credulous(self: Settling, token: Any, result: Any) -> None:
         found = list(self._acting.journal.of_token(token))
@@ -98,6 +110,7 @@ def router_that_breaks(patched: pytest.MonkeyPatch) -> None:
         (first_step_never_undone, SimulatedTravel, "none", "S11"),
         (turned_back_and_nothing_undone, SimulatedTravel, "none", "L3"),
         (success_of_a_later_attempt_lost, SimulatedStore, "failing", "P4"),
+        (word_from_outside_believed, SimulatedStore, "crash, late, hung", "S3"),
         (late_success_believed_each_time, SimulatedStore, "late, duplicated, dropped", "P10"),
         (key_forgotten, SimulatedStore, "crash, failed_commit", "P15"),
         (everybody_let_in, SimulatedStore, "flood", "S16"),
