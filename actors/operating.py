@@ -1,7 +1,9 @@
 """Operating a system: how it stands, what is open or waits for a person, and what people decide on it. Commands are not here."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
+
+import msgspec
 
 from tallystick.actors.admission import Admission
 from tallystick.actors.counters import Counters
@@ -36,7 +38,7 @@ from tallystick.actors.supervision import Health
 from tallystick.actors.telling import warn
 from tallystick.domain.action import Action
 from tallystick.domain.behaviour import Behaviour
-from tallystick.domain.errors import Rejected
+from tallystick.domain.errors import InvalidPayload, Rejected
 from tallystick.domain.execution import ExecutionRecord
 from tallystick.domain.outcome import Cancelled, Failed, Succeeded
 from tallystick.domain.parking import Parked
@@ -44,6 +46,30 @@ from tallystick.domain.protocol import EXECUTION
 from tallystick.domain.token import Token
 from tallystick.store.codec import Codec
 from tallystick.store.log import Query
+
+Given = TypeVar("Given", bound=Succeeded[Any] | Failed | Cancelled)
+
+
+def _by(who: str, why: str) -> By:
+    for name, said in (("who", who), ("why", why)):
+        if not isinstance(cast("Any", said), str):
+            msg = f"{name} is {said!r}: it is recorded, so say it in words."
+            raise InvalidPayload(msg)
+    return By(who, why)
+
+
+def _said(outcome: Given, kinds: tuple[type[Any], ...]) -> Given:
+    """An outcome that somebody gives; a result is its owner's to check."""
+    if type(outcome) not in kinds:
+        msg = f"{outcome!r} is no outcome; give {' or '.join(kind.__name__ for kind in kinds)}."
+        raise InvalidPayload(msg)
+    if not isinstance(outcome, Succeeded):
+        try:
+            msgspec.convert(msgspec.to_builtins(outcome), type(outcome))
+        except (msgspec.ValidationError, TypeError) as error:
+            msg = f"{outcome!r} has values that its types do not allow: {error}"
+            raise InvalidPayload(msg) from error
+    return outcome
 
 
 class OpenExecution(NamedTuple):
@@ -56,7 +82,8 @@ class OpenExecution(NamedTuple):
 class Operating:
     """The part of a `System` that people and their tools use.
 
-    `who` and `why` are recorded with what was decided, in the words they are given in; without either nothing is said of it.
+    `who` and `why` are recorded with what was decided, in the words they are given in; without either nothing is said of it. Where one of
+    them, or an outcome, is something else than that, `InvalidPayload` is raised before anybody has heard of it.
     """
 
     _admission: Admission
@@ -78,7 +105,7 @@ class Operating:
 
         Durable when it returns. False when the token is not open (any more); a success is then kept as evidence and given to `late`.
         """
-        return self._settle_from_outside(token, result, None, By(who, why))
+        return self._settle_from_outside(token, result, None, _by(who, why))
 
     def complete_as(self, owner: str, token: Token, result: object) -> bool:
         """As `complete`, where the owner is known and need not be looked up."""
@@ -86,7 +113,7 @@ class Operating:
 
     def fail(self, token: Token, reason: Failed, *, who: str = "", why: str = "") -> bool:
         """As `complete`, for the outside world's final no."""
-        return self._settle_from_outside(token, None, reason, By(who, why))
+        return self._settle_from_outside(token, None, _said(reason, (Failed,)), _by(who, why))
 
     def _settle_from_outside(self, token: Token, result: object, failure: Failed | None, by: By) -> bool:
         begun = last_of(self._life, EXECUTION, token)
@@ -124,7 +151,7 @@ class Operating:
         Raises:
             Rejected: it is not open any more.
         """
-        outcome, by = Cancelled(reason=reason), By(who, why)
+        outcome, by = _said(Cancelled(reason=reason), (Cancelled,)), _by(who, why)
         self._request(execution.owner, lambda reply: SettleByHand(execution.execution.token, outcome, reply, by))
 
     def retry(self, execution: OpenExecution, *, who: str = "", why: str = "") -> None:
@@ -135,7 +162,7 @@ class Operating:
         Raises:
             Rejected: it is not open any more.
         """
-        token, by = execution.execution.token, By(who, why)
+        token, by = execution.execution.token, _by(who, why)
         self._request(execution.owner, lambda reply: RedriveExecution(token, None, False, reply, by))
 
     # Dead letters.
@@ -165,7 +192,7 @@ class Operating:
             Rejected: it is no dead letter any more, or cannot be edited (NOT_EDITABLE).
             InvalidPayload: `edited` has fields or values that the actions do not allow.
         """
-        by = By(who, why)
+        by = _by(who, why)
         if letter.of_execution:
             token, actions = Token(letter.aggregate_id), None if edited is None else self._actions(edited)
             self._request(letter.owner, lambda reply: RedriveExecution(token, actions, True, reply, by))
@@ -185,8 +212,9 @@ class Operating:
         Raises:
             Rejected: it is no dead letter any more; or it is a saga's, which is redriven or cancelled (NOT_DISCARDABLE).
         """
+        by = _by(who, why)
         if letter.of_execution:
-            token, by = Token(letter.aggregate_id), By(who, why)
+            token = Token(letter.aggregate_id)
             self._request(letter.owner, lambda reply: DiscardExecution(token, reply, by))
         else:
             self._request(letter.owner, lambda reply: Discard(letter.source, who, why, reply))
@@ -201,8 +229,8 @@ class Operating:
         if not letter.of_execution:
             msg = f"{letter.id} is a handler that fails: redrive it when it is mended, or discard it."
             raise Rejected("NOT_AN_EXECUTION", msg)  # noqa: EM101 - a code
-        token, by = Token(letter.aggregate_id), By(who, why)
-        self._request(letter.owner, lambda reply: SettleByHand(token, outcome, reply, by, dead=True))
+        token, by, given = Token(letter.aggregate_id), _by(who, why), _said(outcome, (Succeeded, Failed, Cancelled))
+        self._request(letter.owner, lambda reply: SettleByHand(token, given, reply, by, dead=True))
 
     def redrive_all(self, query: DeadLetterQuery, *, who: str = "", why: str = "") -> Done:
         """Redrive all that the query means by now; one that refuses keeps no other back."""

@@ -39,7 +39,7 @@ from tallystick.domain.action import Performer
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.command import Command
 from tallystick.domain.envelope import Recorded
-from tallystick.domain.errors import DefinitionError, NotAccepted, TimedOutWaiting, UnknownCommand
+from tallystick.domain.errors import DefinitionError, InvalidPayload, NotAccepted, TimedOutWaiting, UnknownCommand
 from tallystick.domain.event import Aggregate, Resident
 from tallystick.domain.line import Line
 from tallystick.domain.module import Module
@@ -280,6 +280,9 @@ class System(Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData
     def _submit(self, command: Command[Any], key: str | None, when_full: WhenFull, timeout_s: float | None, resolve: Deliver) -> HostReply:
         if key is not None:
             refuse_sensitive("an idempotency key", key)
+            if not isinstance(cast("Any", key), str) or not key.strip():
+                msg = f"{key!r} is no idempotency key: all commands that come without one would be one and the same."
+                raise InvalidPayload(msg)
         owner = self._handler_of.get(type(command))
         if owner is None:
             msg = f"No module of this system handles {type(command).__name__}; it has {sorted(k.__name__ for k in self._handler_of)}."

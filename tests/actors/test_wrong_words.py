@@ -1,0 +1,55 @@
+"""What people and their tools say in values of the wrong type is refused where it is said: it costs nobody else anything."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import tallystick as ts
+from tests.host import shop
+
+Said = Callable[[ts.System, ts.DeadLetter], object]
+SEND = shop.Send(parcel_id="b", street="Elm")
+WRONG: Any = 3
+MAYBE: Any = None
+WORD: Any = "LOST"
+
+
+def token(letter: ts.DeadLetter) -> ts.Token:
+    return ts.Token(letter.aggregate_id)
+
+
+@pytest.mark.parametrize(
+    "say",
+    [
+        pytest.param(lambda system, letter: system.settle(letter, WORD), id="an outcome that is a text"),
+        pytest.param(lambda system, letter: system.settle(letter, MAYBE), id="no outcome"),
+        pytest.param(lambda system, letter: system.settle(letter, ts.TimedOut(attempts=1)), id="an outcome that is nobody's to give"),
+        pytest.param(lambda system, letter: system.settle(letter, ts.Failed(code=WRONG)), id="a code that is a number"),
+        pytest.param(lambda system, letter: system.settle(letter, ts.Failed(code="LOST"), who=WRONG), id="settled by a number"),
+        pytest.param(lambda system, letter: system.fail(token(letter), WORD), id="a failure that is a text"),
+        pytest.param(lambda system, letter: system.fail(token(letter), MAYBE), id="no failure"),
+        pytest.param(lambda system, letter: system.fail(token(letter), ts.Failed(code="LOST"), who=WRONG), id="failed by a number"),
+        pytest.param(lambda system, letter: system.complete(token(letter), "done", why=WRONG), id="completed for a number"),
+        pytest.param(lambda system, letter: system.redrive(letter, who=WRONG), id="redriven by a number"),
+        pytest.param(lambda system, letter: system.discard(letter, who=WRONG), id="discarded by a number"),
+        pytest.param(lambda system, letter: system.discard(letter, why=MAYBE), id="discarded for nothing"),
+        pytest.param(lambda system, _letter: system.discard_all(ts.DeadLetterQuery(), who=WRONG), id="all discarded by a number"),
+        pytest.param(lambda system, _letter: system.abandon(system.open_executions()[0], MAYBE), id="abandoned for no reason"),
+        pytest.param(lambda system, _letter: system.abandon(system.open_executions()[0], "x", who=WRONG), id="abandoned by a number"),
+        pytest.param(lambda system, _letter: system.retry(system.open_executions()[0], who=WRONG), id="retried by a number"),
+        pytest.param(lambda system, _letter: system.ask(SEND, idempotency_key=WRONG), id="a key that is a number"),
+        pytest.param(lambda system, _letter: system.ask(SEND, idempotency_key=" "), id="a key that is blank"),
+    ],
+)
+def test_it_is_refused_and_the_engine_goes_on(say: Said) -> None:
+    with shop.stepped(None) as (system, runtime):
+        system.ask(shop.Send(parcel_id="a", street=""))
+        runtime.run_until_idle()
+        (letter,) = system.dead_letters()
+        before = list(system.events())
+        with pytest.raises(ts.InvalidPayload):
+            say(system, letter)
+        runtime.run_until_idle()
+        assert (list(system.events()), system.health().restarts) == (before, 0)
+        system.redrive(letter, who="Ann", why="in words")
