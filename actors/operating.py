@@ -43,6 +43,7 @@ from tallystick.domain.execution import ExecutionRecord
 from tallystick.domain.outcome import Cancelled, Failed, Succeeded
 from tallystick.domain.parking import Parked
 from tallystick.domain.protocol import EXECUTION
+from tallystick.domain.text import checked_text
 from tallystick.domain.token import Token
 from tallystick.store.codec import Codec
 from tallystick.store.log import Query
@@ -51,10 +52,8 @@ Given = TypeVar("Given", bound=Succeeded[Any] | Failed | Cancelled)
 
 
 def _by(who: str, why: str) -> By:
-    for name, said in (("who", who), ("why", why)):
-        if not isinstance(cast("Any", said), str):
-            msg = f"{name} is {said!r}: it is recorded, so say it in words."
-            raise InvalidPayload(msg)
+    checked_text("who", who)
+    checked_text("why", why)
     return By(who, why)
 
 
@@ -65,8 +64,8 @@ def _said(outcome: Given, kinds: tuple[type[Any], ...]) -> Given:
         raise InvalidPayload(msg)
     if not isinstance(outcome, Succeeded):
         try:
-            msgspec.convert(msgspec.to_builtins(outcome), type(outcome))
-        except (msgspec.ValidationError, TypeError) as error:
+            msgspec.json.decode(msgspec.json.encode(outcome), type=type(outcome))
+        except (msgspec.ValidationError, TypeError, UnicodeEncodeError) as error:
             msg = f"{outcome!r} has values that its types do not allow: {error}"
             raise InvalidPayload(msg) from error
     return outcome
@@ -116,6 +115,7 @@ class Operating:
         return self._settle_from_outside(token, None, _said(reason, (Failed,)), _by(who, why))
 
     def _settle_from_outside(self, token: Token, result: object, failure: Failed | None, by: By) -> bool:
+        checked_text("a token", token)
         begun = last_of(self._life, EXECUTION, token)
         if begun is None or begun.owner not in self._behaviours:
             self._counters.count("unknown_tokens")

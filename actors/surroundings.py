@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, Final
 
+from tallystick.domain.text import checked_text
+
 TRACEPARENT: Final = "traceparent"
 """The tag by which an execution keeps the traceparent that it was begun with."""
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
@@ -31,6 +33,8 @@ class Surroundings:
         traceparent: str | None = None,
         look_up: Callable[[], str | None] | None = None,
     ) -> None:
+        if correlation is not None:
+            checked_text("a correlation", correlation)
         self._correlation = correlation
         self._look_up = look_up
         self.operation_id = operation_id

@@ -47,6 +47,7 @@ from tallystick.domain.privacy import Privacy
 from tallystick.domain.saga import Saga
 from tallystick.domain.schedules import takes_deliveries
 from tallystick.domain.sensitive import refuse_sensitive
+from tallystick.domain.text import checked_text
 from tallystick.store.codec import Codec
 from tallystick.store.log import Beginner, EventLog, Query
 
@@ -280,7 +281,8 @@ class System(Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData
     def _submit(self, command: Command[Any], key: str | None, when_full: WhenFull, timeout_s: float | None, resolve: Deliver) -> HostReply:
         if key is not None:
             refuse_sensitive("an idempotency key", key)
-            if not isinstance(cast("Any", key), str) or not key.strip():
+            checked_text("an idempotency key", key)
+            if not key.strip():
                 msg = f"{key!r} is no idempotency key: all commands that come without one would be one and the same."
                 raise InvalidPayload(msg)
         owner = self._handler_of.get(type(command))

@@ -168,6 +168,7 @@ def test_so_it_is_after_a_crash_and_for_a_probe() -> None:
 
 def test_the_hosts_own_log_lines_in_it_say_what_it_works_for(runtime: Runtime) -> None:
     bound: list[dict[str, Any]] = []
+    before = get_contextvars()
 
     def look(_action: Fetch, call: ts.Call) -> str:
         bound.append({**get_contextvars(), "token given": call.token})
@@ -182,4 +183,4 @@ def test_the_hosts_own_log_lines_in_it_say_what_it_works_for(runtime: Runtime) -
     (lines,) = bound
     assert (lines["owner"], lines["token"]) == ("doors", lines["token given"])
     assert (str(lines["correlation"]), lines["tags"]) == ("evening 1", {"tenant": "a"})
-    assert get_contextvars() == {}
+    assert get_contextvars() == before
