@@ -172,9 +172,8 @@ class WorkManager(ts.Module):
 
     @ts.reacts_to(SettlerArrived, emits=[WorkerEnrolled])
     def enrol(self, turn: ts.Turn, event: SettlerArrived) -> ts.Effects:
-        """Whoever comes works."""
-        del turn
-        yield WorkerEnrolled(settler=event.settler, from_us=event.at_us)
+        """Whoever comes works, from when this is heard: it may have come long ago, or, by a clock that was put back since, later."""
+        yield WorkerEnrolled(settler=event.settler, from_us=micros(turn.now))
 
     @ts.reacts_to(NeedMet)
     def after_relief(self, turn: ts.Turn, event: NeedMet) -> ts.Effects:

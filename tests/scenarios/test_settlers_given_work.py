@@ -69,6 +69,11 @@ def test_whoever_comes_is_enrolled() -> None:
     given(work()).when(SettlerArrived(settler=ANN, at=HOME, at_us=NOON_US, hunger=0, fatigue=0)).then(ENROLLED)
 
 
+def test_who_came_by_a_clock_that_was_put_back_since_has_work_from_now_on_and_not_in_three_days() -> None:
+    later_us = NOON_US + 3 * 86_400 * SECOND_US
+    given(work()).when(SettlerArrived(settler=ANN, at=HOME, at_us=later_us, hunger=0, fatigue=0)).then(ENROLLED)
+
+
 def test_without_wood_the_nearest_tree_is_felled() -> None:
     walk = Walk(start=HOME, way=way(HOME, TREE_AT))
     given(work(), ENROLLED).when(at_step()).then(WOOD, FELL_BEGUN, begun(Task.FELL, walk, Fell(tree=NEAREST, at=TREE_AT)))
