@@ -5,14 +5,14 @@ import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 MAIN = "from tallystick.host.cli import main; main()"
 
 
 @contextmanager
-def on_a_terminal(*arguments: str) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
+def on_a_terminal(*arguments: str) -> Generator[tuple["subprocess.Popen[bytes]", int]]:
     """A command that runs, and the terminal on which it does."""
     terminal, its_end = pty.openpty()
     command = [sys.executable, "-c", MAIN, "scenario", "run", "settlers", *arguments]

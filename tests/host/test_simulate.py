@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import multiprocessing
 import os
 import shlex
 import signal
@@ -127,6 +128,15 @@ if __name__ == "__main__":
     order = Order(scenario="tiny-store", faults="none", first=0, seeds=None, minutes=None)
     simulate.simulate(order, lambda *done: print(*done, flush=True))
 """
+
+
+def test_it_runs_in_a_process_for_each_core() -> None:
+    workers: set[int | None] = set()
+    cores = simulate._cores()
+    order = Order(scenario="tiny-store", faults="none", first=1, seeds=cores * simulate.SEEDS_AT_ONCE, minutes=None)
+    tally, _ = simulate.simulate(order, lambda *_done: workers.update(each.pid for each in multiprocessing.active_children()))
+    assert tally.seeds == order.seeds
+    assert len(workers) == cores == len(os.sched_getaffinity(0))
 
 
 def test_who_interrupts_it_waits_for_nobody_and_leaves_nobody_behind(tmp_path: Path) -> None:
