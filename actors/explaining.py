@@ -23,6 +23,7 @@ from tallystick.domain.operation import AlreadyEnded
 from tallystick.domain.operation_events import OfOperation
 from tallystick.domain.parking import Source
 from tallystick.domain.protocol import EXECUTION
+from tallystick.domain.text import checked_text
 from tallystick.domain.timeline import Timeline, timeline_of
 from tallystick.domain.token import Token
 from tallystick.store.log import Query
@@ -57,6 +58,7 @@ class ExplainsItself(BracketsOperations):
 
         An operation's correlation is `operations.correlation_of(id)`. `domain.timeline_drawing` draws it, `as_objects()` is for JSON.
         """
+        checked_text("a correlation", correlation)
         return timeline_of(correlation, matching(self._life, Query(correlation=correlation)))
 
     def why(self, token: str) -> Explanation:
@@ -65,6 +67,7 @@ class ExplainsItself(BracketsOperations):
         Raises:
             AlreadyEnded: it was never begun; there is nothing to explain.
         """
+        checked_text("a token", token)
         standing = standing_of(matching(self._life, Query(token=token)))
         if standing is None:
             msg = f"Nothing was ever begun with token {token}; an operation's token is its id."

@@ -27,6 +27,7 @@ from tallystick.domain.saga_events import SagaEvent
 from tallystick.domain.saga_owner import SagaOwner
 from tallystick.domain.saga_state import Instance
 from tallystick.domain.saga_types import FormerIntent, SagaIntent, SagaTypes
+from tallystick.domain.text import checked_text
 
 In = TypeVar("In")
 R = TypeVar("R")
@@ -107,7 +108,8 @@ class Sagas:
             UnknownSaga: the system was not given that saga.
             InvalidPayload: the id is blank.
         """
-        if not saga_id or not str(saga_id).strip():
+        checked_text(f"the id of a {saga.name}", saga_id)
+        if not saga_id.strip():
             msg = f"The id of a {saga.name} is blank: all that are begun with it would be one and the same."
             raise InvalidPayload(msg)
         owner = self._owners.get(saga.name)

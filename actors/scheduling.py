@@ -16,6 +16,7 @@ from tallystick.domain.errors import DefinitionError, InvalidPayload, UnknownCom
 from tallystick.domain.event import Aggregate
 from tallystick.domain.module import Module
 from tallystick.domain.schedules import CancelSchedule, MakeSchedule, Missed, Schedule, Schedules, ScheduleWait, What, When
+from tallystick.domain.text import checked_text
 from tallystick.store.codec import Codec
 
 G = TypeVar("G", bound=Aggregate)
@@ -147,7 +148,8 @@ class Scheduler:
         return await asyncio.to_thread(self.list)
 
     def _to_make(self, schedule_id: str, when: When, command: Command[Any]) -> MakeSchedule:
-        if not schedule_id or not schedule_id.strip():
+        checked_text("a schedule's id", schedule_id)
+        if not schedule_id.strip():
             msg = "The id of a schedule is blank; give each one of its own."
             raise DefinitionError(msg)
         kind = type(command)

@@ -328,6 +328,7 @@ class System(Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData
 
     def get(self, kind: type[G], key: str) -> G | None:
         """An aggregate as far as it is durable, folded from the log in the calling thread; None when it has no events."""
+        checked_text("an aggregate's id", key)
         behaviour = next((b for b in self._behaviours.values() if kind in b.streams), None)
         if behaviour is None:
             msg = f"No module of this system folds events into {kind.__name__}."

@@ -214,7 +214,7 @@ class Process(Module):
         state = turn.get(self.State, process_id) or self.State()
         if not core.allows(state, change):
             code = "NOT_FAILED" if change == "retry" else "NOT_ENDED"
-            raise Rejected(code, f"{self.plan.name} {process_id!r} is {state.phase}, so that it cannot be {change}.")
+            raise Rejected(code, f"{self.plan.name} {process_id!r} is {state.phase}, where a {change} is not possible.")
         return state
 
     def _folded(self, state: ProcessState, event: core.ProcessEvent) -> ProcessState:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,10 @@ def token(letter: ts.DeadLetter) -> ts.Token:
         pytest.param(lambda system, _letter: system.operations.start("A", correlation=NO_TEXT), id="a correlation that is no text"),
         pytest.param(lambda system, _letter: system.operations.start("A", correlation=WRONG), id="a correlation that is a number"),
         pytest.param(lambda system, _letter: system.bracket("A", correlation=NO_TEXT).__enter__(), id="a bracket's correlation"),
+        pytest.param(lambda system, _letter: system.get(ts.OperationSnapshot, NO_TEXT), id="a key of an aggregate that is no text"),
+        pytest.param(lambda system, _letter: system.why(NO_TEXT), id="asked about what is no text"),
+        pytest.param(lambda system, _letter: system.timeline(NO_TEXT), id="the timeline of what is no text"),
+        pytest.param(lambda system, _letter: system.schedules.after(timedelta(1), SEND, id=NO_TEXT), id="a schedule that is no text"),
         pytest.param(lambda system, _letter: system.ask(SEND, idempotency_key=NO_TEXT), id="a key that is no text"),
         pytest.param(lambda system, _letter: system.ask(SEND, idempotency_key=WRONG), id="a key that is a number"),
         pytest.param(lambda system, _letter: system.ask(SEND, idempotency_key=" "), id="a key that is blank"),
