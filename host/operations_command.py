@@ -57,6 +57,7 @@ def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--open", "only_open", is_flag=True, help="That have not ended.")
 @click.option("--tag", callback=tag, metavar="KEY=VALUE", help="That have this tag.")
 @click.option("--parent", type=TEXT, metavar="ID", help="That were begun in that one.")
+@click.option("--correlation", type=TEXT, metavar="ID", help="That are a part of this.")
 @click.option("--since", callback=moment, metavar="MOMENT", help="That were begun then or later.")
 @click.option("--before", callback=moment, metavar="MOMENT", help="That were begun before then.")
 @click.option("--older-than", callback=age, metavar="TIME", help="That were begun so long ago: 90s, 15m, 36h, 7d.")
@@ -89,6 +90,7 @@ _FILTERS: Final[Mapping[str, Callable[[ts.OperationSnapshot, Any], bool]]] = {
     "status": lambda operation, status: operation.status.value.lower() == status.lower(),
     "tag": lambda operation, tag: operation.tags.get(tag[0]) == tag[1],
     "parent": lambda operation, parent: operation.parent == parent,
+    "correlation": lambda operation, correlation: operation.correlation == correlation,
     "since": lambda operation, since: (operation.started_at or _BEGINNING) >= since,
     "before": lambda operation, before: (operation.started_at or _BEGINNING) < before,
     "older_than": lambda operation, time: datetime.now(UTC) - (operation.started_at or _BEGINNING) >= time,

@@ -48,6 +48,7 @@ def test_they_are_listed_newest_first_by_name_status_and_page(log: Path) -> None
     assert listed(log, "--older-than", "1h") == []
     assert [each["name"] for each in listed(log, "--tag", "provider=p")] == ["Webhook.Process"]
     assert listed(log, "--tag", "provider=q") == []
+    assert [each["status"] for each in listed(log, "--correlation", "night 1")] == ["Succeeded"]
     first = str(listed(log)[-1]["startedAt"])
     assert len(listed(log, "--since", first)) == 3
     assert listed(log, "--before", first) == []
