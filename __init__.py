@@ -8,24 +8,24 @@ in `__all__` and in `_ROOMS`; a test holds the three together.
 TYPE_CHECKING = False  # what type checkers take for true; importing typing for it would cost more than all the rest
 if TYPE_CHECKING:
     from tallystick.actors.admission import Limits
-    from tallystick.actors.brackets import Operation, current_operation
     from tallystick.actors.clock import ManualClock, SeededIdentity, SystemClock
     from tallystick.actors.dead_letters import DeadLetter, DeadLetterQuery
-    from tallystick.actors.explaining import InLine
     from tallystick.actors.metering import Meter
     from tallystick.actors.operating import OpenExecution
-    from tallystick.actors.operation_queries import OpenIntent, OperationPage
-    from tallystick.actors.operations import OperationTracker
+    from tallystick.actors.operations.brackets import Operation, current_operation
+    from tallystick.actors.operations.explaining import InLine
+    from tallystick.actors.operations.queries import OpenIntent, OperationPage
+    from tallystick.actors.operations.tracker import OperationTracker
+    from tallystick.actors.operations.watching import Look, OperationWatcher, Sweep
     from tallystick.actors.retaining import Archived
     from tallystick.actors.runtimes.dispatcher import DispatcherRuntime
     from tallystick.actors.runtimes.stepped import SteppedRuntime
     from tallystick.actors.runtimes.threads import ThreadsRuntime
     from tallystick.actors.sagas import SagaHandle, SagaStatus
-    from tallystick.actors.save_document import SaveFormat
+    from tallystick.actors.saves.document import SaveFormat
     from tallystick.actors.supervision import Health, RestartPolicy
     from tallystick.actors.surroundings import Surroundings, surroundings
     from tallystick.actors.system import System
-    from tallystick.actors.watching import Look, OperationWatcher, Sweep
     from tallystick.domain.action import Action, Call, Done, Later, NotDone, Performer, Probe, Running, Ticker, Unknown
     from tallystick.domain.command import Command
     from tallystick.domain.effect import Begin, Decision, Effect, Effects, NeedsPerson, Settle
@@ -77,11 +77,13 @@ if TYPE_CHECKING:
     )
     from tallystick.domain.event import Aggregate, Event, Resident
     from tallystick.domain.execution import Execution
-    from tallystick.domain.explanation import Explanation
     from tallystick.domain.intent import Intent
     from tallystick.domain.line import Line, Priority
     from tallystick.domain.module import Module, Turn, each_step, folds, handles, reacts_to
-    from tallystick.domain.operation import (
+    from tallystick.domain.operations.events import Anchor
+    from tallystick.domain.operations.explanation import Explanation
+    from tallystick.domain.operations.figures import Durations, OperationStatistics
+    from tallystick.domain.operations.operation import (
         AlreadyEnded,
         Ending,
         InvalidOperation,
@@ -90,28 +92,26 @@ if TYPE_CHECKING:
         OperationStatus,
         parsed_id,
     )
-    from tallystick.domain.operation_events import Anchor
-    from tallystick.domain.operation_figures import Durations, OperationStatistics
+    from tallystick.domain.operations.timeline import Timeline
+    from tallystick.domain.operations.watching import Alert
     from tallystick.domain.outcome import Cancelled, Failed, Outcome, Refused, Succeeded, TimedOut
     from tallystick.domain.process_module import Process, awaits, begun_by, failed_by
     from tallystick.domain.rate import Rate
     from tallystick.domain.record import Record
     from tallystick.domain.retention import Retention
     from tallystick.domain.retry import ExponentialBackoff, FixedDelay, LinearBackoff, RetryPolicy
-    from tallystick.domain.saga import Results, Saga, SagaStep, step, sub_saga
-    from tallystick.domain.saga_composition import saga_modules
+    from tallystick.domain.sagas.composition import saga_modules
+    from tallystick.domain.sagas.saga import Results, Saga, SagaStep, step, sub_saga
     from tallystick.domain.schedules import Schedule
     from tallystick.domain.sensitive import Forgotten, Sensitive, sensitive
     from tallystick.domain.step import Step
-    from tallystick.domain.timeline import Timeline
     from tallystick.domain.token import Token
-    from tallystick.domain.watching import Alert
     from tallystick.store.key_file import KeyFile
     from tallystick.store.keys import KeyStore, MemoryKeys
     from tallystick.store.log import EventLog, Query
     from tallystick.store.memory import MemoryLog
-    from tallystick.store.sqlite import SqliteLog
-    from tallystick.store.sqlite_reader import SqliteReader
+    from tallystick.store.sqlite.log import SqliteLog
+    from tallystick.store.sqlite.reader import SqliteReader
 else:
 
     def __getattr__(name: str) -> object:
@@ -291,29 +291,29 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "domain.timeline": "Timeline",
-    "domain.explanation": "Explanation",
-    "domain.watching": "Alert",
-    "actors.watching": "Look OperationWatcher Sweep",
-    "actors.brackets": "Operation current_operation",
+    "domain.operations.timeline": "Timeline",
+    "domain.operations.explanation": "Explanation",
+    "domain.operations.watching": "Alert",
+    "actors.operations.watching": "Look OperationWatcher Sweep",
+    "actors.operations.brackets": "Operation current_operation",
     "actors.surroundings": "Surroundings surroundings",
-    "actors.operation_queries": "OpenIntent OperationPage",
-    "actors.operations": "OperationTracker",
-    "domain.operation": "AlreadyEnded Ending InvalidOperation OperationId OperationSnapshot OperationStatus parsed_id",
+    "actors.operations.queries": "OpenIntent OperationPage",
+    "actors.operations.tracker": "OperationTracker",
+    "domain.operations.operation": "AlreadyEnded Ending InvalidOperation OperationId OperationSnapshot OperationStatus parsed_id",
     "actors.retaining": "Archived",
-    "domain.operation_events": "Anchor",
+    "domain.operations.events": "Anchor",
     "domain.retention": "Retention",
-    "domain.operation_figures": "Durations OperationStatistics",
+    "domain.operations.figures": "Durations OperationStatistics",
     "actors.admission": "Limits",
     "actors.clock": "ManualClock SeededIdentity SystemClock",
     "actors.dead_letters": "DeadLetter DeadLetterQuery",
-    "actors.explaining": "InLine",
+    "actors.operations.explaining": "InLine",
     "actors.metering": "Meter",
     "actors.operating": "OpenExecution",
     "actors.runtimes.dispatcher": "DispatcherRuntime",
     "actors.runtimes.stepped": "SteppedRuntime",
     "actors.runtimes.threads": "ThreadsRuntime",
-    "actors.save_document": "SaveFormat",
+    "actors.saves.document": "SaveFormat",
     "actors.sagas": "SagaHandle SagaStatus",
     "actors.supervision": "Health RestartPolicy",
     "actors.system": "System",
@@ -339,8 +339,8 @@ _ROOMS = {
     "domain.rate": "Rate",
     "domain.record": "Record",
     "domain.retry": "ExponentialBackoff FixedDelay LinearBackoff RetryPolicy",
-    "domain.saga": "Results Saga SagaStep step sub_saga",
-    "domain.saga_composition": "saga_modules",
+    "domain.sagas.saga": "Results Saga SagaStep step sub_saga",
+    "domain.sagas.composition": "saga_modules",
     "domain.schedules": "Schedule",
     "domain.sensitive": "Forgotten Sensitive sensitive",
     "domain.step": "Step",
@@ -349,6 +349,6 @@ _ROOMS = {
     "store.keys": "KeyStore MemoryKeys",
     "store.log": "EventLog Query",
     "store.memory": "MemoryLog",
-    "store.sqlite": "SqliteLog",
-    "store.sqlite_reader": "SqliteReader",
+    "store.sqlite.log": "SqliteLog",
+    "store.sqlite.reader": "SqliteReader",
 }

@@ -7,10 +7,10 @@ from typing import Any
 from tallystick.domain.action import Call, Done, Later, NotDone, Performer, Unknown
 from tallystick.domain.errors import DefinitionError, Rejected, TallystickError
 from tallystick.domain.module import Module
-from tallystick.domain.saga import Saga
-from tallystick.domain.saga_composition import saga_modules
-from tallystick.domain.saga_owner import SagaOwner
-from tallystick.domain.saga_types import Answer, Ask
+from tallystick.domain.sagas.composition import saga_modules
+from tallystick.domain.sagas.owner import SagaOwner
+from tallystick.domain.sagas.saga import Saga
+from tallystick.domain.sagas.types_in_log import Answer, Ask
 from tallystick.domain.sensitive import Forgotten, Sensitive
 from tallystick.domain.token import Token
 

@@ -9,14 +9,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from tallystick.actors.commands import KEYS_KEPT_US
-from tallystick.actors.state import folded
+from tallystick.actors.owner.commands import KEYS_KEPT_US
+from tallystick.actors.owner.state import folded
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.envelope import Recorded, Settles
 from tallystick.domain.event import Aggregate
 from tallystick.domain.execution import ExecutionMap
-from tallystick.domain.operation_events import OfOperation, OperationStarted
-from tallystick.domain.operation_figures import read
+from tallystick.domain.operations.events import OfOperation, OperationStarted
+from tallystick.domain.operations.figures import read
 from tallystick.domain.parking import Parking, Source
 from tallystick.domain.protocol import COMMAND, EXECUTION, OWNER
 from tallystick.domain.retention import Retention

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
-from tallystick.actors.performer import PerformerPool
+from tallystick.actors.performers.performer import PerformerPool
 from tallystick.actors.runtimes.runtime import Runtime
 from tallystick.actors.runtimes.stepped import SteppedRuntime
 from tallystick.actors.scheduling import module_of_schedules
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.errors import DefinitionError
 from tallystick.domain.line import Line
-from tallystick.domain.operations import Operations
+from tallystick.domain.operations.owner import Operations
 
 
 @cache

@@ -3,21 +3,21 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tallystick.actors.acting import Acting, Ports, start_queue
 from tallystick.actors.actor import Crash
 from tallystick.actors.counters import Counters
-from tallystick.actors.heartbeats import Heartbeats
 from tallystick.actors.messages import Arbitrate, Context, Mailbox, StartQueue, StepTaken, Tick
-from tallystick.actors.owner import OwnerActor
-from tallystick.actors.performer import PerformerPool
-from tallystick.actors.probing import Prober
-from tallystick.actors.queue import QueueActor
-from tallystick.actors.queue_ports import QueuePorts
+from tallystick.actors.owner.acting import Acting, Ports, start_queue
+from tallystick.actors.owner.owner import OwnerActor
+from tallystick.actors.owner.state import OwnerState
+from tallystick.actors.owner.turn import Setting
+from tallystick.actors.performers.heartbeats import Heartbeats
+from tallystick.actors.performers.performer import PerformerPool
+from tallystick.actors.performers.probing import Prober
+from tallystick.actors.queue.ports import QueuePorts
+from tallystick.actors.queue.queue import QueueActor
 from tallystick.actors.router import RouterActor
 from tallystick.actors.runtimes.runtime import Runtime
-from tallystick.actors.state import OwnerState
 from tallystick.actors.timer import TimerActor
-from tallystick.actors.turn import Setting
 from tallystick.actors.writer import GATHERED, WriterActor
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.clock import Clock, Identity

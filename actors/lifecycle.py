@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from tallystick.actors.admission import Admission
 from tallystick.actors.engine import Engine, Program
+from tallystick.actors.owner.snapshots import KnownStreamsOutput
 from tallystick.actors.privacy import forget_again
 from tallystick.actors.recovery import recover
-from tallystick.actors.snapshots import KnownStreamsOutput
 from tallystick.actors.supervision import RestartPolicy, Restarts, Status
 from tallystick.actors.telling import note, warn
 from tallystick.domain.errors import Fenced, LogError, NotAccepted

@@ -10,15 +10,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
-from tallystick.domain import process, saga_events
+from tallystick.domain import process
 from tallystick.domain.clock import Clock
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.execution import ExecutionRecord
 from tallystick.domain.process import ProcessEvent
 from tallystick.domain.process_module import Processing
 from tallystick.domain.protocol import IntentStarted, PersonNeeded, ReactionFailed, RetryScheduled, TimeoutFired
-from tallystick.domain.saga_events import SagaEvent
-from tallystick.domain.saga_types import SagaIntent
+from tallystick.domain.sagas import events as saga_events
+from tallystick.domain.sagas.events import SagaEvent
+from tallystick.domain.sagas.types_in_log import SagaIntent
 from tallystick.store.log import EventLog, Head
 
 DURATION_BUCKETS_S = (0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0, 604_800.0)

@@ -30,7 +30,7 @@ from tallystick.actors.messages import (
     SettleByHand,
     SettleFromOutside,
 )
-from tallystick.actors.performer import PerformerPool
+from tallystick.actors.performers.performer import PerformerPool
 from tallystick.actors.reading import last_of, matching
 from tallystick.actors.replies import HostReply
 from tallystick.actors.runtimes.runtime import Runtime

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from msgspec import structs
 
 from tallystick.actors.lifecycle import Lifecycle
-from tallystick.actors.state import folded, started_at
+from tallystick.actors.owner.state import folded, started_at
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import LogError

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 from tallystick.actors.collector import not_looking
 from tallystick.actors.engine import Engine
 from tallystick.actors.messages import QueueCompleted
-from tallystick.actors.owner import LANE_BATCH, OwnerActor
-from tallystick.actors.probing import Doubt, Verdict, probe_all
+from tallystick.actors.owner.owner import LANE_BATCH, OwnerActor
+from tallystick.actors.owner.snapshots import restore
+from tallystick.actors.performers.probing import Doubt, Verdict, probe_all
 from tallystick.actors.sagas import check_versions
-from tallystick.actors.snapshots import restore
 from tallystick.actors.telling import note, warn
 from tallystick.domain.errors import LogError, SnapshotError, UnknownEventType
 from tallystick.domain.execution import ExecutionRecord, edits_of

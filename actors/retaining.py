@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
 from tallystick.actors.closed_work import ClosedWork, Standing
-from tallystick.actors.explaining import ExplainsItself
-from tallystick.actors.owner import LANE_BATCH, OwnerActor
-from tallystick.actors.snapshots import KnownStreamsOutput
+from tallystick.actors.operations.explaining import ExplainsItself
+from tallystick.actors.owner.owner import LANE_BATCH, OwnerActor
+from tallystick.actors.owner.snapshots import KnownStreamsOutput
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import DefinitionError
-from tallystick.domain.operation_events import Anchor, Json
-from tallystick.domain.operations import OWNER
+from tallystick.domain.operations.events import Anchor, Json
+from tallystick.domain.operations.owner import OWNER
 from tallystick.domain.record import Record
 from tallystick.domain.retention import Retention
 from tallystick.store.codec import Codec

@@ -22,11 +22,11 @@ from tallystick.domain.errors import (
 from tallystick.domain.event import Aggregate
 from tallystick.domain.execution import ExecutionRecord
 from tallystick.domain.module import Module
-from tallystick.domain.saga import Saga
-from tallystick.domain.saga_events import SagaEvent
-from tallystick.domain.saga_owner import SagaOwner
-from tallystick.domain.saga_state import Instance
-from tallystick.domain.saga_types import FormerIntent, SagaIntent, SagaTypes
+from tallystick.domain.sagas.events import SagaEvent
+from tallystick.domain.sagas.owner import SagaOwner
+from tallystick.domain.sagas.saga import Saga
+from tallystick.domain.sagas.state import Instance
+from tallystick.domain.sagas.types_in_log import FormerIntent, SagaIntent, SagaTypes
 from tallystick.domain.text import checked_text
 
 In = TypeVar("In")

@@ -18,10 +18,9 @@ from tallystick.actors.composition import check_stepped, lines_by_name, owner_of
 from tallystick.actors.counters import Counters
 from tallystick.actors.engine import Program, command_owners, ownership
 from tallystick.actors.lifecycle import Lifecycle
-from tallystick.actors.loading import Loaded
 from tallystick.actors.messages import Ask
 from tallystick.actors.operating import Operating
-from tallystick.actors.performer import PerformerPool
+from tallystick.actors.performers.performer import PerformerPool
 from tallystick.actors.privacy import KeepsPersonalData, vault_for
 from tallystick.actors.reading import aggregate, following, matching
 from tallystick.actors.replies import HostReply, Resolver
@@ -29,8 +28,9 @@ from tallystick.actors.retaining import RetainsLog
 from tallystick.actors.runtimes.dispatcher import DispatcherRuntime
 from tallystick.actors.runtimes.runtime import Runtime
 from tallystick.actors.sagas import Sagas, StartsSagas
-from tallystick.actors.save_document import ANY_SAVES, SaveFormat
-from tallystick.actors.saving import write
+from tallystick.actors.saves.document import ANY_SAVES, SaveFormat
+from tallystick.actors.saves.loading import Loaded
+from tallystick.actors.saves.saving import write
 from tallystick.actors.scheduling import HasSchedules
 from tallystick.actors.stepping import take_step
 from tallystick.actors.supervision import RestartPolicy
@@ -44,7 +44,7 @@ from tallystick.domain.event import Aggregate, Resident
 from tallystick.domain.line import Line
 from tallystick.domain.module import Module
 from tallystick.domain.privacy import Privacy
-from tallystick.domain.saga import Saga
+from tallystick.domain.sagas.saga import Saga
 from tallystick.domain.schedules import takes_deliveries
 from tallystick.domain.sensitive import refuse_sensitive
 from tallystick.domain.text import checked_text
@@ -373,7 +373,7 @@ def _opened_log(log: str | PathLike[str] | EventLog | None) -> EventLog:
         if not os.fspath(log):
             msg = "log is an empty path; give the path of a file, or None for a log in memory."
             raise DefinitionError(msg)
-        from tallystick.store.sqlite import SqliteLog  # noqa: PLC0415
+        from tallystick.store.sqlite.log import SqliteLog  # noqa: PLC0415
 
         return SqliteLog(log)
     if not hasattr(log, "write"):

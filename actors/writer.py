@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from tallystick.actors.actor import Crash, EngineActor, Host
 from tallystick.actors.messages import Mailbox, TakeSnapshot
-from tallystick.actors.snapshots import KnownStreamsOutput
+from tallystick.actors.owner.snapshots import KnownStreamsOutput
 from tallystick.store.journal import Journal
 from tallystick.store.log import EventLog
 

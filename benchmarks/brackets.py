@@ -146,7 +146,7 @@ def timeline(folder: Path, events: int) -> dict[str, float]:
     connection.execute("UPDATE meta SET correlated = (SELECT max(position) FROM event)")
     connection.execute("COMMIT")
     connection.close()
-    from tallystick.domain.timeline import timeline_of  # noqa: PLC0415 - the benchmark's own reader, as the command line's
+    from tallystick.domain.operations.timeline import timeline_of  # noqa: PLC0415 - the benchmark's own reader, as the command line's
 
     reader = ts.SqliteReader(path)
     query = ts.Query(correlation="the one")

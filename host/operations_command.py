@@ -10,9 +10,9 @@ import click
 import msgspec
 
 import tallystick as ts
-from tallystick.domain import timeline_drawing
-from tallystick.domain.explanation import Explanation
-from tallystick.domain.timeline import Timeline
+from tallystick.domain.operations import timeline_drawing
+from tallystick.domain.operations.explanation import Explanation
+from tallystick.domain.operations.timeline import Timeline
 from tallystick.host.dead_letters_command import age, login_name
 from tallystick.host.log_command import moment
 from tallystick.host.operations_of_log import explained_from, id_of, operation_in, operations_in, stalled_in, statistics_in, timeline_from

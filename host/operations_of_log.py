@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from datetime import datetime
 
 import tallystick as ts
-from tallystick.domain.explanation import Explanation, Here, explained, standing_of, with_last
-from tallystick.domain.operation import is_stalled
-from tallystick.domain.operation_figures import EVENTS, MOVING, OperationStatistics, snapshots_of, statistics_of
-from tallystick.domain.timeline import Timeline, timeline_of
+from tallystick.domain.operations.explanation import Explanation, Here, explained, standing_of, with_last
+from tallystick.domain.operations.figures import EVENTS, MOVING, OperationStatistics, snapshots_of, statistics_of
+from tallystick.domain.operations.operation import is_stalled
+from tallystick.domain.operations.timeline import Timeline, timeline_of
 
 
 class NoSuchOperation(ts.TallystickError):

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 import tallystick as ts
-from tallystick.domain.operation import STATUS_OF
-from tallystick.domain.operation_events import OfOperation, OperationStarted
-from tallystick.domain.operations import AttendOperation, Operations
+from tallystick.domain.operations.events import OfOperation, OperationStarted
+from tallystick.domain.operations.operation import STATUS_OF
+from tallystick.domain.operations.owner import AttendOperation, Operations
 from tallystick.host.catalogue import Additions
 from tallystick.scenarios.agent import script as agent_script
 from tallystick.scenarios.nightly_import import script as import_script

@@ -13,11 +13,11 @@ from typing import Any, Final, Protocol, cast
 import msgspec
 
 import tallystick as ts
-from tallystick.actors import saved_states
+from tallystick.actors.owner.snapshots import residents_in
+from tallystick.actors.saves import states as saved_states
 from tallystick.actors.scheduling import module_of_schedules
-from tallystick.actors.snapshots import residents_in
 from tallystick.domain.behaviour import Behaviour
-from tallystick.domain.operations import AttendOperation, Operations
+from tallystick.domain.operations.owner import AttendOperation, Operations
 from tallystick.domain.privacy import Privacy
 from tallystick.domain.protocol import ENGINE_EVENTS, EXECUTION
 from tallystick.host.dead_letters import letters_in

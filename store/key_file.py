@@ -17,7 +17,7 @@ import apsw
 from tallystick.domain.errors import DefinitionError, KeyStoreError
 from tallystick.store.keys import FORGOTTEN, check_own
 from tallystick.store.sealing import Cipher, WrongKey
-from tallystick.store.sqlite_file import check_regular, connect
+from tallystick.store.sqlite.file import check_regular, connect
 from tallystick.store.writer_lock import WriterLock
 
 APPLICATION_ID: Final = int.from_bytes(b"TALK")

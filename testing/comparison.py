@@ -5,10 +5,10 @@ from typing import Any, NoReturn, cast
 
 from tallystick.actors.counters import Counters
 from tallystick.actors.engine import Engine, Program
-from tallystick.actors.performer import PerformerPool
+from tallystick.actors.owner.state import OwnerState
+from tallystick.actors.performers.performer import PerformerPool
 from tallystick.actors.recovery import fold
 from tallystick.actors.runtimes.stepped import SteppedRuntime
-from tallystick.actors.state import OwnerState
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.token import Token
 from tallystick.store.log import EventLog, Head, Query, Snapshot

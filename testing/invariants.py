@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, Protocol
 from tallystick.actors.actor import EngineActor
 from tallystick.actors.engine import Engine
 from tallystick.actors.messages import QueueCompleted, QueueFailed, QueueRejected, RetryDue, SettleFromOutside, StartQueue, TimeoutDecision
-from tallystick.actors.owner import OwnerActor
-from tallystick.actors.performer import RunningCall
+from tallystick.actors.owner.owner import OwnerActor
+from tallystick.actors.performers.performer import RunningCall
 from tallystick.actors.system import System
 from tallystick.actors.writer import WriterActor
 from tallystick.domain.envelope import Recorded

@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 
-from tallystick.actors.acting import Acting, Cause, Ports
 from tallystick.actors.clock import ManualClock
-from tallystick.actors.commands import Commands
 from tallystick.actors.counters import Counters
 from tallystick.actors.engine import ownership
 from tallystick.actors.messages import Ask, Context, QueueCompleted, RetryDue, TimeoutDecision
-from tallystick.actors.parked import Letter, ParkedSources
-from tallystick.actors.settling import Settling
-from tallystick.actors.state import OwnerState
+from tallystick.actors.owner.acting import Acting, Cause, Ports
+from tallystick.actors.owner.commands import Commands
+from tallystick.actors.owner.parked import Letter, ParkedSources
+from tallystick.actors.owner.settling import Settling
+from tallystick.actors.owner.state import OwnerState
+from tallystick.actors.owner.turn import Setting, TurnInProgress
 from tallystick.actors.timer import Deadlines
-from tallystick.actors.turn import Setting, TurnInProgress
 from tallystick.actors.vault import Vault
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.command import Command

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tallystick.actors.messages import Context, Mailbox, QueueCompleted
-from tallystick.actors.performer import Answered, Report, RunningCall, answer_to
+from tallystick.actors.performers.performer import Answered, Report, RunningCall, answer_to
 from tallystick.domain.action import Later, Performer
 from tallystick.domain.envelope import to_micros
 from tallystick.domain.errors import TallystickError

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from tallystick.actors.messages import Context, StartQueue
 from tallystick.actors.operating import OpenExecution
-from tallystick.actors.performer import RunningCall
+from tallystick.actors.performers.performer import RunningCall
 from tallystick.actors.system import System
 from tallystick.domain.action import Done, Later
 from tallystick.domain.errors import Rejected

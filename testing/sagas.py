@@ -9,12 +9,12 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from tallystick.actors.system import System
-from tallystick.domain import saga_events as said
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.module import Module
-from tallystick.domain.saga_owner import SagaOwner
-from tallystick.domain.saga_plan import StepPlan
-from tallystick.domain.saga_types import AskIntent, SagaIntent, StepIntent
+from tallystick.domain.sagas import events as said
+from tallystick.domain.sagas.owner import SagaOwner
+from tallystick.domain.sagas.plan import StepPlan
+from tallystick.domain.sagas.types_in_log import AskIntent, SagaIntent, StepIntent
 from tallystick.testing.violations import InvariantViolation
 
 ENDED: Final = frozenset({"completed", "compensated"})

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from tallystick.actors.actor import ALARM, NOTHING, EngineActor, Inbox
 from tallystick.actors.messages import Mailbox
-from tallystick.actors.owner import OwnerActor
-from tallystick.actors.performer import Executor, Report, RunningCall
+from tallystick.actors.owner.owner import OwnerActor
+from tallystick.actors.performers.performer import Executor, Report, RunningCall
 from tallystick.actors.router import RouterActor
 from tallystick.actors.runtimes.stepped import SteppedRuntime, hand_over
 from tallystick.actors.timer import TimerActor

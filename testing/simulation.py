@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Final, NamedTuple, Unpack
 
 from tallystick.actors.messages import TakeSnapshot
-from tallystick.actors.owner import OwnerActor
+from tallystick.actors.owner.owner import OwnerActor
 from tallystick.domain.envelope import MICROSECOND
 from tallystick.domain.errors import Rejected
 from tallystick.testing.chance import Chance

@@ -16,7 +16,7 @@ import msgspec
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import LogPoisoned
 from tallystick.store.log import EventLog, Head, Query, Snapshot
-from tallystick.store.sqlite import Durability, SqliteLog
+from tallystick.store.sqlite.log import Durability, SqliteLog
 from tallystick.testing.disk import Disk
 from tallystick.testing.recording_disk import RecordingDisk
 from tallystick.testing.storage import Image, Link, Lots, Operation, Storage, Sync, Write

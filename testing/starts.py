@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tallystick.actors.messages import StartQueue
-from tallystick.actors.performer import RunningCall
+from tallystick.actors.performers.performer import RunningCall
 from tallystick.domain.action import Performer
 from tallystick.domain.envelope import Recorded
 from tallystick.testing.model import LogModel

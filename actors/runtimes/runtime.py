@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
 from tallystick.actors.actor import EngineActor, Inbox
-from tallystick.actors.performer import Executor, Report
+from tallystick.actors.performers.performer import Executor, Report
 from tallystick.domain.action import Performer
 from tallystick.domain.clock import Clock, Identity
 

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from tallystick.actors.actor import ALARM, NOTHING, EngineActor, Inbox
 from tallystick.actors.clock import ManualClock, SeededIdentity
-from tallystick.actors.executors import inline
-from tallystick.actors.performer import Executor, Report
+from tallystick.actors.performers.executors import inline
+from tallystick.actors.performers.performer import Executor, Report
 from tallystick.domain.action import Performer
 from tallystick.domain.clock import Identity
 from tallystick.domain.envelope import from_micros, to_micros

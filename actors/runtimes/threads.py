@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from tallystick.actors.actor import EngineActor, Inbox
 from tallystick.actors.clock import SystemClock, SystemIdentity
-from tallystick.actors.executors import threaded
-from tallystick.actors.performer import Executor, Report
+from tallystick.actors.performers.executors import threaded
+from tallystick.actors.performers.performer import Executor, Report
 from tallystick.domain.action import Performer
 from tallystick.domain.clock import Clock, Identity
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Self
 
 import tallystick as ts
-from tallystick.actors.executors import InlineExecutor
-from tallystick.actors.performer import Answered, Executor, Report, RunningCall, answer_to
+from tallystick.actors.performers.executors import InlineExecutor
+from tallystick.actors.performers.performer import Answered, Executor, Report, RunningCall, answer_to
 from tallystick.domain.envelope import Recorded
 from tallystick.store.log import Head
 from tests.actors.workshop import Undo, Work

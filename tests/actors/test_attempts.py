@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 
 import tallystick as ts
-from tallystick.actors import queue as queue_module
-from tallystick.actors import settling as settling_module
 from tallystick.actors.messages import Context, QueueCompleted
+from tallystick.actors.owner import settling as settling_module
+from tallystick.actors.queue import queue as queue_module
 from tests.actors.outside import StillRunning
 from tests.actors.stage import NOON, Stage
 from tests.actors.workshop import Do, Drop, Making, Workshop

@@ -3,8 +3,8 @@
 import pytest
 
 import tallystick as ts
-from tallystick.actors import owner as owner_module
 from tallystick.actors.messages import Context, QueueCompleted
+from tallystick.actors.owner import owner as owner_module
 from tests.actors.outside import StillRunning
 from tests.actors.stage import Stage
 from tests.actors.workshop import Desk, Do, Drop, Ledger, Order, Workshop

@@ -383,7 +383,7 @@ def test_a_person_can_have_an_execution_tried_again_however_it_stands(kiln: Kiln
 
 
 def test_an_execution_whose_calls_are_at_their_limit_may_be_called_again_by_hand(kiln: KilnStage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tallystick.actors.settling.CALLS_LIMIT", 2)
+    monkeypatch.setattr("tallystick.actors.owner.settling.CALLS_LIMIT", 2)
     kiln.fails()
     assert kiln.letter.kind == "person"
     kiln.system.redrive(kiln.letter)

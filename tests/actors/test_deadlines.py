@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import tallystick as ts
-from tallystick.actors.heartbeats import A_WINDOW
-from tallystick.actors.performer import RunningCall
+from tallystick.actors.performers.heartbeats import A_WINDOW
+from tallystick.actors.performers.performer import RunningCall
 from tests.actors.outside import ByHandRuntime, StillRunning
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

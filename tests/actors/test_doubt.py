@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 import tallystick as ts
-from tallystick.actors import lifecycle, probing
+from tallystick.actors import lifecycle
+from tallystick.actors.performers import probing
 from tallystick.actors.runtimes.runtime import Runtime
 from tests.actors.outside import PATIENCE_S, Provider, StillRunning, wait_until
 from tests.actors.stage import Stage

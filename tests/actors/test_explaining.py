@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 import tallystick as ts
-from tallystick.domain import timeline_drawing
-from tallystick.domain.timeline import detail_of
+from tallystick.domain.operations import timeline_drawing
+from tallystick.domain.operations.timeline import detail_of
 from tests.actors.outside import Provider, StillRunning
 from tests.actors.stage import Stage
 from tests.actors.workshop import Desk, Do, Ledger, Work, Workshop

@@ -11,9 +11,9 @@ import pytest
 
 import tallystick as ts
 from tallystick.actors import lifecycle
-from tallystick.actors.executors import ThreadExecutor
 from tallystick.actors.messages import Context, StartQueue
-from tallystick.actors.performer import Answered, RunningCall
+from tallystick.actors.performers.executors import ThreadExecutor
+from tallystick.actors.performers.performer import Answered, RunningCall
 from tallystick.actors.runtimes.runtime import Runtime
 from tests.actors.outside import PATIENCE_S, FaultyLog, Provider, wait_until
 from tests.actors.workshop import Desk, Do, Drop, Ledger, Order, Ordered, Undo, Work, Workshop

@@ -5,7 +5,7 @@ from collections import defaultdict
 import pytest
 
 import tallystick as ts
-from tallystick.actors import state as state_module
+from tallystick.actors.owner import state as state_module
 from tallystick.store import journal as journal_module
 from tallystick.store import lane as lane_module
 from tests.actors.outside import StillRunning

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 import tallystick as ts
-from tallystick.domain.operation_index import OpenOperations
+from tallystick.domain.operations.index import OpenOperations
 from tests.store.archived import small_archives
 
 NOW = ts.Retention(keep=timedelta())

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import tallystick as ts
-from tallystick.domain.operation_events import Verdict
+from tallystick.domain.operations.events import Verdict
 from tests.actors.outside import FaultyLog
 
 MINUTE = timedelta(minutes=1)

@@ -329,7 +329,7 @@ def test_it_is_an_operation_with_evidence_and_an_audit_record_of_who_had_it_done
 def test_a_failure_is_a_failed_operation_and_nothing_is_lost(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped(stage, "a", "b")
     before = answers(stage.system)
-    monkeypatch.setattr("tallystick.store.archive_file.ArchiveWriter.seal", lambda _: 1 // 0)
+    monkeypatch.setattr("tallystick.store.archives.file.ArchiveWriter.seal", lambda _: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         stage.system.archive(NOW, who="Ann")
     monkeypatch.undo()

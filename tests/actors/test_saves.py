@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 import tallystick as ts
-from tallystick.actors.subjects import tokens_of
+from tallystick.actors.owner.subjects import tokens_of
 from tallystick.store.log import Head
 from tests.actors.outside import Provider
 from tests.actors.stage import NOON

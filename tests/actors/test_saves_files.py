@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 import tallystick as ts
-from tallystick.actors.loading import Loaded
-from tallystick.actors.save_document import ANY_SAVES
+from tallystick.actors.saves.document import ANY_SAVES
+from tallystick.actors.saves.loading import Loaded
 from tallystick.host.verify import verify
 from tallystick.store.save_file import framed, read_save
 from tests.actors.outside import Provider, wait_until

@@ -10,8 +10,8 @@ import tallystick as ts
 from tallystick.actors import writer as writer_module
 from tallystick.actors.engine import Engine
 from tallystick.actors.messages import Context, QueueCompleted, TakeSnapshot
+from tallystick.actors.owner.snapshots import SavedRecord
 from tallystick.actors.recovery import fold
-from tallystick.actors.snapshots import SavedRecord
 from tallystick.domain.execution import ExecutionRecord
 from tests.actors.outside import StillRunning
 from tests.actors.stage import Stage

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tallystick as ts
-from tallystick.domain.operation import missed_by
-from tallystick.domain.operation_index import OpenOperations
+from tallystick.domain.operations.index import OpenOperations
+from tallystick.domain.operations.operation import missed_by
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 MOMENTS = st.none() | st.integers(0, 6).map(lambda minutes: NOON + timedelta(minutes=minutes))

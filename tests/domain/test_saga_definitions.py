@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 import tallystick as ts
-from tallystick.domain.saga_composition import saga_modules
-from tallystick.domain.saga_definition import plan_of
+from tallystick.domain.sagas.composition import saga_modules
+from tallystick.domain.sagas.definition import plan_of
 
 
 class Given(ts.Record):

@@ -5,10 +5,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tallystick.domain import saga_events as said
 from tallystick.domain.record import RecordMeta
-from tallystick.domain.saga_plan import Patience, SagaPlan, StepPlan
-from tallystick.domain.saga_state import ACTIVE, Instance, Move, apply, moves
+from tallystick.domain.sagas import events as said
+from tallystick.domain.sagas.plan import Patience, SagaPlan, StepPlan
+from tallystick.domain.sagas.state import ACTIVE, Instance, Move, apply, moves
 
 NONE = Patience(None, None)
 

@@ -124,7 +124,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(log: Path, options: list[str]
 INTERRUPTED = """
 import os, signal, sys
 from tallystick.host.cli import main
-from tallystick.store.sqlite import SqliteLog
+from tallystick.store.sqlite.log import SqliteLog
 
 write, left = SqliteLog.write, 20
 

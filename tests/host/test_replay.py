@@ -143,7 +143,7 @@ def test_without_json_there_is_a_table(tmp_path: Path, written: Write, every_pat
 DYING = """
 import os, signal, sys
 from tallystick.host.replay import replay
-from tallystick.store.sqlite import SqliteLog
+from tallystick.store.sqlite.log import SqliteLog
 
 orders, log, commit, moment = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 write = SqliteLog.write

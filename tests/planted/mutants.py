@@ -30,7 +30,7 @@ class Part(NamedTuple):
 PARTS = {
     "domain": Part(("domain",), ("tests/domain", "tests/actors")),
     "engine": Part(
-        ("actors/owner.py", "actors/router.py", "actors/timer.py", "actors/writer.py", "store/journal.py"),
+        ("actors/owner/owner.py", "actors/router.py", "actors/timer.py", "actors/writer.py", "store/journal.py"),
         ("tests/store/test_journal.py", "tests/store/test_journal_commit.py", "tests/actors", "tests/store/test_journal_machine.py"),
     ),
 }

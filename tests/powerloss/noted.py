@@ -10,9 +10,9 @@ import pytest
 
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.token import Token
-from tallystick.store import sqlite_upkeep
 from tallystick.store.log import Head, Snapshot
-from tallystick.store.sqlite import Durability, SqliteLog
+from tallystick.store.sqlite import upkeep as sqlite_upkeep
+from tallystick.store.sqlite.log import Durability, SqliteLog
 from tests.powerloss.disk import TracedDisk
 from tests.powerloss.trace import Acknowledged, Attempted, Opened, Snapshotted, Trace
 

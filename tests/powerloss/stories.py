@@ -14,7 +14,7 @@ from tallystick.scenarios.tiny_store.orders import CancelOrder
 from tallystick.scenarios.tiny_store.providers import Carrier, Gateway, Manner, scripted
 from tallystick.scenarios.tiny_store.stage import Stage
 from tallystick.store.log import Snapshot
-from tallystick.store.sqlite import Durability
+from tallystick.store.sqlite.log import Durability
 from tallystick.testing.recording_disk import nothing_fails
 from tests.powerloss.disk import TracedDisk
 from tests.powerloss.noted import NotedLog, frequent_upkeep, records

@@ -13,8 +13,8 @@ import apsw
 import pytest
 
 from tallystick.domain.errors import ArchiveError, LogError
-from tallystick.store.sqlite import Durability, SqliteLog
-from tallystick.store.sqlite_reader import SqliteReader
+from tallystick.store.sqlite.log import Durability, SqliteLog
+from tallystick.store.sqlite.reader import SqliteReader
 from tallystick.testing.recording_disk import nothing_fails
 from tallystick.testing.storage import Link
 from tests.powerloss.cutting import room, tallied
@@ -142,7 +142,7 @@ def test_a_failing_archive_file_leaves_the_log_open_and_writable(tmp_path: Path)
 KILLED: Final = """
 import os, signal, sys
 from contextlib import closing
-from tallystick.store.sqlite import SqliteLog
+from tallystick.store.sqlite.log import SqliteLog
 from tests.powerloss.noted import records
 from tests.store.archived import small_archives
 path, last = sys.argv[1], int(sys.argv[2])

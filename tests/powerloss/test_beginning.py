@@ -12,8 +12,8 @@ from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import LogError
 from tallystick.store.log import Beginning, Head, Snapshot, StreamStart
 from tallystick.store.memory import MemoryLog
-from tallystick.store.sqlite import SqliteLog
-from tallystick.store.sqlite_reader import SqliteReader
+from tallystick.store.sqlite.log import SqliteLog
+from tallystick.store.sqlite.reader import SqliteReader
 from tallystick.testing import RecordingDisk, Storage
 from tallystick.testing.storage import Image, Operation
 from tests.powerloss.cutting import room

@@ -8,7 +8,7 @@ import apsw
 import pytest
 
 from tallystick.domain.errors import LogPoisoned
-from tallystick.store.sqlite import SqliteLog
+from tallystick.store.sqlite.log import SqliteLog
 from tests.powerloss.cutting import room
 from tests.powerloss.failing import CALLS, Fault, Life, life
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tallystick.store import sqlite
-from tallystick.store.sqlite import Durability
-from tallystick.store.sqlite_reader import SqliteReader
+from tallystick.store.sqlite import log as sqlite
+from tallystick.store.sqlite.log import Durability
+from tallystick.store.sqlite.reader import SqliteReader
 from tallystick.testing.storage import Sync, Truncate, Unlink
 from tests.powerloss.cutting import Cut, Tally, cuts, image_of, room, tallied
 from tests.powerloss.disk import TracedDisk

@@ -8,9 +8,11 @@ import msgspec
 import pytest
 
 from tallystick.domain.envelope import Recorded
-from tallystick.store import archive_file, sqlite_archive, sqlite_opening
+from tallystick.store.archives import file as archive_file
 from tallystick.store.log import Sealed
-from tallystick.store.sqlite import SqliteLog
+from tallystick.store.sqlite import archiving as sqlite_archive
+from tallystick.store.sqlite import opening as sqlite_opening
+from tallystick.store.sqlite.log import SqliteLog
 
 Moves = Callable[[Recorded], bool]
 

@@ -11,7 +11,7 @@ import pytest
 from tallystick.domain.envelope import Recorded
 from tallystick.store.log import EventLog
 from tallystick.store.memory import MemoryLog
-from tallystick.store.sqlite import SqliteLog
+from tallystick.store.sqlite.log import SqliteLog
 
 Make = Callable[..., Recorded]
 

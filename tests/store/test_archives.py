@@ -11,10 +11,12 @@ import pytest
 
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import ArchiveDamaged, ArchiveError, LogCorrupt, LogVersionError
-from tallystick.store import archives, sqlite_file, sqlite_reader
+from tallystick.store.archives import archives
 from tallystick.store.log import Query, Snapshot
-from tallystick.store.sqlite import SqliteLog
-from tallystick.store.sqlite_reader import SqliteReader
+from tallystick.store.sqlite import file as sqlite_file
+from tallystick.store.sqlite import reader as sqlite_reader
+from tallystick.store.sqlite.log import SqliteLog
+from tallystick.store.sqlite.reader import SqliteReader
 from tests.powerloss.noted import records
 from tests.store.archived import archived, contents, everything, small_archives
 

@@ -13,8 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tallystick.domain.envelope import Recorded, event_id_of, log_tag_of
 from tallystick.store.log import Query, Snapshot
-from tallystick.store.sqlite import SqliteLog
-from tallystick.store.sqlite_upkeep import Upkeep
+from tallystick.store.sqlite.log import SqliteLog
+from tallystick.store.sqlite.upkeep import Upkeep
 from tests.store.archived import small_archives
 from tests.store.test_logs_agree import AGGREGATE_TYPES, NAMES, QUERIES, TOKENS, TYPES, answer
 

@@ -12,8 +12,8 @@ from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import ArchiveError, LogCorrupt, LogError, LogLocked, SnapshotError, VersionConflict
 from tallystick.store.log import Beginning, EventLog, Head, Query, Snapshot, StreamStart
 from tallystick.store.memory import MemoryLog
-from tallystick.store.sqlite import SqliteLog
-from tallystick.store.sqlite_reader import SqliteReader
+from tallystick.store.sqlite.log import SqliteLog
+from tallystick.store.sqlite.reader import SqliteReader
 
 Make = Callable[..., Recorded]
 MakeMany = Callable[..., list[Recorded]]

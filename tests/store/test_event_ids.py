@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tallystick.domain.envelope import Recorded, event_id_of, log_tag_of, position_in
 from tallystick.store.log import EventLog, Query
 from tallystick.store.memory import MemoryLog
-from tallystick.store.sqlite import SqliteLog
-from tallystick.store.sqlite_reader import SqliteReader
+from tallystick.store.sqlite.log import SqliteLog
+from tallystick.store.sqlite.reader import SqliteReader
 
 MakeMany = Callable[..., list[Recorded]]
 

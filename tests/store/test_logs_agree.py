@@ -14,8 +14,8 @@ from tallystick.domain.envelope import Recorded, event_id_of, log_tag_of
 from tallystick.domain.errors import LogError
 from tallystick.store.log import EventLog, Query, Snapshot
 from tallystick.store.memory import MemoryLog
-from tallystick.store.sqlite import SqliteLog
-from tallystick.store.sqlite_upkeep import Upkeep
+from tallystick.store.sqlite.log import SqliteLog
+from tallystick.store.sqlite.upkeep import Upkeep
 
 NAMES = st.sampled_from(["a", "b", "ä", ""])
 TOKENS = st.sampled_from(["t", "u", "v"])

@@ -9,9 +9,9 @@ import pytest
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import Fenced, LogCorrupt
 from tallystick.store.log import Query, Snapshot
-from tallystick.store.sqlite import SqliteLog
-from tallystick.store.sqlite_reader import SqliteReader
-from tallystick.store.sqlite_rows import COLUMNS, PAGE, records_in
+from tallystick.store.sqlite.log import SqliteLog
+from tallystick.store.sqlite.reader import SqliteReader
+from tallystick.store.sqlite.rows import COLUMNS, PAGE, records_in
 
 Make = Callable[..., Recorded]
 MakeMany = Callable[..., list[Recorded]]

@@ -11,10 +11,10 @@ import pytest
 
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import LogCorrupt, LogError, LogPoisoned
-from tallystick.store import sqlite
 from tallystick.store.log import Head, Snapshot
-from tallystick.store.sqlite import SqliteLog
-from tallystick.store.sqlite_upkeep import CHECKPOINT_PAGES
+from tallystick.store.sqlite import log as sqlite
+from tallystick.store.sqlite.log import SqliteLog
+from tallystick.store.sqlite.upkeep import CHECKPOINT_PAGES
 
 Make = Callable[..., Recorded]
 MakeMany = Callable[..., list[Recorded]]
@@ -267,7 +267,7 @@ FULL = """
 import resource, signal, sys
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import LogPoisoned
-from tallystick.store.sqlite import SqliteLog
+from tallystick.store.sqlite.log import SqliteLog
 
 def record(position):
     return Recorded(position=position, event_type="", schema_version=1, aggregate_type="", aggregate_id=str(position), aggregate_version=1,

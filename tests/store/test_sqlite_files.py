@@ -15,13 +15,13 @@ import pytest
 
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import LogCorrupt, LogError, LogPoisoned, LogVersionError, SnapshotError
-from tallystick.store import sqlite_upkeep
 from tallystick.store.log import Query, Snapshot
-from tallystick.store.sqlite import SqliteLog
-from tallystick.store.sqlite_file import connect
-from tallystick.store.sqlite_query import page_of
-from tallystick.store.sqlite_reader import VERSION, SqliteReader
-from tallystick.store.sqlite_rows import CHUNK, COLUMNS, Statement, insertions
+from tallystick.store.sqlite import upkeep as sqlite_upkeep
+from tallystick.store.sqlite.file import connect
+from tallystick.store.sqlite.log import SqliteLog
+from tallystick.store.sqlite.query import page_of
+from tallystick.store.sqlite.reader import VERSION, SqliteReader
+from tallystick.store.sqlite.rows import CHUNK, COLUMNS, Statement, insertions
 
 MakeMany = Callable[..., list[Recorded]]
 
@@ -257,7 +257,7 @@ def test_pages_of_large_payloads_have_fewer_rows(sqlite_log: SqliteLog, records:
         asked.append(rows)
         return page_of(query, rows, revision=revision)
 
-    monkeypatch.setattr("tallystick.store.sqlite_reader.page_of", counting)
+    monkeypatch.setattr("tallystick.store.sqlite.reader.page_of", counting)
     assert len(list(sqlite_log.read())) == 100
     assert asked == [64, 10, 10, 10, 10]
 

@@ -12,8 +12,8 @@ import pytest
 
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import LogError, LogLocked
-from tallystick.store.sqlite import SqliteLog
-from tallystick.store.sqlite_reader import SqliteReader
+from tallystick.store.sqlite.log import SqliteLog
+from tallystick.store.sqlite.reader import SqliteReader
 from tallystick.store.writer_lock import WriterLock, pid_of_holder
 
 HOLDER = """

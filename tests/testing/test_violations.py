@@ -8,17 +8,18 @@ import msgspec
 import pytest
 
 import tallystick as ts
-from tallystick.actors import parked, recovery
-from tallystick.actors.acting import Acting, Tell
+from tallystick.actors import recovery
 from tallystick.actors.admission import Admission
-from tallystick.actors.owner import OwnerActor
-from tallystick.actors.performer import RunningCall
-from tallystick.actors.probing import AGAIN
+from tallystick.actors.owner import parked
+from tallystick.actors.owner.acting import Acting, Tell
+from tallystick.actors.owner.owner import OwnerActor
+from tallystick.actors.owner.settling import Settling
+from tallystick.actors.owner.state import OwnerState
+from tallystick.actors.owner.turn import Setting
+from tallystick.actors.performers.performer import RunningCall
+from tallystick.actors.performers.probing import AGAIN
 from tallystick.actors.replies import HostReply
-from tallystick.actors.settling import Settling
-from tallystick.actors.state import OwnerState
 from tallystick.actors.timer import Deadlines
-from tallystick.actors.turn import Setting
 from tallystick.domain import execution, parking
 from tallystick.domain.envelope import Recorded, from_micros
 from tallystick.domain.protocol import RetryScheduled

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from tallystick.actors.admission import Admission
-from tallystick.actors.commands import Commands
 from tallystick.actors.messages import QueueFailed
+from tallystick.actors.owner.commands import Commands
+from tallystick.actors.owner.settling import Settling
 from tallystick.actors.router import RouterActor
-from tallystick.actors.settling import Settling
-from tallystick.domain import saga_owner, saga_state
+from tallystick.domain.sagas import owner as saga_owner
+from tallystick.domain.sagas import state as saga_state
 from tallystick.scenarios.tiny_store.simulated import SimulatedStore
 from tallystick.scenarios.travel_booking.simulated import SimulatedTravel
 from tallystick.testing import Simulation

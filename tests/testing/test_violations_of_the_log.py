@@ -7,9 +7,11 @@ import pytest
 
 import tallystick as ts
 from tallystick.scenarios.tiny_store.simulated import SimulatedStore
-from tallystick.store import sqlite, sqlite_opening, sqlite_snapshots
 from tallystick.store.chain import COVERED
-from tallystick.store.sqlite_rows import insertions
+from tallystick.store.sqlite import log as sqlite
+from tallystick.store.sqlite import opening as sqlite_opening
+from tallystick.store.sqlite import snapshots as sqlite_snapshots
+from tallystick.store.sqlite.rows import insertions
 from tallystick.store.writer_lock import WriterLock
 from tallystick.testing import Simulation
 from tests.testing.finding import found

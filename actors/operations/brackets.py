@@ -1,0 +1,315 @@
+"""Brackets: code between an operation's two events. Entering waits until the first is durable, leaving until the second is."""
+
+import asyncio
+import functools
+import inspect
+import threading
+import traceback
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sized
+from contextlib import AbstractContextManager
+from pathlib import PurePath
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar, cast
+
+from tallystick.actors.operations.ends import tell_end
+from tallystick.actors.operations.tracker import OperationTerms, OperationTracker, Runner
+from tallystick.actors.surroundings import Surrounded, Surroundings, correlation_of, surroundings
+from tallystick.actors.telling import WhenShown, bound, log_lines_are_bound, warn
+from tallystick.domain.errors import Overloaded, Rejected, TallystickError
+from tallystick.domain.evidence import message_of, withhold
+from tallystick.domain.operations.events import Failure, Json, OperationNoted
+from tallystick.domain.operations.operation import (
+    Ending,
+    InvalidOperation,
+    OperationId,
+    OperationSnapshot,
+    checked_name,
+    checked_percent,
+    cut,
+)
+from tallystick.domain.sensitive import checked_evidence
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+PROGRESS_EVERY_US = 250_000
+"""Progress is written this often at most; what came between is in the next."""
+STACK_FRAMES = 20
+NOT_WANTED = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
+"""What leaves a bracket when nobody wants it done any more; any other exception is its failure."""
+
+
+class Operation:
+    """The operation that the code inside a bracket runs as. For one thread or task at a time."""
+
+    def __init__(self, tracker: OperationTracker, operation_id: OperationId, name: str) -> None:
+        self._tracker = tracker
+        self.id = operation_id
+        self.name = name
+        self.message = ""
+        """What its success will say."""
+        self._data: Mapping[str, Json] = {}
+        self.found: OperationSnapshot | None = None
+        """Where it stood when it was entered, if it was begun with a key; else None."""
+        self._written_us: int | None = None
+        self._unwritten: tuple[float | None, str] | None = None
+        self._beat_us: int | None = None
+        self._last: Any = None
+        self._over = False
+        self.around: Operation | None = surroundings().operation
+        """The operation that it was begun in, where code of this process runs as that."""
+        self.revealed = self.around is not None and self.around.revealed
+        """Whether its code knows something that may not be written down."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it had ended already when it was entered by its key: there is nothing left to do, and `found.data` is its result."""
+        return self.found is not None and self.found.status.ended
+
+    @property
+    def data(self) -> Mapping[str, Json]:
+        """What its success will keep as its result; setting it raises InvalidPayload where that is no evidence, but a raw body."""
+        return self._data
+
+    @data.setter
+    def data(self, data: Mapping[str, Json]) -> None:
+        self._data = checked_evidence(data)
+
+    def progress(self, percent: float | None = None, message: str = "") -> None:
+        """Say how far it is, 0 to 100, or only that it goes on. Does not wait; a tight loop may call it for each turn.
+
+        Raises:
+            InvalidOperation: that is no percentage.
+        """
+        checked_percent(percent)
+        now_us = self._tracker.clock.now_us()
+        if self._written_us is not None and now_us - self._written_us < PROGRESS_EVERY_US:
+            self._unwritten = (percent, message)
+            return
+        self._written_us = now_us
+        self._write(percent, message)
+
+    def heartbeat(self) -> None:
+        """Say that it is alive, though it has not got on. Does not wait; written four times a second at most, as progress."""
+        now_us = self._tracker.clock.now_us()
+        if self._beat_us is None or now_us - self._beat_us >= PROGRESS_EVERY_US:
+            self._beat_us = now_us
+            self._look_at_last()
+            self._last = self._tracker.heartbeat_soon(self.id)
+
+    def _write(self, percent: float | None, message: str) -> None:
+        self._look_at_last()
+        self._unwritten = None
+        try:
+            self._last = self._tracker.progress_soon(self.id, percent, message)
+        except Overloaded:  # progress can wait for less work to be in flight
+            self._unwritten = (percent, message)
+
+    def _look_at_last(self) -> None:
+        """Whether it was ended from outside shows in what became of the last progress."""
+        last = self._last
+        if last is not None and last.done() and isinstance(last.exception(), Rejected):
+            self._over = True
+
+    def track(self, items: Iterable[T], total: int | None = None) -> Iterator[T]:
+        """The items, each counted as progress when the next is asked for. Without `total`, the length of `items` where it has one."""
+        count = total if total is not None else len(items) if isinstance(items, Sized) else None
+        for number, item in enumerate(items):
+            self.progress(None if not count else min(100.0, 100.0 * number / count), f"{number} of {count}" if count else f"{number}")
+            yield item
+        if count:
+            self.progress(100.0, f"{count} of {count}")
+
+    def note(self, kind: str, message: str = "", data: Mapping[str, Json] | None = None) -> None:
+        """Keep evidence: a checkpoint, a warning, an error. Durable when it returns."""
+        self._tracker.note(self.id, kind, message, data)
+
+    def last_note(self, kind: str) -> OperationNoted | None:
+        """The latest evidence of a kind, such as the checkpoint from which to go on when it is entered again after a crash."""
+        return self._tracker.last_note(self.id, kind)
+
+    def cancelled(self) -> bool:
+        """Whether it was ended from outside, by a person or because it is overdue; long loops look now and then."""
+        self._look_at_last()
+        return self._over or self._ended_in_log()
+
+    def _ended_in_log(self) -> bool:
+        operation = self._tracker.get(self.id)
+        self._over = operation is None or operation.status.ended
+        return self._over
+
+    def knows_secrets(self) -> None:
+        """Something sensitive was revealed to its code, and so to that of the operations around it."""
+        operation: Operation | None = self
+        while operation is not None:
+            operation.revealed = True
+            operation = operation.around
+
+    def flush(self) -> None:
+        """Write the progress that was held back."""
+        if self._unwritten is not None:
+            self._write(*self._unwritten)
+
+
+class OperationScope:
+    """What `System.bracket` returns: a context manager for `with` and `async with`, and a decorator for functions of either kind.
+
+    As a context manager it is used once. As a decorator each call is an operation of its own.
+    """
+
+    def __init__(self, tracker: OperationTracker, name: str, terms: OperationTerms, traceparent: str | None, *, inline: bool) -> None:
+        self._tracker = tracker
+        self._name = checked_name(name)
+        self._terms = terms
+        self._traceparent = traceparent
+        self._inline = inline
+        """Whether the system runs in the calling thread, so that waiting for it in another is wrong."""
+        self._operation: Operation | None = None
+        self._around: list[AbstractContextManager[None]] = []
+        self._began_us = 0
+
+    # Entering.
+
+    def _surroundings(self) -> Surroundings:
+        """Those that the operation begins in: what is given here, else what is there."""
+        here, given, trace = surroundings(), self._terms.get("correlation"), self._traceparent
+        if given is None and trace is None:
+            return here
+        correlation = given or here.correlation or correlation_of(trace or "")
+        return Surroundings(correlation, operation_id=here.operation_id, tags=here.tags, traceparent=trace or here.traceparent)
+
+    def _start(self) -> OperationId:
+        if self._operation is not None:
+            msg = f"This bracket of {self._name} was entered before; make a new one with system.bracket(…)."
+            raise InvalidOperation(msg)
+        with Surrounded(self._surroundings()):
+            return self._tracker.start(self._name, held=True, **self._terms)
+
+    def _entered(self, operation_id: OperationId, task: "asyncio.Task[Any] | None" = None) -> Operation:
+        before = self._surroundings()
+        tracker, tags = self._tracker, {**before.tags, **(self._terms.get("tags") or {})}
+        if before.correlation is not None:
+            here = Surroundings(before.correlation, operation_id=operation_id, tags=tags, traceparent=before.traceparent)
+        else:
+            here = Surroundings(operation_id=operation_id, tags=tags, look_up=lambda: tracker.correlation_of(operation_id))
+        operation = self._operation = here.operation = Operation(tracker, operation_id, self._name)
+        self._around = [Surrounded(here)]
+        if log_lines_are_bound():
+            correlation = before.correlation or WhenShown(lambda: here.correlation)
+            self._around.append(bound(operation=self._name, operation_id=operation_id, correlation=correlation, tags=tags))
+        for around in self._around:
+            around.__enter__()
+        if self._terms.get("idempotency_key") is not None:
+            operation.found = tracker.get(operation_id)
+        self._began_us = tracker.clock.now_us()
+        tracker.running[operation_id] = Runner(threading.get_ident(), task)
+        return operation
+
+    def __enter__(self) -> Operation:
+        """Begin the operation; it is durable when the body begins.
+
+        Raises:
+            InvalidOperation: this bracket was entered before.
+            Exception: as `System.ask`; the body does not run then.
+        """
+        return self._entered(self._start())
+
+    async def __aenter__(self) -> Operation:
+        """As `__enter__`, without holding up the event loop."""
+        return self._entered(self._start() if self._inline else await asyncio.to_thread(self._start), asyncio.current_task())
+
+    # Leaving.
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """End it, durably: succeeded, failed with evidence, or canceled. The body's exception goes on as it is."""
+        try:
+            self._end(error)
+        finally:
+            self._part()
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """As `__exit__`, without holding up the event loop."""
+        try:
+            if self._inline:
+                self._end(error)
+            else:
+                await asyncio.shield(asyncio.to_thread(self._end, error))
+        finally:
+            self._part()
+
+    def _part(self) -> None:
+        while self._around:
+            self._around.pop().__exit__(None, None, None)
+
+    def _end(self, error: BaseException | None) -> None:
+        operation = self._operation
+        if operation is None:
+            return
+        self._tracker.running.pop(operation.id, None)
+        if operation.ended:
+            return
+        ending = _ending(operation, error)
+        try:
+            operation.flush()
+            first = self._tracker.try_complete(operation.id, ending)
+        except TallystickError as failure:
+            if error is None:
+                raise
+            error.add_note(f"Operation {operation.id} could not be ended in the log: {type(failure).__name__}: {failure}")
+        else:
+            self._tell(operation, ending, first=first)
+
+    def _tell(self, operation: Operation, ending: Ending, *, first: bool) -> None:
+        milliseconds = (self._tracker.clock.now_us() - self._began_us) // 1000
+        if first:
+            tell_end(operation.name, operation.id, ending.status, code=ending.code, milliseconds=milliseconds)
+        else:
+            said = {"operation": operation.name, "operation_id": operation.id, "milliseconds": milliseconds}
+            warn("operation.ended_before", status=ending.status, **said)
+
+    # Decorating.
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Each call of the function is an operation."""
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def bracketed_async(*arguments: P.args, **named: P.kwargs) -> Any:
+                async with self._again():
+                    return await cast("Awaitable[Any]", function(*arguments, **named))
+
+            return cast("Callable[P, R]", bracketed_async)
+
+        @functools.wraps(function)
+        def bracketed(*arguments: P.args, **named: P.kwargs) -> R:
+            with self._again():
+                return function(*arguments, **named)
+
+        return bracketed
+
+    def _again(self) -> "OperationScope":
+        return OperationScope(self._tracker, self._name, self._terms, self._traceparent, inline=self._inline)
+
+
+def _ending(operation: Operation, error: BaseException | None) -> Ending:
+    if error is None:
+        return Ending(status="Succeeded", message=cut(operation.message), data=operation.data)
+    if operation.revealed:
+        withhold(error)
+    if isinstance(error, NOT_WANTED):
+        return Ending(status="Canceled", message=type(error).__name__)
+    failure = Failure(kind=type(error).__name__, message=cut(message_of(error)), stack=stack_of(error))
+    return Ending(status="Failed", code=failure.kind, message=failure.message, failure=failure)
+
+
+def stack_of(error: BaseException) -> tuple[str, ...]:
+    """Where an exception came through, innermost last; names of files and functions only, since values may be anybody's."""
+    frames = traceback.extract_tb(error.__traceback__)[-STACK_FRAMES:]
+    return tuple(f"{PurePath(frame.filename).name}:{frame.lineno} in {frame.name}" for frame in frames)
+
+
+def current_operation() -> Operation | None:
+    """The operation that the calling code runs in, as in a function that is decorated by a bracket; None outside of all brackets."""
+    found: Operation | None = surroundings().operation
+    return found

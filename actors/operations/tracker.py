@@ -1,0 +1,300 @@
+"""The tracker: operations started, followed and completed by whoever holds their id. All that it knows, it reads from the log."""
+
+from asyncio import Task
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, NamedTuple, TypedDict, Unpack
+
+from tallystick.actors.operations.ends import tell_end
+from tallystick.actors.operations.queries import Host, OperationQueries
+from tallystick.actors.surroundings import Surrounded, Surroundings, surroundings
+from tallystick.actors.telling import WhenShown, note, warn
+from tallystick.domain.action import Call
+from tallystick.domain.clock import Clock
+from tallystick.domain.envelope import MICROSECOND
+from tallystick.domain.errors import Rejected
+from tallystick.domain.operations.events import Anchor, AuditOutcome, Json, OnOverdue, Verdict
+from tallystick.domain.operations.operation import (
+    AlreadyEnded,
+    Ending,
+    InvalidOperation,
+    OperationId,
+    OperationSnapshot,
+    OperationStatus,
+    checked_audit_name,
+    checked_name,
+    checked_percent,
+    cut,
+)
+from tallystick.domain.operations.owner import (
+    OWNER,
+    AddEvidence,
+    AttendOperation,
+    Beat,
+    GiveUp,
+    MarkStalled,
+    RecordAudit,
+    Resume,
+    StartOperation,
+    UpdateProgress,
+)
+from tallystick.domain.retry import AnyRetry
+from tallystick.domain.sensitive import checked_evidence, refuse_sensitive
+from tallystick.domain.token import Token
+
+OfOperationCommand = UpdateProgress | Beat | AddEvidence | Resume
+OverdueHandler = Callable[[OperationSnapshot, int], Verdict]
+"""Decides on an overdue operation; the number says for which time it is asked."""
+
+
+class Runner(NamedTuple):
+    """What runs the body of a bracket in this process."""
+
+    thread: int
+    """The identity of its thread; for a task, of the thread of its event loop."""
+    task: "Task[Any] | None" = None
+
+
+class OperationTerms(TypedDict, total=False):
+    """How an operation is begun: `OperationTracker.start` says what each means."""
+
+    timeout: timedelta | None
+    on_overdue: OnOverdue
+    retry: AnyRetry | None
+    stalled_after: timedelta | None
+    heartbeat_within: timedelta | None
+    tags: Mapping[str, str] | None
+    idempotency_key: str | None
+    correlation: str | None
+
+
+class OperationTracker(OperationQueries):
+    """Operations of one system. Thread-safe; what a method has said is durable when it returns, progress aside."""
+
+    def __init__(self, host: Host, clock: Clock) -> None:
+        super().__init__(host, clock)
+        self._overdue_handlers: dict[str, OverdueHandler] = {}
+        self.running: dict[str, Runner] = {}
+        """The brackets that code of this process is in, by operation."""
+
+    # Starting.
+
+    def start(self, name: str, *, held: bool = False, **terms: Unpack[OperationTerms]) -> OperationId:
+        """Begin an operation that somebody completes by its id. With a key it is begun once, and its id returned again.
+
+        It becomes a child of the operation that the calling code runs in, and has its tags and, unless one is given, its correlation.
+        `timeout` is when it is overdue, and `on_overdue` what happens then: it is abandoned (unless said otherwise), or fails; "retry"
+        begins another attempt, with its own `timeout`, as `retry` says, and fails it after the last; "alert" leaves it to the watcher,
+        "handler" to whom `when_overdue` names. `stalled_after` is how long it may go without progress, `heartbeat_within` how long
+        without any sign of life. `held`: the calling process does it, and nobody does when that is gone.
+
+        Raises:
+            InvalidOperation: the name is none, or a time is not positive.
+            IdempotencyConflict: the key was used with other content.
+        """
+        around, correlation = surroundings(), terms.get("correlation")
+        refuse_sensitive("an operation's name, key or correlation", name, terms.get("idempotency_key"), correlation)
+        refuse_sensitive("a tag", *(terms.get("tags") or {}).values())
+        if correlation is not None:
+            around = Surroundings(correlation, operation_id=around.operation_id, tags=around.tags, traceparent=around.traceparent)
+        command = StartOperation(
+            name=checked_name(name),
+            parent=around.operation_id,
+            tags={**around.tags, **(terms.get("tags") or {})},
+            timeout_us=_micros(terms.get("timeout")),
+            on_overdue=terms.get("on_overdue", "abandon"),
+            retry=terms.get("retry"),
+            stalled_after_us=_micros(terms.get("stalled_after")),
+            heartbeat_us=_micros(terms.get("heartbeat_within")),
+            held=held,
+        )
+        with Surrounded(around):
+            operation_id = OperationId(self._host.ask(command, idempotency_key=terms.get("idempotency_key")))
+        known = around.correlation or WhenShown(lambda: self.correlation_of(operation_id))
+        note("operation.started", operation=name, operation_id=operation_id, correlation=known, tags=command.tags)
+        return operation_id
+
+    # Following.
+
+    def progress(self, operation_id: str, percent: float | None = None, message: str = "") -> None:
+        """Say how far it is, 0 to 100, or only that it goes on.
+
+        Raises:
+            InvalidOperation: that is no percentage.
+            AlreadyEnded: it has ended.
+        """
+        self._ask(UpdateProgress(operation_id=operation_id, percent=checked_percent(percent), message=cut(message)))
+
+    def progress_soon(self, operation_id: str, percent: float | None = None, message: str = "") -> Any:
+        """As `progress`, without waiting; a future."""
+        with self._within(operation_id):
+            return self._host.submit(UpdateProgress(operation_id=operation_id, percent=checked_percent(percent), message=cut(message)))
+
+    def heartbeat(self, operation_id: str) -> None:
+        """Say that it is alive, though it has not got on. Raises `AlreadyEnded`."""
+        self._ask(Beat(operation_id=operation_id))
+
+    def heartbeat_soon(self, operation_id: str) -> Any:
+        """As `heartbeat`, without waiting; a future."""
+        with self._within(operation_id):
+            return self._host.submit(Beat(operation_id=operation_id))
+
+    def note(self, operation_id: str, kind: str, message: str = "", data: Mapping[str, Json] | None = None) -> None:
+        """Keep evidence: a checkpoint, a warning, an error. Also after the end."""
+        self._ask(AddEvidence(operation_id=operation_id, kind=kind, message=cut(message), data=checked_evidence(data or {})))
+
+    def audit(
+        self,
+        name: str,
+        message: str = "",
+        *,
+        outcome: AuditOutcome = "Success",
+        who: str = "",
+        operation_id: str | None = None,
+        anchors: tuple[Anchor, ...] = (),
+    ) -> str:
+        """Record who did what, and what came of it; of the operation that the calling code runs in, unless another is named. Its id."""
+        about = surroundings().operation_id if operation_id is None else operation_id
+        refuse_sensitive(
+            "an audit record's name, person or anchor", name, who, *(each for anchor in anchors for each in (anchor.kind, anchor.id))
+        )
+        checked_audit_name(name)
+        command = RecordAudit(name=name, message=cut(message), outcome=outcome, who=who, operation_id=about, anchors=anchors)
+        with self._within(about):
+            return self._host.ask(command)
+
+    # Ending.
+
+    def complete(self, operation_id: str, ending: Ending) -> None:
+        """End it.
+
+        Raises:
+            AlreadyEnded: it has ended, or there is no such operation; a success is kept as evidence then.
+        """
+        if not self.try_complete(operation_id, ending):
+            msg = f"Operation {operation_id} is not open: its first end stands, if there ever was such an operation."
+            raise AlreadyEnded(msg)
+        operation = self.get(operation_id)
+        if operation is not None:
+            took = (operation.duration or timedelta()) // timedelta(milliseconds=1)
+            tell_end(operation.name, operation_id, ending.status, code=ending.code, milliseconds=took)
+
+    def try_complete(self, operation_id: str, ending: Ending) -> bool:
+        """As `complete`; False where that raises `AlreadyEnded`. Nothing is told."""
+        return self._host.complete_as(OWNER, Token(operation_id), ending)
+
+    def succeed(self, operation_id: str, message: str = "", *, data: Mapping[str, Json] | None = None, by: str = "", why: str = "") -> None:
+        """Complete it, with its result in `data`. `by` and `why` where a person settles what is stuck. Raises as `complete`."""
+        self.complete(operation_id, Ending(status="Succeeded", message=cut(message), data=checked_evidence(data or {}), by=by, why=why))
+
+    def fail(self, operation_id: str, code: str, message: str = "", *, by: str = "", why: str = "") -> None:
+        """Say that it was not done. As `succeed`."""
+        refuse_sensitive("the code of a failure", code)
+        self.complete(operation_id, Ending(status="Failed", code=code, message=cut(message), by=by, why=why))
+
+    def cancel(self, operation_id: str, message: str = "", *, by: str = "", why: str = "") -> None:
+        """Say that it is not to be done any more; code that runs it sees that by `cancelled()`. As `succeed`."""
+        self.complete(operation_id, Ending(status="Canceled", message=cut(message), by=by, why=why))
+
+    def abandon(self, operation_id: str, message: str = "", *, by: str, why: str) -> None:
+        """Give it up, by hand. As `succeed`."""
+        self.complete(operation_id, Ending(status="Abandoned", message=cut(message), by=by, why=why))
+
+    # What people decide besides.
+
+    def resume(self, operation_id: str, *, by: str, why: str) -> None:
+        """Say that a stalled one goes on.
+
+        Raises:
+            AlreadyEnded: it has ended.
+            Rejected: it is not stalled (NOT_STALLED), or unknown.
+        """
+        self._ask(Resume(operation_id=operation_id, by=by, why=why))
+
+    def retry(self, operation_id: str, *, by: str, why: str) -> None:
+        """Give it another attempt with a time of its own, recorded; a stalled one goes on. Whoever does the work follows `AttemptStarted`.
+
+        Raises:
+            AlreadyEnded: it has ended, or there is no such operation.
+        """
+        execution = self._host.open_execution(Token(operation_id))
+        if execution is None:
+            msg = f"Operation {operation_id} is not open: only an open one is tried again; start a new one instead."
+            raise AlreadyEnded(msg)
+        self._host.retry(execution, who=by, why=why)
+        operation = self.get(operation_id)
+        if operation is not None and operation.status is OperationStatus.STALLED:
+            self.resume(operation_id, by=by, why=why)
+
+    def when_overdue(self, name_prefix: str, handler: OverdueHandler) -> None:
+        """Have this decide on overdue operations of these names that were begun with `on_overdue="handler"`; the longest prefix wins.
+
+        It is called as any performer: on a thread of its own, retried when it raises, and called again after a crash that left its
+        answer in doubt. Name it before the system is entered, so that a recovery finds it.
+        """
+        self._overdue_handlers[name_prefix] = handler
+
+    def attend(self, action: AttendOperation, call: Call) -> Verdict:
+        """Ask the handler: the performer of `AttendOperation`.
+
+        Raises:
+            Rejected: there is none for that name.
+        """
+        del call
+        fitting = [prefix for prefix in self._overdue_handlers if action.operation_name.startswith(prefix)]
+        operation = self.get(action.operation_id)
+        if not fitting or operation is None:
+            code = "NO_HANDLER"
+            raise Rejected(code, f"Nobody decides on overdue operations named {action.operation_name}: name a handler by when_overdue.")
+        return self._overdue_handlers[max(fitting, key=len)](operation, action.round)
+
+    # Stalled ones.
+
+    def mark_stalled(self) -> list[OperationSnapshot]:
+        """Mark those that `find_stalled` finds; the ones that were not marked yet. Each is warned about once."""
+        return [operation for operation in self.find_stalled() if self.mark(operation)]
+
+    def mark(self, operation: OperationSnapshot, silent_for: timedelta | None = None) -> bool:
+        """Mark one as stalled, if it still is by the time that this is decided, and is not marked; whether it was."""
+        if operation.status is OperationStatus.STALLED:
+            return False
+        command = MarkStalled(operation_id=operation.operation_id, silent_us=_micros(silent_for))
+        with self._within(operation.operation_id):
+            marked = self._host.ask(command)
+        if marked:
+            warn("operation.stalled", operation=operation.name, operation_id=operation.operation_id)
+        return marked
+
+    def give_up(self, operation: OperationSnapshot, why: str) -> bool:
+        """Abandon an orphan, unless it has ended or begun anew by the time that this is decided; whether it was."""
+        if operation.started_at is None:
+            return False
+        before = operation.started_at + MICROSECOND
+        with self._within(operation.operation_id):
+            given_up = self._host.ask(GiveUp(operation_id=operation.operation_id, started_before=before, why=why))
+        if given_up:
+            warn("operation.orphaned", operation=operation.name, operation_id=operation.operation_id)
+        return given_up
+
+    def _within(self, operation_id: str) -> Surrounded:
+        """What is said of an operation from elsewhere has its correlation all the same, so that it is in its timeline."""
+        around = surroundings()
+        if operation_id and around.operation_id != operation_id:
+            around = Surroundings(operation_id=operation_id, look_up=lambda: self.correlation_of(operation_id))
+        return Surrounded(around)
+
+    def _ask(self, command: OfOperationCommand) -> None:
+        try:
+            with self._within(command.operation_id):
+                self._host.ask(command)
+        except Rejected as refusal:
+            if refusal.code == "ALREADY_ENDED":
+                raise AlreadyEnded(refusal.message) from refusal
+            raise
+
+
+def _micros(duration: timedelta | None) -> int | None:
+    if duration is not None and duration <= timedelta(0):
+        msg = f"{duration} is no time to wait; give a positive one, or None."
+        raise InvalidOperation(msg)
+    return None if duration is None else duration // MICROSECOND

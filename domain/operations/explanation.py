@@ -1,0 +1,212 @@
+"""Why is it stuck? What an open execution waits for, in one sentence, from its records and from what the process knows of it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from tallystick.domain.envelope import Recorded
+from tallystick.domain.operations.operation import OperationSnapshot, OperationStatus
+from tallystick.domain.operations.timeline import title_of
+from tallystick.domain.protocol import EXECUTION
+from tallystick.domain.record import Record
+
+
+class Standing(Record):
+    """Where an execution stands, as far as its records say. `status` is that of its `ExecutionRecord`, or "ended"."""
+
+    token: str
+    owner: str
+    title: str
+    correlation: str
+    began_at: datetime
+    last_event: str
+    last_at: datetime
+    actions: tuple[str, ...] = ()
+    operation: bool = False
+    status: str = "running"
+    settles: str = ""
+    attempt: int = 1
+    index: int = 0
+    deadline: datetime | None = None
+    retry_at: datetime | None = None
+    reason: str = ""
+
+
+class Here(NamedTuple):
+    """What the running process knows besides. `waits_behind`: how many are served before it; None when it stands in no line.
+
+    `gone`: no process has the log, so that nothing runs.
+    """
+
+    waits_behind: int | None = None
+    calls_out: bool = False
+    answers_later: bool = False
+    thread: str = ""
+    stack: tuple[str, ...] = ()
+    next_timer: datetime | None = None
+    parked: bool = False
+    gone: bool = False
+
+
+class Explanation(Record):
+    """The answer: the facts, and a sentence that says what it waits for. `next_timer` is when something happens by itself."""
+
+    standing: Standing
+    sentence: str
+    operation: OperationSnapshot | None = None
+    queue_position: int | None = None
+    thread: str = ""
+    stack: tuple[str, ...] = ()
+    next_timer: datetime | None = None
+
+
+# The fold.
+
+
+def standing_of(records: Iterable[Recorded]) -> Standing | None:
+    """Fold the records of one token; None when it was never begun. Payloads are read as plain JSON: no program is needed."""
+    standing: Standing | None = None
+    for recorded in records:
+        content = msgspec.json.decode(recorded.payload)
+        if recorded.aggregate_type == EXECUTION and recorded.aggregate_version == 1:
+            standing = _begun(recorded, content)
+        if standing is not None:
+            changes = {"status": "ended", "settles": recorded.settles} if recorded.settles else _changes(recorded.event_type, content)
+            standing = msgspec.structs.replace(standing, last_event=recorded.event_type, last_at=recorded.occurred_at, **changes)
+    return standing
+
+
+def with_last(standing: Standing, last: Recorded | None) -> Standing:
+    """The same with what its operation last said, if that came later than what its execution did."""
+    if last is None or last.occurred_at < standing.last_at or last.event_type == "OperationStarted":
+        return standing
+    return msgspec.structs.replace(standing, last_event=last.event_type, last_at=last.occurred_at)
+
+
+def _begun(recorded: Recorded, content: Mapping[str, Any]) -> Standing:
+    intent = content.get("intent")
+    return Standing(
+        token=recorded.token or "",
+        owner=recorded.owner,
+        title=title_of(recorded.event_type, content),
+        correlation=recorded.correlation,
+        began_at=recorded.occurred_at,
+        last_event=recorded.event_type,
+        last_at=recorded.occurred_at,
+        actions=tuple(str(action.get("type", "?")) for action in content.get("actions", ())),
+        operation=isinstance(intent, dict) and "operationName" in intent and recorded.event_type == "BracketStarted",
+        deadline=_moment(content.get("deadline")),
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else msgspec.convert(text, datetime)
+
+
+_CHANGES: Final[Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]] = {
+    "AttemptStarted": lambda it: {"status": "running", "attempt": it["attempt"], "deadline": _moment(it.get("deadline")), "retry_at": None},
+    "RetryScheduled": lambda it: {
+        "status": "retrying",
+        "attempt": it["attempt"],
+        "deadline": None,
+        "retry_at": _moment(it["retryAt"]),
+        "reason": it["code"],
+    },
+    "ActionsAdvanced": lambda it: {"index": it["index"]},
+    "TimeoutFired": lambda _: {"status": "fired"},
+    "PersonNeeded": lambda it: {"status": "person", "reason": it["reason"], "deadline": None},
+    "ExecutionRedriven": lambda it: {"status": "running", "attempt": it["attempt"], "deadline": None, "retry_at": None},
+}
+
+
+def _changes(event_type: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    change = _CHANGES.get(event_type)
+    return {} if change is None else change(content)
+
+
+# The sentence.
+
+
+def explained(standing: Standing, operation: OperationSnapshot | None, here: Here | None, now: datetime) -> Explanation:
+    """The answer; `here` is None where only the log is at hand, which a process has."""
+    known = here or Here()
+    by_itself = known.next_timer
+    if by_itself is None and (here is None or here.gone):
+        by_itself = standing.retry_at if standing.status == "retrying" else standing.deadline if standing.status == "running" else None
+    return Explanation(
+        standing=standing,
+        sentence=_sentence(standing, operation, here, now),
+        operation=operation,
+        queue_position=known.waits_behind,
+        thread=known.thread,
+        stack=known.stack,
+        next_timer=by_itself,
+    )
+
+
+def _sentence(standing: Standing, operation: OperationSnapshot | None, here: Here | None, now: datetime) -> str:
+    title = standing.title
+    if here is not None and here.parked:
+        return f"{title} waits for {standing.owner} to take its outcome, which is known: its handler failed; see dead letters."
+    match standing.status:
+        case "ended":
+            ended = f"{standing.settles}, by {standing.last_event} at {standing.last_at:%Y-%m-%d %H:%M:%S}"
+            return f"{title} waits for nothing: it has {ended}."
+        case "person":
+            return f"{title} waits for a person: {standing.reason}. Redrive it, settle it, or give it up."
+        case "retrying":
+            failed = f"attempt {standing.attempt - 1} failed with {standing.reason}"
+            return f"{title} waits for attempt {standing.attempt}, due {_when(standing.retry_at, now)}: {failed}."
+        case "fired":
+            return f"{title} waits for {standing.owner} to decide: the time of attempt {standing.attempt} is up."
+        case _:
+            waits = _work(standing, here) if standing.actions else _completion(standing, operation, here)
+            return f"{title} waits for {waits}{_else(standing, operation, now)}"
+
+
+def _work(standing: Standing, here: Here | None) -> str:
+    action = standing.actions[min(standing.index, len(standing.actions) - 1)]
+    attempt = f"{action}, attempt {standing.attempt}"
+    if here is None or here.gone:
+        return f"the answer of {attempt}" if here is None else f"a process to open the log: {attempt}, was out when the last one left it"
+    if here.answers_later:
+        return f"the outside world, which has promised {action}'s answer for later: complete it by its token"
+    if here.waits_behind:
+        go = "goes" if here.waits_behind == 1 else "go"
+        return f"its turn: {here.waits_behind} of its subject {go} before {action}"
+    if here.thread:
+        where = f" at {here.stack[-1]}" if here.stack else ""
+        return f"{attempt}, which runs in {here.thread}{where}"
+    return f"the answer of {attempt}: it is called, or waits for a free worker" if here.calls_out else f"{attempt}, to be called"
+
+
+def _completion(standing: Standing, operation: OperationSnapshot | None, here: Here | None) -> str:
+    if operation is not None and operation.held:
+        if here is None:
+            return "the code inside its bracket to leave"
+        if here.thread:
+            where = f" at {here.stack[-1]}" if here.stack else ""
+            return f"the code inside its bracket, which runs in {here.thread}{where}"
+        return "a person: the process that ran it is gone, and nobody knows how far it came"
+    return f"somebody to complete it by its {'id' if standing.operation else 'token'}"
+
+
+def _else(standing: Standing, operation: OperationSnapshot | None, now: datetime) -> str:
+    said = ""
+    if operation is not None and operation.status is OperationStatus.STALLED:
+        said = (
+            f"; it is stalled, without {operation.missed or 'progress'} since {operation.updated_at or standing.began_at:%Y-%m-%d %H:%M:%S}"
+        )
+    if standing.deadline is not None:
+        verb = "was" if standing.deadline < now else "is"
+        return f"{said}; its time {verb} up {_when(standing.deadline, now)}."
+    return f"{said}; nothing ends it by itself."
+
+
+def _when(moment: datetime | None, now: datetime) -> str:
+    if moment is None:
+        return "at a time that nobody knows"
+    seconds = round((moment - now).total_seconds())
+    return f"in {seconds} s" if seconds >= 0 else f"{-seconds} s ago"
