@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any, Literal, Unpack, cast
 
 from tallystick.actors.operations.brackets import OperationScope
-from tallystick.actors.operations.tracker import OperationTerms, OperationTracker
+from tallystick.actors.operations.tracker import OperationTerms, OperationTracker, check_terms
 from tallystick.actors.operations.watching import OperationWatcher, TellAlert
 from tallystick.actors.runtimes.runtime import Runtime
 from tallystick.domain.action import Call, Performer
@@ -65,10 +65,7 @@ class BracketsOperations:
             InvalidOperation: the name is none; names are of the code, never of its users.
             TypeError: there is no such term; one that was overlooked would be a timeout that never comes.
         """
-        unknown = sorted(terms.keys() - OperationTerms.__annotations__.keys())
-        if unknown:
-            msg = f"bracket() got an unexpected keyword argument {unknown[0]!r}; it takes {', '.join(OperationTerms.__annotations__)}."
-            raise TypeError(msg)
+        check_terms("bracket", terms)
         return OperationScope(self.operations, name, terms, traceparent, inline=self._runtime.inline)
 
     def record_intent(

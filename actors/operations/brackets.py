@@ -271,7 +271,17 @@ class OperationScope:
     # Decorating.
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Each call of the function is an operation."""
+        """Each call of the function is an operation.
+
+        Raises:
+            InvalidOperation: it is a generator, whose call runs nothing of it.
+        """
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            msg = (
+                f"{function.__qualname__} is a generator: its call runs nothing of it, and would be said to have succeeded. "
+                f"Say `with system.bracket({self._name!r}):` inside of it."
+            )
+            raise InvalidOperation(msg)
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)

@@ -40,6 +40,7 @@ from tallystick.domain.operations.owner import (
 )
 from tallystick.domain.retry import AnyRetry
 from tallystick.domain.sensitive import checked_evidence, refuse_sensitive
+from tallystick.domain.text import checked_text
 from tallystick.domain.token import Token
 
 OfOperationCommand = UpdateProgress | Beat | AddEvidence | Resume
@@ -89,9 +90,11 @@ class OperationTracker(OperationQueries):
         without any sign of life. `held`: the calling process does it, and nobody does when that is gone.
 
         Raises:
-            InvalidOperation: the name is none, or a time is not positive.
+            InvalidOperation: the name is none, or a time is no timedelta or not positive.
             IdempotencyConflict: the key was used with other content.
+            TypeError: there is no such term.
         """
+        check_terms("start", terms)
         around, correlation = surroundings(), terms.get("correlation")
         refuse_sensitive("an operation's name, key or correlation", name, terms.get("idempotency_key"), correlation)
         refuse_sensitive("a tag", *(terms.get("tags") or {}).values())
@@ -170,7 +173,10 @@ class OperationTracker(OperationQueries):
 
         Raises:
             AlreadyEnded: it has ended, or there is no such operation; a success is kept as evidence then.
+            InvalidPayload: what a person says is no text.
         """
+        checked_text("by", ending.by)
+        checked_text("why", ending.why)
         if not self.try_complete(operation_id, ending):
             msg = f"Operation {operation_id} is not open: its first end stands, if there ever was such an operation."
             raise AlreadyEnded(msg)
@@ -198,6 +204,7 @@ class OperationTracker(OperationQueries):
 
     def abandon(self, operation_id: str, message: str = "", *, by: str, why: str) -> None:
         """Give it up, by hand. As `succeed`."""
+        _check_person(by, why)
         self.complete(operation_id, Ending(status="Abandoned", message=cut(message), by=by, why=why))
 
     # What people decide besides.
@@ -207,8 +214,10 @@ class OperationTracker(OperationQueries):
 
         Raises:
             AlreadyEnded: it has ended.
+            InvalidOperation: nobody or no reason is named.
             Rejected: it is not stalled (NOT_STALLED), or unknown.
         """
+        _check_person(by, why)
         self._ask(Resume(operation_id=operation_id, by=by, why=why))
 
     def retry(self, operation_id: str, *, by: str, why: str) -> None:
@@ -216,7 +225,9 @@ class OperationTracker(OperationQueries):
 
         Raises:
             AlreadyEnded: it has ended, or there is no such operation.
+            InvalidOperation: nobody or no reason is named.
         """
+        _check_person(by, why)
         execution = self._host.open_execution(Token(operation_id))
         if execution is None:
             msg = f"Operation {operation_id} is not open: only an open one is tried again; start a new one instead."
@@ -293,7 +304,31 @@ class OperationTracker(OperationQueries):
             raise
 
 
+def check_terms(method: str, terms: OperationTerms) -> None:
+    """Refuse what is no term.
+
+    Raises:
+        TypeError: there is no such term; one that was overlooked would be a timeout that never comes.
+    """
+    unknown = sorted(terms.keys() - OperationTerms.__annotations__.keys())
+    if unknown:
+        msg = f"{method}() got an unexpected keyword argument {unknown[0]!r}; it takes {', '.join(OperationTerms.__annotations__)}."
+        raise TypeError(msg)
+
+
+def _check_person(by: str, why: str) -> None:
+    checked_text("by", by)
+    checked_text("why", why)
+    if not by.strip() or not why.strip():
+        msg = "Say who decides it and why: by and why are recorded with what a person does, and are not blank."
+        raise InvalidOperation(msg)
+
+
 def _micros(duration: timedelta | None) -> int | None:
+    given: object = duration
+    if given is not None and not isinstance(given, timedelta):
+        msg = f"{duration!r} is no time to wait; give a timedelta, as timedelta(seconds=5)."
+        raise InvalidOperation(msg)
     if duration is not None and duration <= timedelta(0):
         msg = f"{duration} is no time to wait; give a positive one, or None."
         raise InvalidOperation(msg)

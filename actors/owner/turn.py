@@ -70,12 +70,13 @@ class Setting:
             EffectError: they belong to another owner (P20).
             InvalidPayload: nobody has declared the type.
         """
+        form = self.codec.form_of(kind)
         if kind.aggregate_type not in self._owned:
             msg = f"{self.behaviour.name} yielded {kind.__name__}, but {kind.aggregate_type} belongs to another module (P20)."
             raise EffectError(msg)
         behaviour = self.behaviour
         found = self.publications[kind] = Publication(
-            self.codec.form_of(kind),
+            form,
             kind.aggregate_type,
             tuple(fold for fold in behaviour.aggregate_folds.get(kind, ()) if not fold.recorded),
             tuple(fold for fold in behaviour.resident_folds.get(kind, ()) if not fold.recorded),

@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -257,6 +257,18 @@ def test_before_it_is_entered_a_system_says_how_to_enter_it() -> None:
 
     with pytest.raises(ts.NotAccepted, match="was not started: use it inside `with system:`"):
         import_it()
+
+
+def test_a_generator_is_refused_as_its_call_runs_nothing_of_it(system: ts.System) -> None:
+    def lines() -> Iterator[int]:
+        yield 1
+
+    async def rows() -> AsyncIterator[int]:
+        yield 1
+
+    for generator in (lines, rows):
+        with pytest.raises(ts.InvalidOperation, match="is a generator"):
+            system.bracket("Report.Make")(generator)
 
 
 def test_a_bracket_is_entered_once(system: ts.System) -> None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -70,3 +70,48 @@ def test_it_is_refused_and_the_engine_goes_on(say: Said, tmp_path: Path) -> None
         runtime.run_until_idle()
         assert ([each.hash for each in system.events()], system.health().restarts) == (before, 0)
         system.redrive(letter, who="Ann", why="in words")
+
+
+def test_an_operation_is_begun_by_terms_that_there_are() -> None:
+    with ts.System(runtime=ts.SteppedRuntime()) as system:
+        with pytest.raises(TypeError, match="'time_out'; it takes timeout"):
+            system.operations.start("Report.Make", time_out=timedelta(seconds=5))  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+        with pytest.raises(ts.InvalidOperation, match="give a timedelta"):
+            system.operations.start("Report.Make", timeout=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        assert not list(system.operations.open())
+
+
+@pytest.mark.parametrize("act", ["abandon", "resume", "retry"])
+@pytest.mark.parametrize(("by", "why"), [("", "it hangs"), ("ann", " ")])
+def test_a_person_who_decides_on_an_operation_says_who_and_why(act: str, by: str, why: str) -> None:
+    with ts.System(runtime=ts.SteppedRuntime()) as system:
+        token = system.operations.start("Report.Make")
+        with pytest.raises(ts.InvalidOperation, match="who decides it and why"):
+            getattr(system.operations, act)(token, by=by, why=why)
+        with pytest.raises(ts.InvalidPayload, match="no Unicode text"):
+            system.operations.cancel(token, by="ann", why="\ud800")
+        assert [each.operation_id for each in system.operations.open()] == [token]
+
+
+def test_an_event_that_nobody_declares_is_said_to_be_undeclared() -> None:
+    class Found(ts.Event):
+        aggregate_type: ClassVar[str] = "Find"
+        find: str
+
+        @property
+        def aggregate_id(self) -> str:
+            return self.find
+
+    class Find(ts.Command[None]):
+        find: str
+
+    class Finds(ts.Module):
+        name = "finds"
+
+        @ts.handles(Find)
+        def find(self, turn: ts.Turn, command: Find) -> ts.Decision[None]:
+            del turn
+            yield Found(find=command.find)
+
+    with ts.System((Finds(),), runtime=ts.SteppedRuntime()) as system, pytest.raises(ts.InvalidPayload, match=r"name it in emits="):
+        system.ask(Find(find="a coin"))
