@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, Final
 
+from tallystick.domain.sensitive import refuse_sensitive
 from tallystick.domain.text import checked_text
 
 TRACEPARENT: Final = "traceparent"
@@ -34,6 +35,7 @@ class Surroundings:
         look_up: Callable[[], str | None] | None = None,
     ) -> None:
         if correlation is not None:
+            refuse_sensitive("a correlation", correlation)
             checked_text("a correlation", correlation)
         self._correlation = correlation
         self._look_up = look_up

@@ -136,15 +136,15 @@ def lives_through(log: ts.EventLog, ids: list[str]) -> None:
     system, runtime = opened(log)
     with system:
         for parcel_id in ids:
-            assert system.ask(Pack(parcel_id=parcel_id), idempotency_key=parcel_id) == parcel_id
-            assert system.ask(Pack(parcel_id=parcel_id), idempotency_key=parcel_id) == parcel_id
+            assert system.ask(Pack(parcel_id=parcel_id), idempotency_key=f"{parcel_id}!") == parcel_id
+            assert system.ask(Pack(parcel_id=parcel_id), idempotency_key=f"{parcel_id}!") == parcel_id
         runtime.run_until_idle()
     again, runtime = opened(log.reopened())
     with again:
         runtime.run_until_idle()
         for parcel_id in ids:
             assert again.get(Box, parcel_id) == Box(packed=1, sent=1)
-            assert again.ask(Pack(parcel_id=parcel_id), idempotency_key=parcel_id) == parcel_id
+            assert again.ask(Pack(parcel_id=parcel_id), idempotency_key=f"{parcel_id}!") == parcel_id
             (noted,) = again.events(aggregate_type="Parcel", aggregate_id=f"Box/1:{parcel_id}")
             assert noted.event_type == "Noted"
         assert len(list(again.events(event_types=("Packed",)))) == len(ids)
