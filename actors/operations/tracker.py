@@ -326,7 +326,7 @@ def _check_person(by: str, why: str) -> None:
 
 def _micros(duration: timedelta | None) -> int | None:
     given: object = duration
-    if given is not None and not isinstance(given, timedelta):
+    if given is not None and not isinstance(given, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance] - of untyped programs
         msg = f"{duration!r} is no time to wait; give a timedelta, as timedelta(seconds=5)."
         raise InvalidOperation(msg)
     if duration is not None and duration <= timedelta(0):
