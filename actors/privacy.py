@@ -10,11 +10,12 @@ from tallystick.actors.telling import note
 from tallystick.actors.vault import Vault
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.command import Command
-from tallystick.domain.errors import DefinitionError, InvalidPayload
+from tallystick.domain.errors import DefinitionError
 from tallystick.domain.intent import Intent
 from tallystick.domain.privacy import Forget, ForgottenSubjects
 from tallystick.domain.record import type_argument
 from tallystick.domain.sensitive import NO_KEYS, Forgotten, Sensitive, declares_sensitive, refuse_sensitive, unsealed
+from tallystick.domain.text import checked_id, checked_person
 from tallystick.store.codec import Codec
 from tallystick.store.keys import HasPersonalKeys, KeyStore, MakesKeys
 from tallystick.store.log import EventLog
@@ -71,9 +72,8 @@ class KeepsPersonalData:
         """
         keys = self._keys()
         refuse_sensitive("the id of a person", subject, who, why)
-        if not subject.strip() or not who.strip() or not why.strip():
-            msg = f"Forgetting {subject!r} needs an id, who decided it and why; both are recorded."
-            raise InvalidPayload(msg)
+        checked_id("a person's id", subject)
+        checked_person(who, why)
         first: bool = cast("_Host", self).ask(Forget(subject=subject, who=who, why=why))
         keys.forget([subject])
         note("privacy.forgotten", subject=subject, who=who, first=first)

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 from msgspec import structs
 
 from tallystick.actors.lifecycle import Lifecycle
+from tallystick.actors.messages import Context
 from tallystick.actors.owner.state import folded, started_at
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.envelope import Recorded
@@ -73,6 +74,17 @@ def last_of(life: Lifecycle, aggregate_type: str, aggregate_id: str) -> Recorded
         except LogError:
             if journal is life.present_journal():
                 raise
+
+
+def correlation_of(life: Lifecycle, context: Context) -> str | None:
+    """What an execution has in common with all around it: by its owner's map, or when it has ended by the log; None after a stop."""
+    engine = life.running_engine
+    owner = None if engine is None else engine.owners.get(context.owner)
+    record = None if owner is None else owner.state.open.get(context.token)
+    if record is not None or life.status not in {"running", "recovering"}:
+        return None if record is None else record.correlation
+    first = next(matching(life, Query(token=context.token, limit=1)), None)
+    return None if first is None else first.correlation
 
 
 def following(life: Lifecycle, after: int, event_types: Collection[str], *, waits: bool) -> Iterator[Recorded]:

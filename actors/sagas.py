@@ -12,7 +12,6 @@ from tallystick.actors.surroundings import Surrounded, Surroundings, surrounding
 from tallystick.domain.command import Command
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import (
-    InvalidPayload,
     SagaCompensated,
     SagaNeedsPerson,
     SagaVersionMissing,
@@ -27,7 +26,7 @@ from tallystick.domain.sagas.owner import SagaOwner
 from tallystick.domain.sagas.saga import Saga
 from tallystick.domain.sagas.state import Instance
 from tallystick.domain.sagas.types_in_log import FormerIntent, SagaIntent, SagaTypes
-from tallystick.domain.text import checked_text
+from tallystick.domain.text import checked_id
 
 In = TypeVar("In")
 R = TypeVar("R")
@@ -108,10 +107,7 @@ class Sagas:
             UnknownSaga: the system was not given that saga.
             InvalidPayload: the id is blank.
         """
-        checked_text(f"the id of a {saga.name}", saga_id)
-        if not saga_id.strip():
-            msg = f"The id of a {saga.name} is blank: all that are begun with it would be one and the same."
-            raise InvalidPayload(msg)
+        checked_id(f"the id of a {saga.name}", saga_id)
         owner = self._owners.get(saga.name)
         if owner is None or saga.version not in owner.plans:
             msg = f"This system was not given {saga.__name__}; it has {sorted(self._owners)}: System(sagas=[{saga.__name__}()])."

@@ -16,7 +16,7 @@ from tallystick.domain.errors import DefinitionError, InvalidPayload, UnknownCom
 from tallystick.domain.event import Aggregate
 from tallystick.domain.module import Module
 from tallystick.domain.schedules import CancelSchedule, MakeSchedule, Missed, Schedule, Schedules, ScheduleWait, What, When
-from tallystick.domain.text import checked_text
+from tallystick.domain.text import checked_id
 from tallystick.store.codec import Codec
 
 G = TypeVar("G", bound=Aggregate)
@@ -148,10 +148,7 @@ class Scheduler:
         return await asyncio.to_thread(self.list)
 
     def _to_make(self, schedule_id: str, when: When, command: Command[Any]) -> MakeSchedule:
-        checked_text("a schedule's id", schedule_id)
-        if not schedule_id.strip():
-            msg = "The id of a schedule is blank; give each one of its own."
-            raise DefinitionError(msg)
+        checked_id("the id of a schedule", schedule_id)
         kind = type(command)
         owner = self._owners().get(kind)
         if owner is None or owner in self._unfit():

@@ -22,7 +22,7 @@ from tallystick.actors.messages import Ask
 from tallystick.actors.operating import Operating
 from tallystick.actors.performers.performer import PerformerPool
 from tallystick.actors.privacy import KeepsPersonalData, vault_for
-from tallystick.actors.reading import aggregate, following, matching
+from tallystick.actors.reading import aggregate, correlation_of, following, matching
 from tallystick.actors.replies import HostReply, Resolver
 from tallystick.actors.retaining import RetainsLog
 from tallystick.actors.runtimes.dispatcher import DispatcherRuntime
@@ -39,7 +39,7 @@ from tallystick.domain.action import Performer
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.command import Command
 from tallystick.domain.envelope import Recorded
-from tallystick.domain.errors import DefinitionError, InvalidPayload, NotAccepted, TimedOutWaiting, UnknownCommand
+from tallystick.domain.errors import DefinitionError, NotAccepted, TimedOutWaiting, UnknownCommand
 from tallystick.domain.event import Aggregate, Resident
 from tallystick.domain.line import Line
 from tallystick.domain.module import Module
@@ -47,7 +47,7 @@ from tallystick.domain.privacy import Privacy
 from tallystick.domain.sagas.saga import Saga
 from tallystick.domain.schedules import takes_deliveries
 from tallystick.domain.sensitive import refuse_sensitive
-from tallystick.domain.text import checked_text
+from tallystick.domain.text import checked_id, checked_text
 from tallystick.store.codec import Codec
 from tallystick.store.log import Beginner, EventLog, Query
 
@@ -106,7 +106,6 @@ class System(Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData
         performers = (*performers, *(self._performers_of_operations() if operations else ()))
         self._pool = PerformerPool(performers, self._runtime.executor)
         self._vault = self._pool.sealer = vault_for(behaviours[: len(modules)], self._pool.performers, keys, opened_log)
-        self._pool.correlation_of = self._correlation_of
         if self._vault is not None:
             behaviours.append(Behaviour(Privacy()))
         self._codec = Codec(behaviours, self._pool.performers, sealer=self._vault)
@@ -119,6 +118,7 @@ class System(Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData
         self._program, self._saves = program, saves
         self._admission = Admission(limits or Limits())
         self._life = Lifecycle(program, opened_log, self._admission, restarts or RestartPolicy())
+        self._pool.correlation_of = partial(correlation_of, self._life)
         self._resolver = Resolver()
         self.meter = meter
         self._sagas = Sagas(self, modules, self._runtime)
@@ -281,10 +281,7 @@ class System(Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData
     def _submit(self, command: Command[Any], key: str | None, when_full: WhenFull, timeout_s: float | None, resolve: Deliver) -> HostReply:
         if key is not None:
             refuse_sensitive("an idempotency key", key)
-            checked_text("an idempotency key", key)
-            if not key.strip():
-                msg = f"{key!r} is no idempotency key: all commands that come without one would be one and the same."
-                raise InvalidPayload(msg)
+            checked_id("an idempotency key", key)
         owner = self._handler_of.get(type(command))
         if owner is None:
             msg = f"No module of this system handles {type(command).__name__}; it has {sorted(k.__name__ for k in self._handler_of)}."

@@ -18,3 +18,28 @@ def checked_text(what: str, text: object) -> None:
         except UnicodeEncodeError as error:
             msg = f"{what} is {text!r}, which is no Unicode text: {error.reason}."
             raise InvalidPayload(msg) from error
+
+
+def checked_id(what: str, text: str) -> None:
+    """As `checked_text`, for what tells one thing from all others of its kind.
+
+    Raises:
+        InvalidPayload: it is blank, or no text.
+    """
+    checked_text(what, text)
+    if not text.strip():
+        msg = f"{what} is blank: all that had such a one would be one and the same."
+        raise InvalidPayload(msg)
+
+
+def checked_person(who: str, why: str) -> None:
+    """As `checked_text`, for what is not done without somebody who answers for it.
+
+    Raises:
+        InvalidPayload: nobody or no reason is named, or it is no text.
+    """
+    checked_text("who", who)
+    checked_text("why", why)
+    if not who.strip() or not why.strip():
+        msg = "Say who decides it and why: both are recorded with what a person does, and are not blank."
+        raise InvalidPayload(msg)

@@ -13,8 +13,8 @@ from typing import Any, Final, Protocol, cast
 import msgspec
 
 import tallystick as ts
+from tallystick.actors.owner import saved_states
 from tallystick.actors.owner.snapshots import residents_in
-from tallystick.actors.saves import states as saved_states
 from tallystick.actors.scheduling import module_of_schedules
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.operations.owner import AttendOperation, Operations

@@ -6,7 +6,8 @@ from functools import cached_property
 from typing import Any, Literal, Unpack, cast
 
 from tallystick.actors.operations.brackets import OperationScope
-from tallystick.actors.operations.tracker import OperationTerms, OperationTracker, check_terms
+from tallystick.actors.operations.queries import check_named
+from tallystick.actors.operations.tracker import OperationTerms, OperationTracker
 from tallystick.actors.operations.watching import OperationWatcher, TellAlert
 from tallystick.actors.runtimes.runtime import Runtime
 from tallystick.domain.action import Call, Performer
@@ -65,7 +66,7 @@ class BracketsOperations:
             InvalidOperation: the name is none; names are of the code, never of its users.
             TypeError: there is no such term; one that was overlooked would be a timeout that never comes.
         """
-        check_terms("bracket", terms)
+        check_named("bracket", terms, OperationTerms)
         return OperationScope(self.operations, name, terms, traceparent, inline=self._runtime.inline)
 
     def record_intent(

@@ -11,7 +11,7 @@ from pathlib import PurePath
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
 
-from tallystick.actors.operations.ends import tell_end
+from tallystick.actors.operation_ends import tell_end
 from tallystick.actors.operations.tracker import OperationTerms, OperationTracker, Runner
 from tallystick.actors.surroundings import Surrounded, Surroundings, correlation_of, surroundings
 from tallystick.actors.telling import WhenShown, bound, log_lines_are_bound, warn

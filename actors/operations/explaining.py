@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from tallystick.actors.engine import QUEUE, Program
 from tallystick.actors.lifecycle import Lifecycle
-from tallystick.actors.messages import Context
 from tallystick.actors.operations.bracketing import BracketsOperations
 from tallystick.actors.operations.tracker import Runner
 from tallystick.actors.queue.queue import QueueActor
@@ -90,16 +89,6 @@ class ExplainsItself(BracketsOperations):
             raise DefinitionError(msg)
         found: dict[str, InLine] = self._in_turn(QUEUE, lambda queue: _in_line(queue, line))
         return found
-
-    def _correlation_of(self, context: Context) -> str | None:
-        """What an execution has in common with all around it: by its owner's map, or when it has ended by the log; None after a stop."""
-        engine = self._life.running_engine
-        owner = None if engine is None else engine.owners.get(context.owner)
-        record = None if owner is None else owner.acting.state.open.get(context.token)
-        if record is not None or self._life.status not in {"running", "recovering"}:
-            return None if record is None else record.correlation
-        first = next(matching(self._life, Query(token=context.token, limit=1)), None)
-        return None if first is None else first.correlation
 
     def _here(self, standing: Stands) -> Here:
         token = Token(standing.token)

@@ -1,8 +1,8 @@
 """Questions about operations: which there are, how they stand, which are open, stalled, abandoned, and how long they took."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypedDict, TypeVar, Unpack
 
 from tallystick.actors.admission import WhenFull
 from tallystick.domain.clock import Clock
@@ -73,6 +73,18 @@ class OperationPage(NamedTuple):
     next: int | None
 
 
+class OperationFilters(TypedDict, total=False):
+    """Which operations are meant; whatever is given must hold. Begun at `since` or later, and before `until`."""
+
+    status: OperationStatus | None
+    name_prefix: str
+    tag: tuple[str, str] | None
+    parent: str | None
+    correlation: str | None
+    since: datetime | None
+    until: datetime | None
+
+
 class OperationQueries:
     """What can be asked. Of open operations nothing is read from the log: their index is resident."""
 
@@ -116,68 +128,32 @@ class OperationQueries:
 
     # All of them.
 
-    def page(  # noqa: PLR0913 - each has a default and is given by name
-        self,
-        *,
-        size: int = PAGE,
-        before: int | None = None,
-        status: OperationStatus | None = None,
-        name_prefix: str = "",
-        tag: tuple[str, str] | None = None,
-        parent: str | None = None,
-        correlation: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        before_us: int | None = None,
-    ) -> OperationPage:
+    def page(self, *, size: int = PAGE, before: int | None = None, **filters: Unpack[OperationFilters]) -> OperationPage:
         """Operations that match, newest first; give `before` the `next` of the page before.
-
-        They were begun at `since` or later, and before `until`, or `before_us` in microseconds since 1970 UTC.
 
         Raises:
             InvalidOperation: a moment has no time zone.
+            TypeError: there is no such filter.
         """
+        check_named("page", filters, OperationFilters)
+        begun = {"since_us": _micros(filters.get("since")), "before_us": _micros(filters.get("until"))}
+        last = None if before is None else before - 1
+        records = self._host.events(
+            event_types=(OperationStarted.__name__,), newest_first=True, until=last, correlation=filters.get("correlation"), **begun
+        )
         index = self.index()
         found: list[OperationSnapshot] = []
-        filters: dict[str, Any] = {"event_types": (OperationStarted.__name__,), "newest_first": True}
-        filters |= {"since_us": _micros(since), "before_us": before_us if until is None else _micros(until)}
-        last = None if before is None else before - 1
-        for recorded in self._host.events(**filters, until=last, correlation=correlation):
+        for recorded in records:
             operation = index.get(recorded.aggregate_id) or self.get(recorded.aggregate_id)
-            if operation is None or not operation.name.startswith(name_prefix) or status not in {None, operation.status}:
-                continue
-            if (tag is None or operation.tags.get(tag[0]) == tag[1]) and parent in {None, operation.parent}:
+            if operation is not None and _is_meant(operation, filters):
                 found.append(operation)
                 if len(found) == size:
                     return OperationPage(tuple(found), recorded.position)
         return OperationPage(tuple(found), None)
 
-    def find(  # noqa: PLR0913 - each has a default and is given by name
-        self,
-        *,
-        status: OperationStatus | None = None,
-        name_prefix: str = "",
-        tag: tuple[str, str] | None = None,
-        parent: str | None = None,
-        correlation: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        before_us: int | None = None,
-        limit: int = PAGE,
-    ) -> list[OperationSnapshot]:
+    def find(self, *, limit: int = PAGE, **filters: Unpack[OperationFilters]) -> list[OperationSnapshot]:
         """As `page`, the first one of that size."""
-        found = self.page(
-            size=limit,
-            status=status,
-            name_prefix=name_prefix,
-            tag=tag,
-            parent=parent,
-            correlation=correlation,
-            since=since,
-            until=until,
-            before_us=before_us,
-        )
-        return list(found.operations)
+        return list(self.page(size=limit, **filters).operations)
 
     def abandoned(self, *, name_prefix: str = "", limit: int = PAGE) -> list[OperationSnapshot]:
         """Those that were given up, the last given up first."""
@@ -207,6 +183,29 @@ class OperationQueries:
             return first.correlation
         operation = self.get(operation_id)
         return None if operation is None else operation.correlation
+
+
+def check_named(method: str, given: Mapping[str, object], kind: type[Any]) -> None:
+    """Refuse what has no place in a typed dictionary.
+
+    Raises:
+        TypeError: there is nothing of that name; what is overlooked is a timeout that never comes, or an answer to another question.
+    """
+    unknown = sorted(given.keys() - kind.__annotations__.keys())
+    if unknown:
+        msg = f"{method}() got an unexpected keyword argument {unknown[0]!r}; it takes {', '.join(kind.__annotations__)}."
+        raise TypeError(msg)
+
+
+def _is_meant(operation: OperationSnapshot, filters: OperationFilters) -> bool:
+    """Whether the filters hold that its first record cannot tell."""
+    tag = filters.get("tag")
+    return (
+        operation.name.startswith(filters.get("name_prefix", ""))
+        and filters.get("status") in {None, operation.status}
+        and filters.get("parent") in {None, operation.parent}
+        and (tag is None or operation.tags.get(tag[0]) == tag[1])
+    )
 
 
 def _micros(moment: datetime | None) -> int | None:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple, TypedDict, Unpack
 
-from tallystick.actors.operations.ends import tell_end
-from tallystick.actors.operations.queries import Host, OperationQueries
+from tallystick.actors.operation_ends import tell_end
+from tallystick.actors.operations.queries import Host, OperationQueries, check_named
 from tallystick.actors.surroundings import Surrounded, Surroundings, surroundings
 from tallystick.actors.telling import WhenShown, note, warn
 from tallystick.domain.action import Call
@@ -40,7 +40,7 @@ from tallystick.domain.operations.owner import (
 )
 from tallystick.domain.retry import AnyRetry
 from tallystick.domain.sensitive import checked_evidence, refuse_sensitive
-from tallystick.domain.text import checked_text
+from tallystick.domain.text import checked_person, checked_text
 from tallystick.domain.token import Token
 
 OfOperationCommand = UpdateProgress | Beat | AddEvidence | Resume
@@ -94,7 +94,7 @@ class OperationTracker(OperationQueries):
             IdempotencyConflict: the key was used with other content.
             TypeError: there is no such term.
         """
-        check_terms("start", terms)
+        check_named("start", terms, OperationTerms)
         around, correlation = surroundings(), terms.get("correlation")
         refuse_sensitive("an operation's name, key or correlation", name, terms.get("idempotency_key"), correlation)
         refuse_sensitive("a tag", *(terms.get("tags") or {}).values())
@@ -204,7 +204,7 @@ class OperationTracker(OperationQueries):
 
     def abandon(self, operation_id: str, message: str = "", *, by: str, why: str) -> None:
         """Give it up, by hand. As `succeed`."""
-        _check_person(by, why)
+        checked_person(by, why)
         self.complete(operation_id, Ending(status="Abandoned", message=cut(message), by=by, why=why))
 
     # What people decide besides.
@@ -214,10 +214,10 @@ class OperationTracker(OperationQueries):
 
         Raises:
             AlreadyEnded: it has ended.
-            InvalidOperation: nobody or no reason is named.
+            InvalidPayload: nobody or no reason is named.
             Rejected: it is not stalled (NOT_STALLED), or unknown.
         """
-        _check_person(by, why)
+        checked_person(by, why)
         self._ask(Resume(operation_id=operation_id, by=by, why=why))
 
     def retry(self, operation_id: str, *, by: str, why: str) -> None:
@@ -225,9 +225,9 @@ class OperationTracker(OperationQueries):
 
         Raises:
             AlreadyEnded: it has ended, or there is no such operation.
-            InvalidOperation: nobody or no reason is named.
+            InvalidPayload: nobody or no reason is named.
         """
-        _check_person(by, why)
+        checked_person(by, why)
         execution = self._host.open_execution(Token(operation_id))
         if execution is None:
             msg = f"Operation {operation_id} is not open: only an open one is tried again; start a new one instead."
@@ -302,26 +302,6 @@ class OperationTracker(OperationQueries):
             if refusal.code == "ALREADY_ENDED":
                 raise AlreadyEnded(refusal.message) from refusal
             raise
-
-
-def check_terms(method: str, terms: OperationTerms) -> None:
-    """Refuse what is no term.
-
-    Raises:
-        TypeError: there is no such term; one that was overlooked would be a timeout that never comes.
-    """
-    unknown = sorted(terms.keys() - OperationTerms.__annotations__.keys())
-    if unknown:
-        msg = f"{method}() got an unexpected keyword argument {unknown[0]!r}; it takes {', '.join(OperationTerms.__annotations__)}."
-        raise TypeError(msg)
-
-
-def _check_person(by: str, why: str) -> None:
-    checked_text("by", by)
-    checked_text("why", why)
-    if not by.strip() or not why.strip():
-        msg = "Say who decides it and why: by and why are recorded with what a person does, and are not blank."
-        raise InvalidOperation(msg)
 
 
 def _micros(duration: timedelta | None) -> int | None:

@@ -7,7 +7,7 @@ import msgspec
 
 from tallystick.actors.counters import Counters
 from tallystick.actors.messages import NO_TAGS, Context, FinishQueue, FinishTogether, Mailbox, ParkedDue, RetryDue, StartQueue, TimeoutDue
-from tallystick.actors.operations.ends import ended_by_itself
+from tallystick.actors.operation_ends import ended_by_itself
 from tallystick.actors.owner.state import OwnerState
 from tallystick.actors.owner.turn import Setting, TurnInProgress
 from tallystick.actors.timer import Deadlines

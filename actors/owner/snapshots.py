@@ -6,8 +6,8 @@ import msgspec
 from msgspec import structs
 from pyrsistent import PMap, pmap
 
+from tallystick.actors.owner import saved_states
 from tallystick.actors.owner.state import OwnerState, Residents
-from tallystick.actors.saves import states as saved_states
 from tallystick.actors.telling import warn
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.errors import LogError, SnapshotError

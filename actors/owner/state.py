@@ -6,8 +6,8 @@ from typing import Any, TypeVar, cast
 
 from pyrsistent import PMap, pmap
 
+from tallystick.actors.owner import saved_states
 from tallystick.actors.owner.subjects import Subjects, enter, leave, tokens_of
-from tallystick.actors.saves import states as saved_states
 from tallystick.domain import execution, parking
 from tallystick.domain.behaviour import Behaviour, Fold
 from tallystick.domain.envelope import Recorded

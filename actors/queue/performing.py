@@ -9,9 +9,9 @@ from typing import Any
 from tallystick.actors.messages import AnswerLater, QueueAdvanced, QueueCompleted, QueueFailed, Tick
 from tallystick.actors.performers.performer import Answered
 from tallystick.actors.queue.entry import Entry
+from tallystick.actors.queue.holdings import Holdings
 from tallystick.actors.queue.ports import QueuePorts
 from tallystick.actors.queue.ticking import Ticked
-from tallystick.actors.saves.queues import Holdings
 from tallystick.domain.action import Later
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from tallystick.actors.messages import Mailbox, StartQueue
 from tallystick.actors.performers.performer import PerformerPool
-from tallystick.actors.saves.queues import Find
+from tallystick.actors.queue.saved import Find
 from tallystick.domain.clock import Clock
 from tallystick.domain.line import Line
 from tallystick.domain.step import Look

@@ -18,11 +18,12 @@ from tallystick.actors.messages import (
 )
 from tallystick.actors.performers.performer import Answered
 from tallystick.actors.queue.entry import Entry, LineKey, candidate_of
+from tallystick.actors.queue.holdings import Holdings
 from tallystick.actors.queue.performing import Performing
 from tallystick.actors.queue.ports import QueuePorts
 from tallystick.actors.queue.rates import Rates
+from tallystick.actors.queue.saved import SavedQueues, restore, save
 from tallystick.actors.queue.ticking import Ticking
-from tallystick.actors.saves.queues import Holdings, SavedQueues, restore, save
 from tallystick.domain.line import NOBODY, Decided, Line, Move, arrives, decides, leaves
 from tallystick.domain.outcome import Failed
 from tallystick.domain.token import Token

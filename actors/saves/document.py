@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from tallystick.actors.clock import SavedIdentity
-from tallystick.actors.saves.queues import SavedQueues
+from tallystick.actors.queue.saved import SavedQueues
 from tallystick.domain.envelope import Recorded, Settles
 from tallystick.domain.errors import DefinitionError, LogCorrupt, SaveDamaged, SaveError, SaveMismatch, SaveVersionError
 from tallystick.domain.protocol import EXECUTION

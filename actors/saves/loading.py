@@ -4,10 +4,10 @@ from tallystick.actors.clock import ManualClock, SeededIdentity
 from tallystick.actors.collector import not_looking
 from tallystick.actors.engine import Engine, Program
 from tallystick.actors.messages import Context
+from tallystick.actors.owner import saved_states
 from tallystick.actors.owner.state import started_at
 from tallystick.actors.queue.queue import OWN_LINE
 from tallystick.actors.recovery import Recovered, folded, go_on
-from tallystick.actors.saves import states as saved_states
 from tallystick.actors.saves.document import Document, SavedOwner, SaveFormat, decoded, log_of
 from tallystick.actors.saves.stale_queues import without_stale
 from tallystick.actors.telling import note, warn

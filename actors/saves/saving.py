@@ -15,12 +15,13 @@ from tallystick.actors.clock import SeededIdentity
 from tallystick.actors.collector import not_looking
 from tallystick.actors.engine import QUEUE, Engine, Program
 from tallystick.actors.messages import Context
+from tallystick.actors.owner import saved_states
 from tallystick.actors.owner.commands import KEYS_KEPT_US
 from tallystick.actors.owner.owner import OwnerActor
 from tallystick.actors.owner.snapshots import FORMAT, OwnerCopy, body, copied
 from tallystick.actors.owner.state import Entry, folded_on, started_at
 from tallystick.actors.queue.queue import QueueActor
-from tallystick.actors.saves import states as saved_states
+from tallystick.actors.queue.saved import SavedQueues
 from tallystick.actors.saves.document import (
     Document,
     SavedAggregate,
@@ -32,7 +33,6 @@ from tallystick.actors.saves.document import (
     encoded,
     head_of,
 )
-from tallystick.actors.saves.queues import SavedQueues
 from tallystick.actors.timer import Key
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.envelope import Recorded

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from msgspec import structs
 
 from tallystick.actors.messages import Context, StartQueue
-from tallystick.actors.saves.queues import NO_PROGRESS, Find, SavedLine, SavedQueue, SavedQueues, everybody, saved_place
+from tallystick.actors.queue.saved import NO_PROGRESS, Find, SavedLine, SavedQueue, SavedQueues, everybody, saved_place
 from tallystick.domain.line import Candidate, Line, Place, Standing, leaves
 
 LineOf = Callable[[SavedLine], Line]

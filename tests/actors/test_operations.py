@@ -126,7 +126,7 @@ def test_pages_of_what_is_found_come_newest_first(system: ts.System, runtime: ts
     assert [each.tags["number"] for each in first] == ["4", "3"]
     started_at = first[-1].started_at
     assert started_at is not None
-    rest = system.operations.find(before_us=int(started_at.timestamp() * 1_000_000))
+    rest = system.operations.find(until=started_at)
     assert [each.tags["number"] for each in rest] == ["2", "1", "0"]
     assert [each.tags["number"] for each in system.operations.find(name_prefix="Billing.")] == ["3", "1"]
 

@@ -11,8 +11,8 @@ import tallystick as ts
 from tallystick.actors import lifecycle, recovery
 from tallystick.actors.engine import Engine
 from tallystick.actors.messages import Context
+from tallystick.actors.queue.saved import SavedQueue, SavedQueues
 from tallystick.actors.recovery import Recovered
-from tallystick.actors.saves.queues import SavedQueue, SavedQueues
 from tests.actors.village import Village, ticked
 
 LINE = ts.Line("villagers", arbitration="each_step", origins=("needs", "works"))

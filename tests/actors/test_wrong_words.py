@@ -79,6 +79,8 @@ def test_an_operation_is_begun_by_terms_that_there_are() -> None:
         with pytest.raises(ts.InvalidOperation, match="give a timedelta"):
             system.operations.start("Report.Make", timeout=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         assert not list(system.operations.open())
+        with pytest.raises(TypeError, match="'name'; it takes status, name_prefix"):
+            system.operations.find(name="Report.Make")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
 @pytest.mark.parametrize("act", ["abandon", "resume", "retry"])
@@ -86,7 +88,7 @@ def test_an_operation_is_begun_by_terms_that_there_are() -> None:
 def test_a_person_who_decides_on_an_operation_says_who_and_why(act: str, by: str, why: str) -> None:
     with ts.System(runtime=ts.SteppedRuntime()) as system:
         token = system.operations.start("Report.Make")
-        with pytest.raises(ts.InvalidOperation, match="who decides it and why"):
+        with pytest.raises(ts.InvalidPayload, match="who decides it and why"):
             getattr(system.operations, act)(token, by=by, why=why)
         with pytest.raises(ts.InvalidPayload, match="no Unicode text"):
             system.operations.cancel(token, by="ann", why="\ud800")

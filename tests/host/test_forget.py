@@ -51,5 +51,5 @@ def test_a_host_that_has_the_log_and_serves_nobody_is_named(path: Path) -> None:
 def test_a_blank_id_is_refused(path: Path) -> None:
     refused = run(path, " ", "--why", "asked")
     assert refused.exit_code == 2
-    assert "needs an id" in refused.output
+    assert "is blank" in refused.output
     assert email_in(path) != ts.Forgotten(subject="c-ada")

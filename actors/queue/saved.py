@@ -9,9 +9,9 @@ from typing import Literal
 import msgspec
 
 from tallystick.actors.messages import Context, StartQueue
-from tallystick.actors.queue.entry import Entries, Entry, LineKey, candidate_of
-from tallystick.actors.queue.rates import Rates, Waiter, Waiting
-from tallystick.actors.queue.ticking import Ticking
+from tallystick.actors.queue.entry import Entry, LineKey, candidate_of
+from tallystick.actors.queue.holdings import Holdings
+from tallystick.actors.queue.rates import Waiter, Waiting
 from tallystick.actors.telling import warn
 from tallystick.domain.errors import SnapshotError
 from tallystick.domain.line import Line, Place, Standing
@@ -82,19 +82,6 @@ class SavedQueues(Record):
 def everybody(line: SavedLine) -> Iterable[SavedQueue]:
     """All queues of a saved line."""
     return (*(() if line.active is None else (line.active,)), *line.parked, *line.waiting, *line.arrived)
-
-
-class Holdings:
-    """What the queue holds: its entries, and how their lines stand. Only the queue's thread changes it."""
-
-    def __init__(self, ticking: Ticking, rates: Rates[Entry]) -> None:
-        self.entries = Entries()
-        self.standings: dict[LineKey, Standing] = {}
-        self.alone: dict[LineKey, Token] = {}
-        """Who is served in an owner's own line without anybody else in it: so most are, and nothing is to be decided about them."""
-        self.arrivals = 0
-        self.ticking = ticking
-        self.rates = rates
 
 
 # Saving.
