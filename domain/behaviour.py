@@ -24,7 +24,7 @@ class Fold(NamedTuple):
     """Whether it is given the record, too, and so is not a turn's to apply."""
     apply: Handler
 
-    def after(self, before: Any, event: Event, recorded: Recorded) -> Any:
+    def after(self, before: Any, event: Event, recorded: Recorded | None) -> Any:
         """The state after an event, given its record, whichever of both it is made of."""
         return self.apply(before, event, recorded) if self.recorded else self.apply(before, event)
 

@@ -10,6 +10,8 @@ from typing import Any, Final, TypeVar
 
 import tallystick as ts
 from tallystick.actors.dead_letters import Done, Refusal
+from tallystick.domain import privacy, schedules
+from tallystick.domain.operations import owner as operations_owner
 from tallystick.host import control, requests
 from tallystick.scenarios.tiny_store.system import ACTIONS, modules
 from tallystick.store.writer_lock import pid_of_holder
@@ -43,7 +45,7 @@ def keys_beside(**given: Any) -> ts.System:
 PROGRAMS: Final = {"keys-beside": keys_beside, "operations": operations, "tiny-store": tiny_store}
 
 
-OWN: Final = frozenset({"operations", "privacy", "schedules"})
+OWN: Final = frozenset({operations_owner.OWNER, privacy.OWNER, schedules.OWNER})
 """Owners that are the library's."""
 LOOKED_AT: Final = 1000
 """So many records are looked at to see whether a log has others."""

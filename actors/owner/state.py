@@ -50,13 +50,12 @@ def folded(
         EffectError: a fold returned something else than a state.
     """
     after = dict(states)
-    for into, _, wants_record, apply in folds:
+    for fold in folds:
+        into = fold.into
         before = after.get(into)
-        if before is None:
-            before = into()
-        state = apply(before, event, recorded) if wants_record else apply(before, event)
+        state = fold.after(into() if before is None else before, event, recorded)
         if type(state) is not into:
-            msg = f"{apply.__qualname__} returned {type(state).__name__}; a fold returns the {into.__name__} after the event."
+            msg = f"{fold.apply.__qualname__} returned {type(state).__name__}; a fold returns the {into.__name__} after the event."
             raise EffectError(msg)
         after[into] = state
     return after

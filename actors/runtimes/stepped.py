@@ -69,15 +69,27 @@ class SteppedRuntime:
     def step(self) -> bool:
         """Let one actor take one message; False when none has one."""
         while self._ready:
-            inbox = self._ready.popleft()
+            if self._serve(self._ready.popleft()):
+                return True
+        return self._ring()
+
+    def _serve(self, inbox: Inbox) -> bool:
+        """Let an inbox's actor take one message; False when it has none.
+
+        Ctrl-C between its being taken and its being handled would lose it, so it ends the engine, and the next one begins with the log.
+        """
+        try:
             message = inbox.take()
             if message is NOTHING:
-                continue
+                return False
             inbox.reschedule()
             if not inbox.closed:
                 hand_over(inbox, message)
-            return True
-        return self._ring()
+        except KeyboardInterrupt as interrupt:
+            if inbox.actor is not None:
+                inbox.actor.failed(interrupt)
+            raise
+        return True
 
     def run_until_idle(self) -> int:
         """Let the actors run, and what is due by now, until nothing is left; how many messages that took.
@@ -102,11 +114,7 @@ class SteppedRuntime:
             if inbox.actor is not None and inbox.actor.own_thread:
                 kept.append(inbox)
                 continue
-            message = inbox.take()
-            if message is not NOTHING:
-                inbox.reschedule()
-                if not inbox.closed:
-                    hand_over(inbox, message)
+            self._serve(inbox)
         raise NeverIdle
 
     def next_due(self) -> datetime | None:

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 import tallystick as ts
+from tallystick.actors.actor import Inbox
+from tallystick.actors.messages import StartQueue
+from tallystick.actors.runtimes import stepped
 from tests.actors.stage import Stage
 from tests.actors.village import Village, Walking
 from tests.actors.workshop import Do, Order
@@ -63,6 +66,22 @@ def test_an_interrupt_reaches_the_host_and_what_it_interrupted_is_done_all_the_s
     is_asked_for(stage)
     assert sorted(stage.entered()) == [("a", "done"), ("o", "done"), ("o", "ordered")]
     assert "RetryScheduled" not in stage.types(), "it was nobody's failure"
+
+
+def test_what_was_taken_out_of_an_inbox_and_not_handled_is_not_lost(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    strike, hand_over = Once(), stepped.hand_over
+
+    def struck(inbox: Inbox, message: Any) -> None:
+        if isinstance(message, StartQueue):
+            strike()
+        hand_over(inbox, message)
+
+    monkeypatch.setattr(stepped, "hand_over", struck)
+    with pytest.raises(KeyboardInterrupt):
+        is_asked_for(stage)
+    assert stage.system.health().restarts == 1
+    is_asked_for(stage)
+    assert sorted(stage.entered()) == [("a", "done"), ("o", "done"), ("o", "ordered")]
 
 
 def test_an_interrupt_of_a_tick_fails_no_action(monkeypatch: pytest.MonkeyPatch) -> None:
