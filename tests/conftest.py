@@ -1,6 +1,7 @@
-"""For all tests: what one leaves configured does not reach the next."""
+"""For all tests: what one leaves configured does not reach the next, and how they were started reaches none."""
 
 import logging
+import signal
 import sys
 from collections.abc import Iterator
 from importlib.metadata import entry_points
@@ -10,6 +11,10 @@ import pytest
 PLUGIN = "tallystick.testing.plugin"
 if not any(each.value == PLUGIN for each in entry_points(group="pytest11")):  # the project is on the path without being installed
     pytest_plugins = [PLUGIN]
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job ignores Ctrl-C, and so would all programs that tests start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,11 @@ import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from threading import Timer
 
 MAIN = "from tallystick.host.cli import main; main()"
+GIVE_UP_S = 300
+"""When the command is killed whatever it is at, so that a test of it fails where it would hang."""
 
 
 @contextmanager
@@ -19,9 +22,12 @@ def on_a_terminal(*arguments: str) -> Generator[tuple["subprocess.Popen[bytes]",
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "140", "LINES": "50"}
     with subprocess.Popen(command, stdin=its_end, stdout=its_end, stderr=its_end, env=environment) as process:  # noqa: S603 - our own program
         os.close(its_end)
+        giving_up = Timer(GIVE_UP_S, process.kill)
+        giving_up.start()
         try:
             yield process, terminal
         finally:
+            giving_up.cancel()
             process.kill()
             os.close(terminal)
 
