@@ -61,10 +61,11 @@ class Admission:
             NotAccepted: the system is not running.
         """
         with self._lock:
-            if not self.has_room() and (when_full == "raise" or not self._wait_for_room(timeout_s)):
+            if not self.has_room():
+                came = when_full == "wait" and self._wait_for_room(timeout_s)
                 self._check_running()
-                raise Overloaded(self._full())
-            self._check_running()
+                if not came:
+                    raise Overloaded(self._full())
             self._outstanding[id(reply)] = reply
 
     def leave(self, reply: HostReply) -> bool:

@@ -11,21 +11,25 @@ from tallystick.store.journal import Fate
 
 
 class HostReply:
-    """One answer on its way to a host's future. Whichever of `release`, `lost` and `withdraw` comes first resolves it.
+    """One answer on its way to whoever asked. Whichever of `release`, `lost` and `withdraw` comes first gives it out.
 
-    `leave` says, once, that this one is the first; `resolve` is handed the reply then, in the same thread.
+    `leave` says, once, that this one is the first; `deliver` is handed the reply then, in the same thread, and has it resolved. A thread
+    waits for it by `wait`; a future is made for those only who ask for one, since it costs as much as a turn of a small module.
     """
 
-    __slots__ = ("_error", "_leave", "_resolve", "future", "given", "value")
+    __slots__ = ("_deliver", "_error", "_future", "_gate", "_leave", "_resolved", "given", "value")
 
-    def __init__(self, leave: Callable[["HostReply"], bool], resolve: Callable[["HostReply"], None]) -> None:
-        self.future: Future[Any] = Future()
+    def __init__(self, leave: Callable[["HostReply"], bool], deliver: Callable[["HostReply"], None]) -> None:
         self.value: Any = None
         self.given = False
         """Whether the host has its answer. A request that was withdrawn on its way to an actor must not be carried out any more (P18)."""
         self._error: BaseException | None = None
         self._leave = leave
-        self._resolve = resolve
+        self._deliver = deliver
+        self._resolved = False
+        self._future: Future[Any] | None = None
+        self._gate = threading.Lock()
+        self._gate.acquire()
 
     def answer(self, value: Any) -> None:
         """What `release` will hand out."""
@@ -54,16 +58,62 @@ class HostReply:
         if self._leave(self):
             self._error = error
             self.given = True
-            self._resolve(self)
+            self._deliver(self)
+
+    # The host's side.
 
     def resolve(self) -> None:
-        """Resolve the future; its callbacks run in this thread. A caller that has cancelled the future hears nothing."""
-        if not self.future.set_running_or_notify_cancel():
+        """Let those go on who wait for it; the callbacks of its future run in this thread."""
+        with _futures:
+            self._resolved = True
+            future = self._future
+        if future is not None:
+            self._fill(future)
+        self._gate.release()
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Wait until it is resolved; False when it was not in that time."""
+        opened = self._gate.acquire(timeout=-1 if timeout_s is None else max(timeout_s, 0))
+        if opened:
+            self._gate.release()  # for the next who waits
+        return opened
+
+    def result(self) -> Any:
+        """What it says, once it is given.
+
+        Raises:
+            BaseException: what it was refused with.
+        """
+        try:
+            if self._error is not None:
+                raise self._error
+            return self.value
+        finally:
+            del self  # the traceback would lead back to it
+
+    @property
+    def future(self) -> "Future[Any]":
+        """A future of it, the same for all who ask."""
+        with _futures:
+            future = self._future
+            if future is None:
+                future = self._future = Future()
+                if self._resolved:
+                    self._fill(future)
+        return future
+
+    def _fill(self, future: "Future[Any]") -> None:
+        """Resolve its future. A caller that has cancelled it hears nothing."""
+        if not future.set_running_or_notify_cancel():
             return
         if self._error is not None:
-            self.future.set_exception(self._error)
+            future.set_exception(self._error)
         else:
-            self.future.set_result(self.value)
+            future.set_result(self.value)
+
+
+_futures = threading.Lock()
+"""Held while a reply's future is made, or looked at to be resolved."""
 
 
 class Resolver:

@@ -39,7 +39,7 @@ from tallystick.domain.action import Performer
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.command import Command
 from tallystick.domain.envelope import Recorded
-from tallystick.domain.errors import DefinitionError, NotAccepted, TimedOutWaiting, UnknownCommand
+from tallystick.domain.errors import DefinitionError, NotAccepted, Overloaded, TimedOutWaiting, UnknownCommand
 from tallystick.domain.event import Aggregate, Resident
 from tallystick.domain.line import Line
 from tallystick.domain.module import Module
@@ -278,7 +278,7 @@ class System(Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData
             return cast("R", self._wait(reply, None))
         return cast("R", await asyncio.wrap_future(reply.future))
 
-    def _submit(self, command: Command[Any], key: str | None, when_full: WhenFull, timeout_s: float | None, resolve: Deliver) -> HostReply:
+    def _submit(self, command: Command[Any], key: str | None, when_full: WhenFull, timeout_s: float | None, deliver: Deliver) -> HostReply:
         if key is not None:
             refuse_sensitive("an idempotency key", key)
             checked_id("an idempotency key", key)
@@ -287,7 +287,7 @@ class System(Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData
             msg = f"No module of this system handles {type(command).__name__}; it has {sorted(k.__name__ for k in self._handler_of)}."
             raise UnknownCommand(msg)
         around = surroundings()
-        return self._send(owner, lambda reply: Ask(command, key, reply, around), when_full, timeout_s, resolve)
+        return self._send(owner, lambda reply: Ask(command, key, reply, around), when_full, timeout_s, deliver)
 
     def _send(
         self,
@@ -295,19 +295,26 @@ class System(Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData
         message: Callable[[HostReply], Any],
         when_full: WhenFull = "wait",
         timeout_s: float | None = None,
-        resolve: Deliver = HostReply.resolve,
+        deliver: Deliver = HostReply.resolve,
     ) -> HostReply:
         """Let a message in and send it; its reply leaves admission when it is given."""
-        reply = HostReply(self._admission.leave, resolve)
-        if self._runtime.inline and when_full == "wait":  # nobody else can make room while this thread waits
-            self._runtime.until(self._admission.has_room, 0)
-            when_full = "raise"
-        self._admission.enter(reply, when_full, timeout_s)
+        reply = HostReply(self._admission.leave, deliver)
+        self._enter(reply, when_full, timeout_s)
         try:
             self._life.engine.mailbox(owner).tell(message(reply))
         except NotAccepted as error:
             reply.withdraw(error)
         return reply
+
+    def _enter(self, reply: HostReply, when_full: WhenFull, timeout_s: float | None) -> None:
+        if not self._runtime.inline or when_full == "raise":
+            self._admission.enter(reply, when_full, timeout_s)
+            return
+        try:
+            self._admission.enter(reply, "raise", timeout_s)
+        except (Overloaded, NotAccepted):
+            self._runtime.until(self._admission.has_room, 0)  # nobody else can make room while this thread waits
+            self._admission.enter(reply, "raise", timeout_s)
 
     def _request(self, owner: str, message: Callable[[HostReply], Any]) -> Any:
         """Send an owner a message, and wait for its reply."""
@@ -315,11 +322,10 @@ class System(Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData
 
     def _wait(self, reply: HostReply, timeout_s: float | None = None) -> Any:
         try:
-            return self._runtime.result(reply.future, timeout_s)
+            self._runtime.wait(reply, timeout_s)
         except TimeoutError as error:
-            if reply.future.done():
-                raise
             raise TimedOutWaiting from error
+        return reply.result()
 
     # Reading.
 

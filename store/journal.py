@@ -85,6 +85,7 @@ class Journal:
         self._lock = threading.Lock()
         self._committing = threading.Lock()
         self._durable = threading.Condition()
+        self._waiting = 0  # for something to be durable; counted before they look, so that who sees none need tell none
         self._last_us = head.occurred_at_us
         self.known_streams = KnownStreams()
         self._window: list[Recorded] = []
@@ -275,10 +276,10 @@ class Journal:
                     self._trim()
             for output in outputs:
                 output.release()
-            with self._lock:
-                self._unreleased -= len(outputs)
-        with self._durable:
-            self._durable.notify_all()
+            if outputs:
+                with self._lock:
+                    self._unreleased -= len(outputs)
+        self._tell_waiting()
         return True
 
     def end(self, error: BaseException) -> None:
@@ -302,8 +303,7 @@ class Journal:
                 output.lost("unknown")
         for output in never:
             output.lost("never")
-        with self._durable:
-            self._durable.notify_all()
+        self._tell_waiting()
 
     def _trim(self) -> None:
         """Forget durable records beyond the window, and what is known of their streams (P17: after the commit only)."""
@@ -385,5 +385,14 @@ class Journal:
     def wait_durable(self, position: int, timeout_s: float | None) -> bool:
         """Block the calling thread until the watermark has reached `position`; False when the time ran out or the journal has ended."""
         with self._durable:
-            self._durable.wait_for(lambda: self.watermark >= position or self.failure is not None, timeout_s)
+            self._waiting += 1
+            try:
+                self._durable.wait_for(lambda: self.watermark >= position or self.failure is not None, timeout_s)
+            finally:
+                self._waiting -= 1
         return self.watermark >= position
+
+    def _tell_waiting(self) -> None:
+        if self._waiting:
+            with self._durable:
+                self._durable.notify_all()

@@ -1,15 +1,15 @@
 """The simulated runtime: the real actors in one thread and in virtual time, their order, delays and faults drawn from a seed."""
 
 from collections.abc import Callable
-from concurrent.futures import Future
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from tallystick.actors.actor import ALARM, NOTHING, EngineActor, Inbox
 from tallystick.actors.messages import Mailbox
 from tallystick.actors.owner.owner import OwnerActor
 from tallystick.actors.performers.performer import Executor, Report, RunningCall
 from tallystick.actors.router import RouterActor
+from tallystick.actors.runtimes.runtime import Awaited
 from tallystick.actors.runtimes.stepped import SteppedRuntime, hand_over
 from tallystick.actors.timer import TimerActor
 from tallystick.actors.writer import WriterActor
@@ -20,8 +20,6 @@ from tallystick.testing.faults import Injector
 from tallystick.testing.outside import Outside, Performed, Process
 from tallystick.testing.strategies import Name, Strategy, strategy_named
 from tallystick.testing.world import MINUTE, NEVER, SECOND, ProcessDied, World, WorldClock
-
-R = TypeVar("R")
 
 Watch = Callable[[EngineActor, Any], None]
 """Told of each turn when it is over: the actor, and the message that it took."""
@@ -186,14 +184,13 @@ class SimulatedRuntime(SteppedRuntime):
 
     # For the system.
 
-    def result(self, future: "Future[R]", timeout_s: float | None) -> R:
+    def wait(self, reply: Awaited, timeout_s: float | None) -> None:
         """Run until it is there; time passes where nothing else is left to do."""
         limit_us = None if timeout_s is None else self.clock.now_us() + int(timeout_s * SECOND)
-        while not future.done():
+        while not reply.given:
             if not self.step() and not self.jump(None if limit_us is None else limit_us - self.clock.now_us()):
                 msg = "Nothing is left to run, and the reply has not come: only an answer from outside, or more time, can bring it."
                 raise TimeoutError(msg)
-        return future.result()
 
     def until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         """Run until it holds, or that much virtual time has passed."""

@@ -1,15 +1,25 @@
 """What a runtime is: who runs the actors, what time it is, and how a caller waits for a reply."""
 
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from tallystick.actors.actor import EngineActor, Inbox
 from tallystick.actors.performers.performer import Executor, Report
 from tallystick.domain.action import Performer
 from tallystick.domain.clock import Clock, Identity
 
-R = TypeVar("R")
+
+class Awaited(Protocol):
+    """What a caller waits for."""
+
+    @property
+    def given(self) -> bool:
+        """Whether it is there."""
+        ...
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Block until it is there; False when it was not in that (real) time."""
+        ...
 
 
 class Runtime(Protocol):
@@ -45,7 +55,7 @@ class Runtime(Protocol):
         """Put an `Alarm` into the inbox at that time; None takes it back."""
         ...
 
-    def result(self, future: "Future[R]", timeout_s: float | None) -> R:
+    def wait(self, reply: Awaited, timeout_s: float | None) -> None:
         """Wait for a reply.
 
         Raises:

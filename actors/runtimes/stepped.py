@@ -2,20 +2,18 @@
 
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from tallystick.actors.actor import ALARM, NOTHING, EngineActor, Inbox
 from tallystick.actors.clock import ManualClock, SeededIdentity
 from tallystick.actors.performers.executors import inline
 from tallystick.actors.performers.performer import Executor, Report
+from tallystick.actors.runtimes.runtime import Awaited
 from tallystick.domain.action import Performer
 from tallystick.domain.clock import Identity
 from tallystick.domain.envelope import from_micros, to_micros
 from tallystick.domain.errors import TallystickError
-
-R = TypeVar("R")
 
 STEPS_LIMIT = 10_000_000
 """How many messages `run_until_idle` takes before it says that the actors never come to rest."""
@@ -145,14 +143,13 @@ class SteppedRuntime:
 
     # For the system.
 
-    def result(self, future: "Future[R]", timeout_s: float | None) -> R:
+    def wait(self, reply: Awaited, timeout_s: float | None) -> None:
         """Run until it is there."""
         del timeout_s
-        while not future.done():
+        while not reply.given:
             if not self.step():
                 msg = "Nothing is left to run, and the reply has not come: only time or an answer from outside can bring it."
                 raise TimeoutError(msg)
-        return future.result()
 
     def until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         """Run until it holds, or nothing is left to run."""

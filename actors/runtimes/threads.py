@@ -2,17 +2,15 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any
 
 from tallystick.actors.actor import EngineActor, Inbox
 from tallystick.actors.clock import SystemClock, SystemIdentity
 from tallystick.actors.performers.executors import threaded
 from tallystick.actors.performers.performer import Executor, Report
+from tallystick.actors.runtimes.runtime import Awaited
 from tallystick.domain.action import Performer
 from tallystick.domain.clock import Clock, Identity
-
-R = TypeVar("R")
 
 POLL_S = 0.01
 
@@ -50,9 +48,10 @@ class ThreadsRuntime:
         """The actor's thread waits no longer than that."""
         inbox.alarm_us = due_us
 
-    def result(self, future: "Future[R]", timeout_s: float | None) -> R:
+    def wait(self, reply: Awaited, timeout_s: float | None) -> None:
         """Block for it."""
-        return future.result(timeout_s)
+        if not reply.wait(timeout_s):
+            raise TimeoutError
 
     def until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         """Poll: only a stop waits like this, and what it waits for has no one place to signal."""

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import tallystick as ts
+from tallystick.actors.replies import HostReply
 from tallystick.testing import Chance, FakeProvider, Hit, NeverHit, SimulatedRuntime, UnknownFault, check_all_hit, probabilities
 from tallystick.testing.faults import GROUPS, KINDS, Injector
 from tallystick.testing.world import SECOND, World, WorldClock
@@ -50,8 +51,8 @@ def test_waiting_for_a_reply_lets_time_pass_and_running_does_not(runtime: Simula
 
 
 def test_a_reply_that_only_an_answer_from_outside_can_bring_is_no_endless_wait(runtime: SimulatedRuntime) -> None:
-    with workshop(runtime) as system, pytest.raises(TimeoutError):
-        runtime.result(system.submit(Do(job_id="a")).__class__(), 5.0)
+    with workshop(runtime), pytest.raises(TimeoutError):
+        runtime.wait(HostReply(lambda _reply: True, HostReply.resolve), 5.0)
 
 
 def test_a_timer_fires_when_virtual_time_gets_there_and_not_before(runtime: SimulatedRuntime) -> None:
