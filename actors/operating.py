@@ -103,6 +103,9 @@ class Operating:
         """Give the result that a performer had promised with `Later`, or that an execution without actions waits for.
 
         Durable when it returns. False when the token is not open (any more); a success is then kept as evidence and given to `late`.
+
+        Raises:
+            InvalidPayload: the result is not what the intent promises; nothing was changed, and the token waits as before.
         """
         return self._settle_from_outside(token, result, None, _by(who, why))
 

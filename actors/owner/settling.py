@@ -47,18 +47,18 @@ class Settling:
 
     # Reports.
 
-    def completed(self, report: QueueCompleted, acted: PersonActed | None = None) -> None:
+    def completed(self, report: QueueCompleted) -> None:
         """A success of any attempt completes; a stale one may be late evidence (P4, P10)."""
         record = self.undecided(report.context.token)
         if record is None:
             self._late(report.context.token, report.result)
             return
         try:
-            result = self._codec.checked(report.result, self._codec.result_types[type(record.intent)])
+            outcome = self._success(record, report.result)
         except InvalidPayload as error:
             self.leave_to_person(record, f"its performer returned what {type(record.intent).__name__} does not promise: {error}")
             return
-        self.settle(record, Succeeded(result=result), acted=acted)
+        self.settle(record, outcome)
 
     def failed(self, report: QueueFailed, acted: PersonActed | None = None) -> None:
         """A failure counts only if its attempt is current; then the policy decides between a retry and the end (P4, P6)."""
@@ -96,7 +96,10 @@ class Settling:
         self.settle(record, Refused(cause=report.cause))
 
     def from_outside(self, message: SettleFromOutside) -> None:
-        """What `complete` and `fail` say; with more actions to come it is the queue's to go on."""
+        """What `complete` and `fail` say; with more actions to come it is the queue's to go on.
+
+        A result that the intent does not promise is refused, and changes nothing: it is the host's mistake, who can mend it.
+        """
         token, reply = message.token, message.reply
         record = self.undecided(token)
         context = Context(self._acting.name, token)
@@ -108,8 +111,15 @@ class Settling:
             self._acting.ports.queue.tell(AnswerLater(context, message.result, message.failure))
         elif message.failure is not None:
             self.failed(QueueFailed(context, None, message.failure, final=True), acted)
+        elif record is None:
+            self._late(token, message.result)
         else:
-            self.completed(QueueCompleted(context, None, message.result), acted)
+            try:
+                outcome = self._success(record, message.result)
+            except InvalidPayload as error:
+                reply.refuse(error)
+            else:
+                self.settle(record, outcome, acted=acted)
         self._acting.journal.gate(reply)
 
     # Time.
@@ -165,7 +175,7 @@ class Settling:
                 msg = f"{self._acting.name} has no open execution {waits}{message.token}."
                 raise Rejected("NOT_OPEN", msg)  # noqa: EM101, TRY301 - a code; one place answers
             if isinstance(outcome, Succeeded):
-                outcome = Succeeded(result=self._codec.checked(outcome.result, self._codec.result_types[type(record.intent)]))
+                outcome = self._success(record, outcome.result)
         except (Rejected, InvalidPayload) as refusal:
             message.reply.refuse(refusal)
             self._acting.journal.gate(message.reply)
@@ -174,6 +184,14 @@ class Settling:
         self.settle(record, outcome, message.reply, acted_by(message.by, _DONE_BY_HAND[type(outcome)]))
 
     # Parts.
+
+    def _success(self, record: ExecutionRecord, result: Any) -> Succeeded[Any]:
+        """The outcome that a result means.
+
+        Raises:
+            InvalidPayload: it is not what the intent promises.
+        """
+        return Succeeded(result=self._codec.checked(result, self._codec.result_types[type(record.intent)]))
 
     def settle(self, record: ExecutionRecord, outcome: Outcome[Any], reply: Reply | None = None, acted: PersonActed | None = None) -> None:
         """One append: the settling turn's events, the completion event among them; a failing handler is parked with its outcome (P13)."""

@@ -44,6 +44,17 @@ def test_of_what_was_promised_the_queue_keeps_what_was_to_be_performed_and_the_p
     assert [event.result for event in promised.events("JobDone")] == ["done at last"]
 
 
+def test_an_answer_that_was_not_promised_is_refused_and_the_right_one_still_awaited(promised: Stage) -> None:
+    token, before = promised.token("a"), promised.types()
+    for wrong in (4711, None, ["done"]):
+        with pytest.raises(ts.InvalidPayload, match="not a str"):
+            promised.system.complete(token, wrong, who="Ann", why="by telephone")
+    promised.idle()
+    assert promised.types() == before, "neither an end nor that somebody tried"
+    assert [each.execution.token for each in promised.system.open_executions()] == [token]
+    assert promised.system.complete(token, "done at last")
+
+
 def test_the_next_of_its_line_waits_for_it(promised: Stage) -> None:
     promised.system.ask(Do(job_id="b", place="bench"))
     promised.idle()
