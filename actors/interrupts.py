@@ -6,7 +6,13 @@ been written stays, what was interrupted is done again by the engine that is reb
 `KeyboardInterrupt` in one of them was raised by user code, and is its error.
 """
 
+import signal
 import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+R = TypeVar("R")
 
 
 def leave_to_the_host(error: BaseException) -> None:
@@ -17,3 +23,32 @@ def leave_to_the_host(error: BaseException) -> None:
     """
     if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
         raise error
+
+
+# The standard library's own, without its search for a member of an enumeration, which takes longer than all else here.
+_handler_of: Callable[[int], Any] = getattr(signal.getsignal, "__wrapped__", signal.getsignal)
+_set_handler: Callable[[int, Any], Any] = getattr(signal.signal, "__wrapped__", signal.signal)
+_ENDING = (int(signal.SIGINT), int(signal.SIGTERM))
+"""The signals by which a program is ended, and whose handlers therefore raise."""
+
+
+def undisturbed(run: Callable[[], R]) -> R:
+    """Run it; the handlers of signals that come meanwhile are called when it is through. For what must not be left half done."""
+    if threading.current_thread() is not threading.main_thread():  # Python calls handlers in the main thread alone
+        return run()
+    for number in _ENDING:
+        handler = _handler_of(number)
+        if callable(handler):
+            run = partial(_held_back, number, handler, run)
+    return run()
+
+
+def _held_back(number: int, handler: Callable[..., Any], run: Callable[[], R]) -> R:
+    came: list[tuple[Any, ...]] = []
+    try:
+        _set_handler(number, lambda *signalled: came.append(signalled))
+        return run()
+    finally:
+        _set_handler(number, handler)
+        if came:
+            handler(*came[-1])

@@ -299,11 +299,15 @@ class System(Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData
     ) -> HostReply:
         """Let a message in and send it; its reply leaves admission when it is given."""
         reply = HostReply(self._admission.leave, deliver)
-        self._enter(reply, when_full, timeout_s)
         try:
-            self._life.engine.mailbox(owner).tell(message(reply))
-        except NotAccepted as error:
-            reply.withdraw(error)
+            self._enter(reply, when_full, timeout_s)
+            try:
+                self._life.engine.mailbox(owner).tell(message(reply))
+            except NotAccepted as error:
+                reply.withdraw(error)
+        except KeyboardInterrupt:  # nobody will wait for it
+            reply.withdraw(None)
+            raise
         return reply
 
     def _enter(self, reply: HostReply, when_full: WhenFull, timeout_s: float | None) -> None:

@@ -192,6 +192,14 @@ class PerformerPool:
 
     def call(self, call: RunningCall) -> RunningCall:
         """Make a call, unless it is running or answered already: then that one is taken up, and its answer given again."""
+        try:
+            return self._call(call)
+        except KeyboardInterrupt:  # of the host, in whose thread it was performed: whether it had its effect is in doubt (P9)
+            if self._calls.get(call.identity) is call:
+                self.take_back(call)
+            raise
+
+    def _call(self, call: RunningCall) -> RunningCall:
         with self._lock:
             known = self._calls.get(call.identity)
             answer = self._answers.get(call.identity)
@@ -203,7 +211,7 @@ class PerformerPool:
         if call.start.heartbeat_us is not None and answer is None:
             self._opens_window(known or call)
         if known is None:
-            self._submit(call)
+            self._executors[type(call.action)].submit(call)
             return call
         if answer is not None:
             self._tell(answer)
@@ -213,13 +221,6 @@ class PerformerPool:
         """Give a call what its performer, or probe, may find out by it."""
         call.sealer = self.sealer
         call.correlation_of = self.correlation_of
-
-    def _submit(self, call: RunningCall) -> None:
-        try:
-            self._executors[type(call.action)].submit(call)
-        except KeyboardInterrupt:  # of the host, in whose thread it was performed: whether it had its effect is in doubt (P9)
-            self.take_back(call)
-            raise
 
     def _opens_window(self, call: RunningCall) -> None:
         call.beats = self._beat

@@ -7,6 +7,7 @@ from typing import Any
 
 from tallystick.actors.actor import ALARM, NOTHING, EngineActor, Inbox
 from tallystick.actors.clock import ManualClock, SeededIdentity
+from tallystick.actors.interrupts import undisturbed
 from tallystick.actors.performers.executors import inline
 from tallystick.actors.performers.performer import Executor, Report
 from tallystick.actors.runtimes.runtime import Awaited
@@ -67,26 +68,34 @@ class SteppedRuntime:
     def step(self) -> bool:
         """Let one actor take one message; False when none has one."""
         while self._ready:
-            if self._serve(self._ready.popleft()):
+            if self._serve_first():
                 return True
         return self._ring()
 
-    def _serve(self, inbox: Inbox) -> bool:
-        """Let an inbox's actor take one message; False when it has none.
+    def _serve_first(self) -> bool:
+        """Let the first inbox's actor take one message; False when it has none.
 
-        Ctrl-C between its being taken and its being handled would lose it, so it ends the engine, and the next one begins with the log.
+        Ctrl-C between its being taken and its being handled would lose it, so it ends the engine, and the next one begins with the log. But
+        a commit is not interrupted: who has heard of it by then has heard of it.
         """
+        inbox = self._ready[0]
+        if inbox.actor is not None and inbox.actor.own_thread:
+            return undisturbed(self._take_turn)
         try:
-            message = inbox.take()
-            if message is NOTHING:
-                return False
-            inbox.reschedule()
-            if not inbox.closed:
-                hand_over(inbox, message)
+            return self._take_turn()
         except KeyboardInterrupt as interrupt:
             if inbox.actor is not None:
                 inbox.actor.failed(interrupt)
             raise
+
+    def _take_turn(self) -> bool:
+        inbox = self._ready.popleft()
+        message = inbox.take()
+        if message is NOTHING:
+            return False
+        inbox.reschedule()
+        if not inbox.closed:
+            hand_over(inbox, message)
         return True
 
     def run_until_idle(self) -> int:
@@ -104,16 +113,19 @@ class SteppedRuntime:
         """Let the actors run until only those are left that block on the disk: what has gathered waits, to be written with what follows."""
         kept: list[Inbox] = []
         ready = self._ready
-        for _ in range(STEPS_LIMIT):
-            if not ready:
-                ready.extend(kept)
-                return
-            inbox = ready.popleft()
-            if inbox.actor is not None and inbox.actor.own_thread:
-                kept.append(inbox)
-                continue
-            self._serve(inbox)
-        raise NeverIdle
+        try:
+            for _ in range(STEPS_LIMIT):
+                if not ready:
+                    return
+                actor = ready[0].actor
+                if actor is not None and actor.own_thread:
+                    kept.append(ready[0])
+                    ready.popleft()
+                else:
+                    self._serve_first()
+            raise NeverIdle
+        finally:
+            ready.extend(kept)
 
     def next_due(self) -> datetime | None:
         """When a timer is due next; None when none is."""
@@ -137,8 +149,8 @@ class SteppedRuntime:
         now_us = self.clock.now_us()
         due = [inbox for inbox, due_us in self._alarms.items() if due_us <= now_us]
         for inbox in due:
-            del self._alarms[inbox]
             inbox.tell(ALARM)
+            del self._alarms[inbox]
         return bool(due)
 
     # For the system.
@@ -162,7 +174,7 @@ class SteppedRuntime:
     def background(self, name: str, task: Callable[[], Any]) -> None:
         """At once."""
         del name
-        task()
+        undisturbed(task)
 
     def stop(self) -> None:
         """Run what is in the mailboxes, but no timer."""

@@ -1,13 +1,20 @@
 """Ctrl-C while the host's own thread runs the actors: it is the host's, whatever it interrupts, and what it interrupts is not half done."""
 
+import signal
+import sys
 from collections.abc import Callable
+from concurrent.futures import Future
+from contextvars import copy_context
 from functools import partial
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 
 import tallystick as ts
 from tallystick.actors.actor import Inbox
+from tallystick.actors.interrupts import undisturbed
 from tallystick.actors.messages import StartQueue
 from tallystick.actors.runtimes import stepped
 from tests.actors.stage import Stage
@@ -125,3 +132,139 @@ def test_a_system_that_was_interrupted_stops_cleanly(stage: Stage) -> None:
     stage.reopen()
     is_asked_for(stage)
     assert sorted(stage.entered()) == [("a", "done"), ("o", "done"), ("o", "ordered")]
+
+
+# Wherever it strikes.
+
+LIBRARY = str(Path(ts.__file__).parent)
+STRIKES = 150
+
+
+class Strikes:
+    """Raises the signal at one of the places at which Python would answer one: a function is entered, or has called one written in C."""
+
+    def __init__(self, at: int | None = None) -> None:
+        self._at = at
+        self.passed = 0
+
+    def __call__(self, frame: FrameType, event: str, _argument: Any) -> None:
+        if event in {"call", "c_return"} and frame.f_code.co_filename.startswith(LIBRARY) and "/tests/" not in frame.f_code.co_filename:
+            self.passed += 1
+            if self.passed == self._at:
+                sys.setprofile(None)
+                signal.raise_signal(signal.SIGINT)
+
+    def during(self, run: Callable[[], object]) -> None:
+        before = sys.getprofile()
+        sys.setprofile(self)
+        try:
+            run()
+        finally:
+            sys.setprofile(before)
+
+
+class Work:
+    """What a host does: commands that it waits for, and others whose futures it keeps; calls that fail and are retried; time passes."""
+
+    def __init__(self) -> None:
+        self.stage = Stage()
+        self.stage.provider.answers("d", RuntimeError("no"), RuntimeError("no again"))
+        self.replies: dict[str, Future[Any]] = {}
+
+    def begin(self) -> None:
+        for job_id in "ab":
+            self.replies[job_id] = self.stage.system.submit(Do(job_id=job_id))
+        self.stage.system.ask(Do(job_id="c"))
+        self.replies["d"] = self.stage.system.submit(Do(job_id="d", steps=2))
+        self.stage.advance(100)
+
+    def problems(self) -> list[str]:
+        """What went wrong, when all has come to rest."""
+        stage = self.stage
+        stage.advance(1000)
+        begun, done = ([event.job_id for event in stage.events(name)] for name in ("JobBegun", "JobDone"))
+        found = [f"{begun} were begun, and {done} done"] if sorted(begun) != sorted(done) else []
+        for job_id, reply in self.replies.items():
+            error, written = reply.exception(0), begun.count(job_id)
+            if error is None and written != 1:
+                found.append(f"{job_id} was acknowledged, and is written {written} times")
+            elif isinstance(error, ts.NotAccepted | ts.NotCommitted) and written:
+                found.append(f"{job_id} is written, and {type(error).__name__} was said of it")
+        stage.system.ask(Do(job_id="z"))
+        stage.advance(1)
+        if stage.entered()[-1] != ("z", "done") or stage.system.health().commands_in_flight or stage.system.open_executions():
+            found.append("it does not go on")
+        return found
+
+
+def test_wherever_it_strikes_what_was_said_is_true_and_what_was_begun_is_done() -> None:
+    places = Strikes()
+    places.during(Work().begin)
+    interrupted = 0
+    for strike in range(1, places.passed, places.passed // STRIKES):
+        work = Work()
+        try:
+            copy_context().run(Strikes(strike).during, work.begin)  # surroundings may be left behind
+        except KeyboardInterrupt:
+            interrupted += 1
+        assert work.problems() == [], f"struck at place {strike} of {places.passed}"
+    assert interrupted > STRIKES // 2
+
+
+def test_a_commit_is_not_interrupted_and_the_host_hears_of_it_afterwards(stage: Stage) -> None:
+    reply = stage.system.submit(Do(job_id="a", steps=0))
+    reply.add_done_callback(lambda _reply: signal.raise_signal(signal.SIGINT))
+    other = stage.system.submit(Do(job_id="b", steps=0))
+    with pytest.raises(KeyboardInterrupt):
+        stage.idle()
+    assert (reply.result(0), other.result(0)) == ("a", "b"), "whoever comes behind it in the commit is told, too"
+    assert stage.system.health().restarts == 0
+
+
+def test_a_second_interrupt_does_not_keep_the_engine_from_being_rebuilt(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = type(stage.log).open
+
+    def struck(log: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return opened(log)
+
+    monkeypatch.setattr(type(stage.log), "open", struck)
+    stage.workshop.hook = Once()
+    with pytest.raises(KeyboardInterrupt):
+        is_asked_for(stage)
+    assert stage.system.health().status == "running"
+    is_asked_for(stage)
+    assert sorted(stage.entered()) == [("a", "done"), ("o", "done"), ("o", "ordered")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_hosts_own_handler_is_called_once_afterwards_and_stays(number: signal.Signals) -> None:
+    heard: list[tuple[int, bool]] = []
+    through = False
+
+    def run() -> str:
+        nonlocal through
+        signal.raise_signal(number)
+        signal.raise_signal(number)
+        through = True
+        return "result"
+
+    def handler(signalled: int, _frame: FrameType | None) -> None:
+        heard.append((signalled, through))
+
+    before = signal.signal(number, handler)
+    try:
+        assert undisturbed(run) == "result"
+        assert heard == [(number, True)]
+        assert signal.getsignal(number) is handler
+    finally:
+        signal.signal(number, before)
+
+
+def test_who_ignores_signals_goes_on_ignoring_them() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        undisturbed(lambda: signal.raise_signal(signal.SIGINT))
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -51,9 +51,9 @@ def turned_back_and_nothing_undone(patched: pytest.MonkeyPatch) -> None:
 def success_of_a_later_attempt_lost(patched: pytest.MonkeyPatch) -> None:
     completed = Settling.completed
 
-    def of_the_first_only(self: Settling, report: Any, acted: Any = None) -> None:
+    def of_the_first_only(self: Settling, report: Any) -> None:
         if report.attempt in {1, None}:
-            completed(self, report, acted)
+            completed(self, report)
 
     patched.setattr(Settling, "completed", of_the_first_only)
 
