@@ -126,7 +126,7 @@ WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM nu
 INSERT INTO event
 SELECT start.position + number, 'JobNoted', 1, 'Job', 'job-' || (start.position + number), 1, start.occurred_at_us + number, 'jobs',
        'correlation-' || ((start.position + number) / 10), CAST('{"jobId":"job","text":"filled in bulk"}' AS BLOB), NULL, NULL, NULL, NULL,
-       zeroblob(32)
+       NULL, zeroblob(32)
 FROM numbers, (SELECT max(position) AS position, max(occurred_at_us) AS occurred_at_us FROM event) AS start
 """
 INDEXED = "INSERT OR IGNORE INTO correlation SELECT correlation, position FROM event ORDER BY correlation, position"

@@ -1,6 +1,7 @@
 """The envelope: what the log knows of an event besides its payload. Not the event itself, which is the program's own type."""
 
 import zlib
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -60,12 +61,22 @@ def log_tag_of(identity: str) -> int:
     return zlib.crc32(identity.encode()) & 0x3FFFFFFF
 
 
+_tags_in = msgspec.json.Decoder(dict[str, str]).decode
+_encode_tags = msgspec.json.Encoder(order="deterministic").encode
+
+
+def tags_text(tags: Mapping[str, str]) -> str | None:
+    """Tags as an envelope has them: a JSON object whose keys are sorted, the same for the same tags; None where there are none."""
+    return _encode_tags(dict(tags)).decode() if tags else None
+
+
 class Recorded(msgspec.Struct, frozen=True, eq=False, gc=False):
     """One record of the log: a numbered, immutable event.
 
-    `occurred_at_us` is in microseconds since 1970 UTC. `causation` is the position of the record that the append answered, `seen` the
-    appending owner's cursor (P1). `payload` is UTF-8 JSON. `event` is the decoded payload where the record comes from a running
-    system, else None; `hash` is empty until the record is written (the log links the chain); `log_tag` is the same for a whole log.
+    `occurred_at_us` is in microseconds since 1970 UTC. `causation` is the position of the record that the append answered, `tags_json` are
+    the tags of what it answered, None where there are none, and `seen` is the appending owner's cursor (P1). `payload` is UTF-8 JSON.
+    `event` is the decoded payload where the record comes from a running system, else None; `hash` is empty until the record is written
+    (the log links the chain); `log_tag` is the same for a whole log.
     """
 
     position: int
@@ -82,6 +93,7 @@ class Recorded(msgspec.Struct, frozen=True, eq=False, gc=False):
     settles: Settles | None = None
     causation: int | None = None
     seen: int | None = None
+    tags_json: str | None = None
     log_tag: int = 0
     event: Any = None
     hash: bytes = b""
@@ -95,3 +107,8 @@ class Recorded(msgspec.Struct, frozen=True, eq=False, gc=False):
     def occurred_at(self) -> datetime:
         """When it occurred, UTC."""
         return from_micros(self.occurred_at_us)
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """The tags of what its append answered; empty where there are none. Decoded anew each time."""
+        return {} if self.tags_json is None else _tags_in(self.tags_json)

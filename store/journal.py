@@ -69,6 +69,7 @@ class Origin(msgspec.Struct, frozen=True, eq=False, gc=False):
     seen: int | None = None
     correlation: str | None = None
     causation: int | None = None
+    tags_json: str | None = None
 
 
 class Journal:
@@ -150,7 +151,7 @@ class Journal:
                 self.on_pending()
             now_us = self._clock.now_us()
             self._last_us = now_us = max(now_us, self._last_us)
-            owner, seen, causation = origin.owner, origin.seen, origin.causation
+            owner, seen, causation, tags_json = origin.owner, origin.seen, origin.causation, origin.tags_json
             correlation = origin.correlation or event_id_of(log_tag, position + 1, now_us)
             for draft, before in zip(drafts, versions, strict=True):
                 form, stream, version = draft.form, draft.stream, before + 1
@@ -174,6 +175,7 @@ class Journal:
                     draft.settles,
                     causation,
                     seen,
+                    tags_json,
                     log_tag,
                     draft.event,
                 )

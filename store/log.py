@@ -25,7 +25,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 
     `after` and `until` are positions, exclusive and inclusive; a page is continued with `after` (or, newest first, with `until`).
     `since_us` and `before_us` are microseconds since 1970 UTC, inclusive and exclusive. `token` finds the events of one execution:
-    its engine events and its settlement.
+    its engine events and its settlement. `tag` is a name and a value; no index leads to it, as to a type or an owner.
     """
 
     after: int = 0
@@ -36,6 +36,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     owner: str | None = None
     token: str | None = None
     correlation: str | None = None
+    tag: tuple[str, str] | None = None
     event_id: str | None = None
     since_us: int | None = None
     before_us: int | None = None
@@ -43,11 +44,15 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     newest_first: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what would find nothing by mistake: a limit below zero, or one name where several are wanted (ValueError)."""
+        """Refuse what would find nothing by mistake: a limit below zero, a tag without a value, one name for several (ValueError)."""
         names: object = self.event_types
         if isinstance(names, str):
             msg = f"event_types is a tuple of names; for one name give ({names!r},)."
             raise ValueError(msg)  # noqa: TRY004 - as for other unfit values
+        tag: object = self.tag
+        if tag is not None and not (isinstance(tag, tuple) and len(tag) == 2):  # noqa: PLR2004 - a name and a value
+            msg = f"tag is a name and a value, as ('tenant', 'a'); {tag!r} is not."
+            raise ValueError(msg)
         if self.limit is not None and self.limit < 0:
             msg = f"limit is {self.limit}; it cannot be below zero."
             raise ValueError(msg)
@@ -63,6 +68,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
             and (self.owner is None or record.owner == self.owner)
             and (self.token is None or _of_execution(self.token, record))
             and (self.correlation is None or record.correlation == self.correlation)
+            and (self.tag is None or (record.tags_json is not None and record.tags.get(self.tag[0]) == self.tag[1]))
             and (self.event_id is None or record.event_id == self.event_id)
             and (self.since_us is None or record.occurred_at_us >= self.since_us)
             and (self.before_us is None or record.occurred_at_us < self.before_us)

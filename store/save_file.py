@@ -15,7 +15,7 @@ from typing import Final
 
 from tallystick.domain.errors import SaveDamaged, SaveError, SaveVersionError
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """The version of the body that this code writes and reads."""
 BODY_LIMIT_BYTES: Final = 1 << 30
 """What a body may take in memory. A save that needs more is refused when it is written."""

@@ -68,6 +68,7 @@ class SavedRecord(msgspec.Struct, frozen=True, array_like=True):
     settles: Settles | None
     causation: int | None
     seen: int | None
+    tags_json: str | None
     hash: bytes
 
     @classmethod
@@ -88,6 +89,7 @@ class SavedRecord(msgspec.Struct, frozen=True, array_like=True):
             recorded.settles,
             recorded.causation,
             recorded.seen,
+            recorded.tags_json,
             recorded.hash,
         )
 
@@ -108,6 +110,7 @@ class SavedRecord(msgspec.Struct, frozen=True, array_like=True):
             self.settles,
             self.causation,
             self.seen,
+            self.tags_json,
             hash=self.hash,
         )
 

@@ -1,7 +1,7 @@
--- What a log gets when some of its records are archived for the first time: it has format 2 from then on.
+-- What a log gets when some of its records are archived for the first time: it has format 4 from then on.
 
 -- name: mark_as_archived
-PRAGMA user_version = 2;
+PRAGMA user_version = 4;
 
 -- name: archive
 -- The catalogue: a row for each archive, a file beside the log. `name` is what its path has after the log's; `checksum` is that of its footer,

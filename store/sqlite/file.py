@@ -14,9 +14,9 @@ import apsw
 
 from tallystick.domain.errors import LogCorrupt, LogError, LogPoisoned, LogVersionError
 
-FORMAT: Final = 1
+FORMAT: Final = 3
 """The version of the schema of a log that has all its records itself; in the file it is `user_version`."""
-WITH_ARCHIVES: Final = 2
+WITH_ARCHIVES: Final = 4
 """That of a log some of whose records are in archives, so that no code reads it that does not know of those."""
 
 APPLICATION_ID: Final = int.from_bytes(b"TALY")

@@ -6,6 +6,9 @@ from tallystick.domain.protocol import EXECUTION
 from tallystick.store.log import Query
 from tallystick.store.sqlite.rows import PAGE, Statement
 
+# A record without tags is passed over before anything of it is parsed.
+_HAS_TAG: Final = "tags_json IS NOT NULL AND EXISTS (SELECT 1 FROM json_each(event.tags_json) AS tag WHERE tag.key = ? AND tag.value = ?)"
+
 _OF_EXECUTION: Final = """(
     SELECT position FROM event INDEXED BY event_stream WHERE aggregate_id = ? AND aggregate_type = ?
     UNION
@@ -80,6 +83,8 @@ def _terms(query: Query) -> list[tuple[Any, ...]]:
         terms.append((f"event.position < {_NOT_BEFORE} AND occurred_at_us < ?", *(query.before_us,) * 3))
     if query.event_types:
         terms.append((f"event_type IN ({','.join('?' * len(query.event_types))})", *query.event_types))
+    if query.tag is not None:
+        terms.append((_HAS_TAG, *query.tag))
     columns = ("aggregate_id", "aggregate_type", "owner", "correlation")
     terms.extend((f"event.{name} = ?", value) for name in columns if (value := getattr(query, name)) is not None)
     return terms

@@ -17,7 +17,7 @@ from tallystick.store.chain import COVERED
 COLUMNS: Final = (*COVERED, "hash")
 """The columns of a row, in order."""
 
-CHUNK: Final = 500
+CHUNK: Final = 448
 """The most rows of one statement: its text must stay below 16 KB, or the driver does not keep it prepared."""
 
 # Up to 16 rows have a statement each; above that, one of the next size is filled up with rows of nulls, which it leaves out.

@@ -1,4 +1,4 @@
--- The tables of a SQLite log, format 1. Each block has a name, and says what it is for.
+-- The tables of a SQLite log, format 3. Each block has a name, and says what it is for.
 -- The columns of `event` are the fields of the envelope (domain/envelope.py), in its order: the code takes their names from there. An event's
 -- id is none of them: it is derived from position, time and the log's identity.
 
@@ -6,7 +6,7 @@
 -- Stands in the file's first 100 bytes, so that a foreign file is told from a log, and a log's format is known, before anything is opened.
 -- 1413565529 is "TALY". The format is `user_version`.
 PRAGMA application_id = 1413565529;
-PRAGMA user_version = 1;
+PRAGMA user_version = 3;
 
 -- name: event
 -- The log itself. One B-tree in the order of positions: appending touches its last page only.
@@ -25,6 +25,7 @@ CREATE TABLE event (
     settles           TEXT,
     causation         INTEGER,
     seen              INTEGER,
+    tags_json         TEXT,
     hash              BLOB    NOT NULL
 ) STRICT;
 

@@ -1,13 +1,15 @@
-"""Times and ids of records: exact microseconds, and ids that say when and where an event stands."""
+"""Times, ids and tags of records: exact microseconds, ids that say when and where an event stands, tags as text."""
 
+import json
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
+from types import MappingProxyType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.domain.envelope import event_id_of, from_micros, log_tag_of, position_in, to_micros
+from tallystick.domain.envelope import Recorded, event_id_of, from_micros, log_tag_of, position_in, tags_text, to_micros
 
 moments = st.datetimes(timezones=st.just(UTC))
 positions = st.integers(min_value=1, max_value=(1 << 44) - 1)
@@ -48,3 +50,13 @@ def test_ids_of_one_log_sort_as_its_positions_do(tag: int, one: int, other: int,
 @pytest.mark.parametrize("text", ["", "x", "order-1", "0" * 32, str(uuid.UUID(int=4 << 76)), "g" * 12 + "7" + "g" * 19])
 def test_what_is_no_events_id_names_no_position(text: str) -> None:
     assert position_in(text) is None
+
+
+@given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"]))))
+def test_tags_are_one_text_in_whatever_order_they_were_given_and_come_back(given_tags: dict[str, str]) -> None:
+    text = tags_text(given_tags)
+    assert text == tags_text(MappingProxyType(dict(reversed(given_tags.items()))))
+    assert (text is None) == (not given_tags)
+    recorded = Recorded(1, "Happened", 1, "Thing", "thing", 1, 1, "things", "c", b"{}", tags_json=text)
+    assert recorded.tags == given_tags
+    assert text is None or [*json.loads(text)] == sorted(given_tags)

@@ -72,6 +72,7 @@ def record(position: int) -> Recorded:
         settles="succeeded" if settles else None,
         causation=position - 1 or None,
         seen=position - 1,
+        tags_json=f'{{"tenant":"tenant-{position % 7}"}}' if position % 3 == 0 else None,
     )
 
 

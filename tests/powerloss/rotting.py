@@ -118,6 +118,7 @@ def change_a_row(path: Path, lots: random.Random) -> None:
                 "correlation = 'none'",
                 "hash = X'00112233445566778899aabbccddeeff'",
                 "seen = coalesce(seen, 0) + 1",
+                "tags_json = coalesce(tags_json, '') || 'x'",
                 "payload = hash, hash = payload",
             )
         )

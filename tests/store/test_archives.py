@@ -177,15 +177,15 @@ def test_a_version_that_does_not_know_of_archives_refuses_a_log_that_has_some(
     log: SqliteLog, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log.close()
-    monkeypatch.setattr(sqlite_file, "WITH_ARCHIVES", 1)
+    monkeypatch.setattr(sqlite_file, "WITH_ARCHIVES", 3)
     with closing(SqliteLog(path)) as again:
         again.open()
     monkeypatch.undo()
     with closing(SqliteLog(path)) as again, small_archives():
         again.open()
         archived(again)
-    monkeypatch.setattr(sqlite_file, "WITH_ARCHIVES", 1)
-    with pytest.raises(LogVersionError, match="has format 2"):
+    monkeypatch.setattr(sqlite_file, "WITH_ARCHIVES", 3)
+    with pytest.raises(LogVersionError, match="has format 4"):
         SqliteReader(path)
 
 

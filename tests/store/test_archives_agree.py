@@ -11,12 +11,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tallystick.domain.envelope import Recorded, event_id_of, log_tag_of
+from tallystick.domain.envelope import Recorded, event_id_of, log_tag_of, tags_text
 from tallystick.store.log import Query, Snapshot
 from tallystick.store.sqlite.log import SqliteLog
 from tallystick.store.sqlite.upkeep import Upkeep
 from tests.store.archived import small_archives
-from tests.store.test_logs_agree import AGGREGATE_TYPES, NAMES, QUERIES, TOKENS, TYPES, answer
+from tests.store.test_logs_agree import AGGREGATE_TYPES, NAMES, QUERIES, TAGS, TOKENS, TYPES, answer
 
 DRAFTS = st.fixed_dictionaries(
     {
@@ -28,6 +28,7 @@ DRAFTS = st.fixed_dictionaries(
         "correlation": NAMES,
         "settles": st.booleans(),
         "causation": st.none() | st.integers(0, 99),
+        "tags_json": TAGS.map(tags_text),
         "payload": st.binary(max_size=40),
     }
 )

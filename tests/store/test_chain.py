@@ -25,14 +25,16 @@ CHANGES: dict[str, Any] = {
     "correlation": "x",
     "causation": 1,
     "seen": 1,
+    "tags_json": '{"tenant":"a"}',
     "payload": b"x",
 }
 
 
 def test_the_chain_of_a_known_record_is_known(record: Callable[..., Recorded]) -> None:
     first = link(START, record(1))
-    assert first.hex() == "275a4a8026e7ed34f327021894096bd4"
-    assert link(first, record(2)).hex() == "26608991227b666f8260a79fdc796c5d"
+    assert first.hex() == "5b4c431662bbc9d325f878591b52ff1b"
+    assert link(first, record(2)).hex() == "4397f6492ad7e98296ac8eaceb5e6299"
+    assert link(START, record(1, tags_json='{"tenant":"a"}')).hex() == "f7e7ce6274ea7c48ae464970293c6860"
 
 
 @pytest.mark.parametrize("field", COVERED)

@@ -73,6 +73,9 @@ def test_an_append_carries_its_origin_in_each_record(desk: Desk) -> None:
     records = desk.journal.append(Origin("things", 7, "corr", 3), (draft("a"), draft("b", of="t", settles="failed")))
     assert [(each.owner, each.seen, each.correlation, each.causation) for each in records] == [("things", 7, "corr", 3)] * 2
     assert [(each.token, each.settles) for each in records] == [(None, None), ("t", "failed")]
+    assert [(each.tags_json, each.tags) for each in records] == [(None, {})] * 2
+    tagged = desk.journal.append(Origin("things", tags_json='{"tenant":"a"}'), (draft("c"), draft("d")))
+    assert [(each.tags_json, each.tags) for each in tagged] == [('{"tenant":"a"}', {"tenant": "a"})] * 2
 
 
 def test_an_append_that_continues_nothing_begins_a_correlation_named_after_its_first_event(desk: Desk) -> None:

@@ -152,8 +152,8 @@ def test_text_that_is_not_unicode_is_refused_and_the_log_stays_open(log: EventLo
 def filled(log: EventLog, record: Make) -> EventLog:
     log.write(
         [
-            record(1, aggregate_id="a", correlation="x", owner="one"),
-            record(2, aggregate_id="b", event_type="Started", token="t", correlation="x"),
+            record(1, aggregate_id="a", correlation="x", owner="one", tags_json='{"tenant":"a","who":"b"}'),
+            record(2, aggregate_id="b", event_type="Started", token="t", correlation="x", tags_json='{"tenant":"a"}'),
             record(3, aggregate_id="t", aggregate_type="Execution", event_type="RetryScheduled", token="t", correlation="y"),
             record(4, aggregate_id="a", aggregate_version=2, event_type="Ended", token="t", settles="succeeded", correlation="x"),
             record(5, aggregate_id="a", aggregate_type="Other", event_type="Ended", token="u", settles="failed", owner="one"),
@@ -189,6 +189,12 @@ def filled(log: EventLog, record: Make) -> EventLog:
         ({"correlation": "x"}, [1, 2, 4]),
         ({"correlation": "x", "aggregate_id": "a"}, [1, 4]),
         ({"correlation": "x", "after": 1, "limit": 1}, [2]),
+        ({"tag": ("tenant", "a")}, [1, 2]),
+        ({"tag": ("who", "b")}, [1]),
+        ({"tag": ("tenant", "b")}, []),
+        ({"tag": ("a", "tenant")}, []),
+        ({"tag": ("tenant", "a"), "newest_first": True, "limit": 1}, [2]),
+        ({"tag": ("tenant", "a"), "correlation": "x", "owner": "one"}, [1]),
         ({"since_us": 1_004}, [4, 5, 6]),
         ({"before_us": 1_003}, [1, 2]),
         ({"since_us": 1_002, "before_us": 1_004}, [2, 3]),

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tallystick.domain.envelope import Recorded, event_id_of, log_tag_of
+from tallystick.domain.envelope import Recorded, event_id_of, log_tag_of, tags_text
 from tallystick.domain.errors import LogError
 from tallystick.store.log import EventLog, Query, Snapshot
 from tallystick.store.memory import MemoryLog
@@ -21,6 +21,10 @@ NAMES = st.sampled_from(["a", "b", "ä", ""])
 TOKENS = st.sampled_from(["t", "u", "v"])
 TYPES = st.sampled_from(["Started", "Ended"])
 AGGREGATE_TYPES = st.sampled_from(["Thing", "Execution"])
+
+TAG_NAMES = st.sampled_from(["tenant", "", 'a"b\\', "é\n"])
+TAG_VALUES = st.sampled_from(["a", "", "tenant", '"}', "\x00 ü"])
+TAGS = st.dictionaries(TAG_NAMES, TAG_VALUES, max_size=3)
 
 DRAFTS = st.fixed_dictionaries(
     {
@@ -36,6 +40,7 @@ DRAFTS = st.fixed_dictionaries(
         "settles": st.sampled_from([None, None, None, "succeeded", "failed", "abandoned"]),
         "causation": st.none() | st.integers(0, 99),
         "seen": st.none() | st.integers(0, 99),
+        "tags_json": TAGS.map(tags_text),
         "payload": st.binary(max_size=40),
     }
 )
@@ -50,6 +55,7 @@ QUERIES = st.builds(
     owner=st.none() | NAMES,
     token=st.none() | TOKENS,
     correlation=st.none() | NAMES,
+    tag=st.none() | st.none() | st.tuples(TAG_NAMES, TAG_VALUES),
     since_us=st.none() | st.integers(0, 60),
     before_us=st.none() | st.integers(0, 60),
     limit=st.none() | st.integers(0, 5),

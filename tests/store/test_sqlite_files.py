@@ -61,12 +61,27 @@ def another_database(path: Path) -> None:
     connection.close()
 
 
-def another_format(path: Path) -> None:
+def another_format(path: Path, number: int = 5) -> None:
     log = SqliteLog(path)
     log.open()
     log.close()
     connection = apsw.Connection(str(path))
-    connection.execute("PRAGMA user_version = 3")
+    connection.pragma("user_version", number)
+    connection.close()
+
+
+def one_without_tags(path: Path) -> None:
+    """As before the envelope had tags."""
+    another_format(path, 1)
+    connection = apsw.Connection(str(path))
+    connection.execute("ALTER TABLE event DROP COLUMN tags_json")
+    connection.close()
+
+
+def one_with_archives_without_tags(path: Path) -> None:
+    one_without_tags(path)
+    connection = apsw.Connection(str(path))
+    connection.pragma("user_version", 2)
     connection.close()
 
 
@@ -82,11 +97,13 @@ def a_word(path: Path) -> None:
     ("make", "error", "message"),
     [
         (another_database, LogCorrupt, "another program's SQLite database"),
-        (another_format, LogVersionError, "has format 3"),
+        (another_format, LogVersionError, "has format 5"),
+        (one_without_tags, LogVersionError, "has format 1; this version of Tallystick reads formats 3 and 4"),
+        (one_with_archives_without_tags, LogVersionError, "has format 2; this version of Tallystick reads formats 3 and 4"),
         (a_diary, LogCorrupt, "something else than a SQLite database"),
         (a_word, LogCorrupt, "something else than a SQLite database"),
     ],
-    ids=["another database", "another format", "something else", "something short"],
+    ids=["another database", "another format", "no tags", "archives and no tags", "something else", "something short"],
 )
 def test_a_file_that_is_no_log_of_ours_is_refused_and_not_touched(
     path: Path, make: Callable[[Path], object], error: type[LogError], message: str
