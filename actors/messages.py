@@ -90,10 +90,11 @@ class TimeoutDecision(msgspec.Struct, frozen=True, eq=False, gc=False):
 
 
 class TimeoutDue(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """An attempt's deadline has come; for the timer itself, which writes it down before the owner hears of it."""
+    """An attempt's deadline has come; for the timer itself, which writes it down before the owner hears of it, with the tags."""
 
     context: Context
     attempt: int
+    tags: Mapping[str, str] = NO_TAGS
 
 
 class RetryDue(msgspec.Struct, frozen=True, eq=False, gc=False):

@@ -8,7 +8,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from tallystick.actors.runtimes.runtime import Runtime
 from tallystick.actors.supervision import Health
-from tallystick.actors.surroundings import Surrounded, Surroundings, surroundings
+from tallystick.actors.surroundings import Common, OfBegun, Surrounded
 from tallystick.domain.command import Command
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import (
@@ -288,13 +288,13 @@ class SagaHandle(Generic[R]):
             await self._sagas.desk.ask_async(self._saga.redrive_command(self.id, who=who, why=why, by_hand=by_hand))
 
     def _within(self) -> Surrounded:
-        """What somebody decides about it has its correlation, and not theirs, so that it is in its timeline."""
-        return Surrounded(Surroundings(tags=surroundings().tags, look_up=self._correlation))
+        """What somebody decides about it has its correlation and tags, and not theirs, so that it is in its timeline."""
+        return Surrounded(OfBegun(self._common))
 
-    def _correlation(self) -> str | None:
+    def _common(self) -> Common:
         of_saga = {"aggregate_type": self._owner.types.name, "aggregate_id": self.id}
         first = next(iter(self._sagas.desk.events(**of_saga, limit=1)), None)
-        return None if first is None else first.correlation
+        return (None, {}) if first is None else (first.correlation, first.tags)
 
 
 class StartsSagas:

@@ -8,6 +8,7 @@ from typing import Any
 from tallystick.actors.actor import Alarm, Crash, EngineActor, Host
 from tallystick.actors.messages import Context, Mailbox, TimeoutDecision, TimeoutDue
 from tallystick.domain.clock import Clock
+from tallystick.domain.envelope import tags_text
 from tallystick.domain.parking import Source
 from tallystick.domain.protocol import EXECUTION, TimeoutFired
 from tallystick.store.codec import Codec
@@ -130,6 +131,7 @@ class TimerActor(EngineActor):
         form, payload, event = self._codec.encode(TimeoutFired(attempt=due.attempt))
         draft = Draft(form, (EXECUTION, token), None, payload, event, token)
         begun = self._journal.last(EXECUTION, token)
-        origin = Origin(due.context.owner, None, begun.correlation if begun else None, begun.position if begun else None)
+        correlation, causation = (begun.correlation, begun.position) if begun else (None, None)
+        origin = Origin(due.context.owner, None, correlation, causation, tags_text(due.tags))
         (fired,) = self._journal.append(origin, (draft,))
         return TimeoutDecision(due.context, fired)

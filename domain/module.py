@@ -35,7 +35,7 @@ class Turn(Protocol):
 
     @property
     def tags(self) -> Mapping[str, str]:
-        """The tags of the execution that the turn is about, empty elsewhere."""
+        """The tags of the command, execution or event that the turn answers; what it writes and begins has them, too."""
         ...
 
     def new_id(self) -> str:

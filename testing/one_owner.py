@@ -23,7 +23,7 @@ from tallystick.actors.vault import Vault
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.command import Command
 from tallystick.domain.effect import Begin, NeedsPerson
-from tallystick.domain.envelope import Recorded
+from tallystick.domain.envelope import Recorded, tags_text
 from tallystick.domain.errors import TallystickError, UnknownCommand
 from tallystick.domain.event import Event
 from tallystick.domain.execution import ExecutionRecord
@@ -262,7 +262,8 @@ class OneOwner:
     def _fired(self, record: ExecutionRecord) -> Recorded:
         form, payload, event = self._codec.encode(TimeoutFired(attempt=record.attempt))
         draft = Draft(form, (EXECUTION, record.token), None, payload, event, record.token)
-        (fired,) = self._journal.append(Origin(self.name, None, record.correlation, record.position), (draft,))
+        origin = Origin(self.name, None, record.correlation, record.position, tags_text(record.started.tags))
+        (fired,) = self._journal.append(origin, (draft,))
         return fired
 
     def succeed_late(self, intent: Intent[Any], result: Any) -> None:

@@ -14,6 +14,8 @@ from tallystick.domain.action import Call, Performer
 from tallystick.domain.operations.events import Json, OnOverdue, Verdict
 from tallystick.domain.operations.operation import Ending, InvalidOperation, OperationId, cut
 from tallystick.domain.operations.owner import AttendOperation
+from tallystick.domain.sensitive import refuse_sensitive
+from tallystick.domain.text import checked_text
 
 Completion = Literal["success", "failure", "abandoned"]
 _ENDED: Mapping[Completion, Literal["Succeeded", "Failed", "Abandoned"]] = {
@@ -54,19 +56,22 @@ class BracketsOperations:
 
         It is in the log before the body runs. A body that leaves normally has succeeded; an exception is its failure, with evidence, and
         goes on; a cancelled task or a KeyboardInterrupt cancels it; a crash leaves it open, until `timeout` has passed. Brackets inside
-        are its children, and commands asked inside have its correlation and tags. All that they lead to has the correlation; executions
-        that they begin, and those that go on from these, keep the tags and the traceparent, which their performers find by
-        `ts.surroundings()`. What else may be given is as for `operations.start`; `traceparent` is that of the W3C's trace context, as
-        it came in.
+        are its children. Commands asked inside have its correlation, its tags and the traceparent, and so has all that they lead to: each
+        event, by its envelope, and each call of a performer, by `ts.surroundings()`. What else may be given is as for
+        `operations.start`; `traceparent` is that of the W3C's trace context, as it came in.
 
         With an `idempotency_key` it is one operation however often it is entered: `operation.found` says how it stood, and when it had
         `ended` nothing of it changes any more, so the body should do nothing.
 
         Raises:
             InvalidOperation: the name is none; names are of the code, never of its users.
+            PersonalDataRefused: the traceparent is a sensitive value.
             TypeError: there is no such term; one that was overlooked would be a timeout that never comes.
         """
         check_named("bracket", terms, OperationTerms)
+        if traceparent is not None:
+            refuse_sensitive("a traceparent", traceparent)
+            checked_text("a traceparent", traceparent)
         return OperationScope(self.operations, name, terms, traceparent, inline=self._runtime.inline)
 
     def record_intent(

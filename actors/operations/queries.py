@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol, TypedDict, TypeVar, Unpack
 
 from tallystick.actors.admission import WhenFull
+from tallystick.actors.surroundings import Common
 from tallystick.domain.clock import Clock
 from tallystick.domain.command import Command
 from tallystick.domain.envelope import Recorded, from_micros, to_micros
@@ -178,11 +179,15 @@ class OperationQueries:
 
     def correlation_of(self, operation_id: str) -> str | None:
         """What it, and all that it leads to, have in common: that of its first record, or what a save has kept of that."""
+        return self.common_to(operation_id)[0]
+
+    def common_to(self, operation_id: str) -> Common:
+        """The correlation and the tags that it, and all that it leads to, have in common; as `correlation_of`."""
         first = next(iter(self._host.events(aggregate_type=OfOperation.aggregate_type, aggregate_id=operation_id, limit=1)), None)
         if first is not None and first.aggregate_version == 1:
-            return first.correlation
+            return first.correlation, first.tags
         operation = self.get(operation_id)
-        return None if operation is None else operation.correlation
+        return (None, {}) if operation is None else (operation.correlation, operation.tags)
 
 
 def check_named(method: str, given: Mapping[str, object], kind: type[Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 
 from tallystick.actors.operation_ends import tell_end
 from tallystick.actors.operations.queries import Host, OperationQueries, check_named
-from tallystick.actors.surroundings import Surrounded, Surroundings, surroundings
+from tallystick.actors.surroundings import OfBegun, Surrounded, Surroundings, surroundings
 from tallystick.actors.telling import WhenShown, note, warn
 from tallystick.domain.action import Call
 from tallystick.domain.clock import Clock
@@ -95,15 +95,22 @@ class OperationTracker(OperationQueries):
             TypeError: there is no such term.
         """
         check_named("start", terms, OperationTerms)
-        around, correlation = surroundings(), terms.get("correlation")
+        outside, correlation = surroundings(), terms.get("correlation")
         refuse_sensitive("an operation's name, key or correlation", name, terms.get("idempotency_key"), correlation)
-        refuse_sensitive("a tag", *(terms.get("tags") or {}).values())
-        if correlation is not None:
-            around = Surroundings(correlation, operation_id=around.operation_id, tags=around.tags, traceparent=around.traceparent)
+        refuse_sensitive("a tag", *(terms.get("tags") or {}), *(terms.get("tags") or {}).values())
+        around = outside
+        if correlation is not None or terms.get("tags"):
+            around = Surroundings(
+                correlation,
+                operation_id=outside.operation_id,
+                tags={**outside.tags, **(terms.get("tags") or {})},
+                traceparent=outside.traceparent,
+                look_up=lambda: outside.correlation,
+            )
         command = StartOperation(
             name=checked_name(name),
             parent=around.operation_id,
-            tags={**around.tags, **(terms.get("tags") or {})},
+            tags=around.tags,
             timeout_us=_micros(terms.get("timeout")),
             on_overdue=terms.get("on_overdue", "abandon"),
             retry=terms.get("retry"),
@@ -288,10 +295,10 @@ class OperationTracker(OperationQueries):
         return given_up
 
     def _within(self, operation_id: str) -> Surrounded:
-        """What is said of an operation from elsewhere has its correlation all the same, so that it is in its timeline."""
+        """What is said of an operation from elsewhere has its correlation all the same, so that it is in its timeline, and its tags."""
         around = surroundings()
         if operation_id and around.operation_id != operation_id:
-            around = Surroundings(operation_id=operation_id, look_up=lambda: self.correlation_of(operation_id))
+            around = OfBegun(lambda: self.common_to(operation_id), operation_id=operation_id)
         return Surrounded(around)
 
     def _ask(self, command: OfOperationCommand) -> None:

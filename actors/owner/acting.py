@@ -12,7 +12,7 @@ from tallystick.actors.owner.state import OwnerState
 from tallystick.actors.owner.turn import Setting, TurnInProgress
 from tallystick.actors.timer import Deadlines
 from tallystick.domain.clock import Clock
-from tallystick.domain.envelope import MICROSECOND, Recorded
+from tallystick.domain.envelope import MICROSECOND, Recorded, tags_text
 from tallystick.domain.errors import EffectError, NotAccepted
 from tallystick.domain.evidence import said_by, withhold
 from tallystick.domain.execution import ExecutionRecord
@@ -30,7 +30,7 @@ class Ports(NamedTuple):
 
 
 class Cause(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """Why a turn is taken: whose correlation it continues, which record it answers, whose tags it carries."""
+    """Why a turn is taken: whose correlation and tags it continues, which record it answers."""
 
     correlation: str | None = None
     causation: int | None = None
@@ -134,6 +134,9 @@ class Acting:
     def react(self, recorded: Recorded, handler: Callable[..., Iterable[Any]], event: Any) -> bool:
         """Have a handler answer a record; whether it had anything to say. Otherwise as `take`."""
         turn = TurnInProgress(self.setting, self.state)
+        tags_json = recorded.tags_json
+        if tags_json is not None:
+            turn.tags = recorded.tags
         try:
             for effect in handler(turn, event):
                 turn.carry_out(effect)
@@ -142,7 +145,7 @@ class Acting:
             raise
         if not turn.drafts:
             return False
-        self._append(turn, Origin(self.name, self.state.seen, recorded.correlation, recorded.position))
+        self._append(turn, Origin(self.name, self.state.seen, recorded.correlation, recorded.position, tags_json))
         return True
 
     def _check_raised(self, turn: TurnInProgress, error: BaseException) -> None:
@@ -159,7 +162,8 @@ class Acting:
             for output in outputs:
                 self.journal.gate(output)
             return
-        self._append(turn, Origin(self.name, self.state.seen, cause.correlation, cause.causation), outputs)
+        tags_json = tags_text(cause.tags) if cause.tags else None
+        self._append(turn, Origin(self.name, self.state.seen, cause.correlation, cause.causation, tags_json), outputs)
 
     def _append(self, turn: TurnInProgress, origin: Origin, outputs: Sequence[Output] = ()) -> None:
         if turn.begun or turn.settled:
@@ -168,7 +172,7 @@ class Acting:
         deadlines = self.ports.deadlines
         for begun in turn.begun:
             if begun.deadline_us is not None:
-                deadlines.arm(begun.context, begun.deadline_us, TimeoutDue(begun.context, 1))
+                deadlines.arm(begun.context, begun.deadline_us, TimeoutDue(begun.context, 1, begun.started.tags))
         for settled in turn.settled:
             deadlines.disarm(Context(self.name, settled.token))
 
@@ -222,7 +226,7 @@ class Acting:
 
     def note(self, record: ExecutionRecord, event: Any, outputs: Sequence[Output] = (), causation: int | None = None) -> None:
         """Append an engine event of an open execution, and set its timer anew."""
-        cause = Cause(record.correlation, causation if causation is not None else record.position)
+        cause = Cause(record.correlation, causation if causation is not None else record.position, record.started.tags)
         turn = self.turn(cause)
         turn.note(record.token, event)
         self.append(turn, cause, outputs)
@@ -236,8 +240,9 @@ class Acting:
         if record is None or due_us is None or (self.state.parks and Source(EXECUTION, token) in self.state.parking):
             self.ports.deadlines.disarm(context)
         else:
-            due = RetryDue if record.status == "retrying" else TimeoutDue
-            self.ports.deadlines.arm(context, due_us, due(context, record.attempt))
+            retrying, attempt = record.status == "retrying", record.attempt
+            due = RetryDue(context, attempt) if retrying else TimeoutDue(context, attempt, record.started.tags)
+            self.ports.deadlines.arm(context, due_us, due)
 
     def arm_parked(self, source: Source) -> None:
         """Tell the timer when a parked source may be tried again; a dead letter waits for a person.

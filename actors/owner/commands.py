@@ -126,7 +126,7 @@ class Commands:
         tried = IdempotencyConflicted(
             key=message.key or "", command=type(command).__name__, content_hash=self._codec.content_hash(command), settled=recorded.position
         )
-        cause = Cause(recorded.correlation, recorded.position)
+        cause = Cause(recorded.correlation, recorded.position, recorded.tags)
         self._acting.take(cause, TurnInProgress.note_in, (OWNER, self._acting.name), tried, outputs=(reply,))
 
 

@@ -1,6 +1,6 @@
 """Parked sources: what an owner does when a handler raises, and how the events that wait behind it get their turn (P12, P13)."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -19,6 +19,7 @@ from tallystick.domain.parking import REACTION_RETRY, Parked, Source
 from tallystick.domain.protocol import (
     EXECUTION,
     OWNER,
+    IntentStarted,
     LateSuccess,
     PersonActed,
     ReactionFailed,
@@ -38,6 +39,7 @@ class Letter(NamedTuple):
     source: Source
     position: int
     correlation: str | None
+    tags: Mapping[str, str]
     token: str | None = None
     role: Literal["reaction", "settlement", "late"] = "reaction"
     outcome: msgspec.Raw = msgspec.Raw(b"null")
@@ -59,8 +61,8 @@ class ParkedSources:
 
     def reaction_failed(self, recorded: Recorded, error: Exception) -> None:
         """Park the event's aggregate in this owner; the others go on."""
-        letter = Letter(Source(recorded.aggregate_type, recorded.aggregate_id), recorded.position, recorded.correlation)
-        self._fail(letter, error)
+        source = Source(recorded.aggregate_type, recorded.aggregate_id)
+        self._fail(Letter(source, recorded.position, recorded.correlation, recorded.tags), error)
 
     def settlement_failed(
         self,
@@ -74,22 +76,23 @@ class ParkedSources:
         """Keep the outcome, and who gave it; the token's timer is suspended while it waits (P13)."""
         content = msgspec.Raw(self._codec.value_bytes(outcome))
         source = Source(EXECUTION, record.token)
-        letter = Letter(source, record.position, record.correlation, record.token, "settlement", content, acted)
+        tags = record.started.tags
+        letter = Letter(source, record.position, record.correlation, tags, record.token, "settlement", content, acted)
         self._fail(letter, error, outputs)
         self._acting.arm(record.token)
 
-    def late_success(self, begun: Recorded, settled: Recorded, intent: Intent[Any], evidence: LateSuccess) -> None:
+    def late_success(self, begun: Recorded, started: IntentStarted[Any, Any], settled: Recorded, evidence: LateSuccess) -> None:
         """Write the evidence, with what the `late` handler makes of it in the same append; if that raises, only the evidence (P10)."""
-        token = Token(begun.token or "")
-        cause = Cause(begun.correlation, settled.position)
+        token, tags = Token(begun.token or ""), started.tags
+        cause = Cause(begun.correlation, settled.position, tags)
         try:
-            self._acting.take(cause, self._answer_late, token, intent, evidence, None)
+            self._acting.take(cause, self._answer_late, token, started.intent, evidence, None)
         except NotAccepted:
             raise
         except Exception as error:  # noqa: BLE001 - whatever the program's handler raised
             self._acting.take(cause, TurnInProgress.note, token, evidence)
             content = msgspec.Raw(self._codec.value_bytes(Succeeded(result=evidence.result)))
-            self._fail(Letter(Source(EXECUTION, token), begun.position, begun.correlation, token, "late", content), error)
+            self._fail(Letter(Source(EXECUTION, token), begun.position, begun.correlation, tags, token, "late", content), error)
 
     def _answer_late(
         self, turn: TurnInProgress, token: Token, intent: Intent[Any], evidence: LateSuccess | None, outcome: Outcome[Any] | None
@@ -129,7 +132,7 @@ class ParkedSources:
             error=type(error).__name__,
             correlation=letter.correlation,
         )
-        cause = Cause(letter.correlation, letter.position)
+        cause = Cause(letter.correlation, letter.position, letter.tags)
         self._acting.take(cause, self._note_failure, event, letter, outputs=outputs)
         self._acting.arm_parked(letter.source)
 
@@ -147,11 +150,11 @@ class ParkedSources:
             self._acting.counters.count("stale_parked_retries")
             return
         recorded = self._acting.journal.after(parked.position - 1, 1)[0]
-        letter = Letter(message.source, parked.position, recorded.correlation, recorded.token, parked.role, parked.outcome)
-        if parked.role == "reaction":
-            letter = letter._replace(token=None)
+        token = None if parked.role == "reaction" else recorded.token
+        tags = self._tags_of(parked, recorded)
+        letter = Letter(message.source, parked.position, recorded.correlation, tags, token, parked.role, parked.outcome)
         try:
-            cause = Cause(recorded.correlation, recorded.position)
+            cause = Cause(recorded.correlation, recorded.position, tags)
             self._acting.take(cause, self._again, message.source, parked, recorded)
         except NotAccepted:
             raise
@@ -159,6 +162,13 @@ class ParkedSources:
             self._fail(letter, error)
             return
         self._acting.arm_parked(message.source)
+
+    def _tags_of(self, parked: Parked, recorded: Recorded) -> Mapping[str, str]:
+        """Those of the event; or of the execution, which may have more than its intent event's envelope. Nothing is decoded for it."""
+        if parked.role == "settlement":
+            return self._state.open[Token(recorded.token or "")].started.tags
+        last = None if parked.role == "reaction" else self._acting.journal.last(EXECUTION, recorded.token or "")
+        return recorded.tags if last is None else last.tags
 
     def _again(self, turn: TurnInProgress, source: Source, parked: Parked, recorded: Recorded) -> None:
         event = self._codec.decode(recorded)
@@ -214,7 +224,9 @@ class ParkedSources:
             self._acting.journal.gate(reply)
             return
         reply.answer(None)
-        self._acting.take(Cause(None, parked.position), run, message, parked, outputs=(reply,))
+        recorded = self._acting.journal.after(parked.position - 1, 1)[0]
+        cause = Cause(recorded.correlation, parked.position, self._tags_of(parked, recorded))
+        self._acting.take(cause, run, message, parked, outputs=(reply,))
         self._acting.arm_parked(source)
 
     def _redrive(self, turn: TurnInProgress, message: Redrive, parked: Parked) -> None:

@@ -263,7 +263,7 @@ class Settling:
             self._count_stale("invalid_late_results", Token(begun.token or ""), 0)
             return
         self._acting.counters.count("late_successes")
-        self._parked.late_success(begun, settled, intent, LateSuccess(operation=intent.operation(), result=msgspec.Raw(content)))
+        self._parked.late_success(begun, started, settled, LateSuccess(operation=intent.operation(), result=msgspec.Raw(content)))
 
     def _count_stale(self, what: str, token: Token, attempt: int | None) -> None:
         self._acting.counters.count(what)

@@ -102,7 +102,7 @@ class TurnInProgress:
 
     # Most turns need none of these: they are set on the turn when they are.
     tags: Mapping[str, str] = NO_TAGS
-    """The execution's tags."""
+    """Those of what the turn answers."""
     begun: Sequence[Begun] = ()
     settled: Sequence[ExecutionRecord] = ()
     failed: Sequence[Token] = ()

@@ -68,10 +68,12 @@ def bracketed(name: str) -> Callable[[ts.System, Any], Any]:
 
 IDENTIFIES: Mapping[str, Callable[[ts.System, Any], Any]] = {
     "the tag of a bracket": bracketed("tags"),
+    "the traceparent of a bracket": bracketed("traceparent"),
     "the correlation of a bracket": bracketed("correlation"),
     "the key of a bracket": bracketed("idempotency_key"),
     "the name of a bracket": lambda system, value: system.bracket(value),
     "the name of an operation": lambda system, value: system.operations.start(value),
+    "the name of a tag": lambda system, value: system.operations.start("Import", tags={value: "email"}),
     "the tag of an operation": lambda system, value: system.operations.start("Import", tags={"email": value}),
     "the correlation of an operation": lambda system, value: system.operations.start("Import", correlation=value),
     "the key of an operation": lambda system, value: system.operations.start("Import", idempotency_key=value),
