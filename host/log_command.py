@@ -14,7 +14,7 @@ import tallystick as ts
 from tallystick.domain.envelope import to_micros
 from tallystick.domain.sensitive import redacted
 from tallystick.host.output import print_json, print_table
-from tallystick.host.parameters import EXISTING_LOG, TEXT
+from tallystick.host.parameters import EXISTING_LOG, TEXT, tag
 
 ROWS_OF_A_PAGE: Final = 50
 PAYLOAD_CHARS: Final = 80
@@ -45,6 +45,7 @@ ROWS: Final = click.IntRange(min=1, max=1_000_000_000)
 @click.option("--owner", type=TEXT, metavar="NAME", help="Events of this owner.")
 @click.option("--token", type=TEXT, metavar="TOKEN", help="Events of one execution.")
 @click.option("--correlation", type=TEXT, metavar="ID", help="Events that one thing led to.")
+@click.option("--tag", type=TEXT, callback=tag, metavar="KEY=VALUE", help="Events that have this tag.")
 @click.option("--id", "event_id", type=TEXT, metavar="ID", help="The event with this id.")
 @click.option("--since", callback=moment, metavar="MOMENT", help="Events of then and later.")
 @click.option("--before", callback=moment, metavar="MOMENT", help="Events before then.")
@@ -99,6 +100,7 @@ def as_object(recorded: ts.Recorded) -> dict[str, Any]:
         "token": recorded.token,
         "settles": recorded.settles,
         "correlation": recorded.correlation,
+        **({"tags": recorded.tags} if recorded.tags_json is not None else {}),
         "causation": recorded.causation,
         "seen": recorded.seen,
     }

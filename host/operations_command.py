@@ -18,7 +18,7 @@ from tallystick.host.log_command import moment
 from tallystick.host.operations_of_log import explained_from, id_of, operation_in, operations_in, stalled_in, statistics_in, timeline_from
 from tallystick.host.operator import Operator
 from tallystick.host.output import print_json, print_table
-from tallystick.host.parameters import EXISTING_LOG, TEXT
+from tallystick.host.parameters import EXISTING_LOG, TEXT, tag
 from tallystick.host.requests import SettleOperation
 from tallystick.store.writer_lock import pid_of_holder
 
@@ -36,15 +36,6 @@ def command() -> None:
     """
 
 
-def tag(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, str] | None:
-    """An option's value as a tag."""
-    key, equals, text = (value or "").partition("=")
-    if value is not None and not (key and equals):
-        msg = f"{value!r} is no tag like KEY=VALUE"
-        raise click.BadParameter(msg, ctx, param)
-    return None if value is None else (key, text)
-
-
 def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """For programs."""
     return click.option("--json", "as_json", is_flag=True, help="JSON instead of tables.")(function)
@@ -55,7 +46,7 @@ def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--name", "prefix", type=TEXT, default="", metavar="PREFIX", help="Whose name begins so.")
 @click.option("--status", type=click.Choice(STATUSES, case_sensitive=False), help="That stand so.")
 @click.option("--open", "only_open", is_flag=True, help="That have not ended.")
-@click.option("--tag", callback=tag, metavar="KEY=VALUE", help="That have this tag.")
+@click.option("--tag", type=TEXT, callback=tag, metavar="KEY=VALUE", help="That have this tag.")
 @click.option("--parent", type=TEXT, metavar="ID", help="That were begun in that one.")
 @click.option("--correlation", type=TEXT, metavar="ID", help="That are a part of this.")
 @click.option("--since", callback=moment, metavar="MOMENT", help="That were begun then or later.")

@@ -1,4 +1,4 @@
-"""Kinds of parameters that several commands have: the path of a log, and text that a log can hold."""
+"""Kinds of parameters that several commands have: the path of a log, text that a log can hold, and a tag."""
 
 import os
 from pathlib import Path
@@ -29,6 +29,15 @@ class _Text(click.types.StringParamType):
         except UnicodeEncodeError:
             self.fail(f"{text!r} is not UTF-8.", param, ctx)
         return text
+
+
+def tag(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, str] | None:
+    """An option's value as a tag."""
+    key, equals, text = (value or "").partition("=")
+    if value is not None and not (key and equals):
+        msg = f"{value!r} is no tag like KEY=VALUE"
+        raise click.BadParameter(msg, ctx, param)
+    return None if value is None else (key, text)
 
 
 TEXT: Final = _Text()
