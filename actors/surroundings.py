@@ -1,7 +1,8 @@
 """Surroundings: the correlation, the operation and the tags that the calling code runs in. They flow where `contextvars` flow.
 
-Into tasks they flow by themselves; into a thread with `asyncio.to_thread`, or with `contextvars.copy_context().run`. A performer has those
-of the execution that it works for, also after a crash.
+Into tasks they flow by themselves; into a thread with `asyncio.to_thread`, or with `contextvars.copy_context().run`. Commands take them
+into the log, where correlation and tags flow on: an event has those of the command, execution or event that it answers. A performer has
+those of the execution that it works for, also after a crash.
 """
 
 import re
@@ -13,7 +14,7 @@ from tallystick.domain.sensitive import refuse_sensitive
 from tallystick.domain.text import checked_text
 
 TRACEPARENT: Final = "traceparent"
-"""The tag by which an execution keeps the traceparent that it was begun with."""
+"""The tag by which the log keeps a traceparent."""
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 
 
@@ -47,7 +48,7 @@ class Surroundings:
 
     @property
     def carried(self) -> Mapping[str, str]:
-        """What an execution that is begun here keeps of it in the log: its tags, and the traceparent among them."""
+        """What the log keeps of it with what is asked here: its tags, and the traceparent among them."""
         return self.tags if self.traceparent is None else {**self.tags, TRACEPARENT: self.traceparent}
 
     @property

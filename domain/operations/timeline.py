@@ -66,6 +66,7 @@ class Entry(NamedTuple):
     causation: int | None
     detail: str
     data: Mapping[str, Any]
+    tags: Mapping[str, str]
 
 
 class Span(NamedTuple):
@@ -108,6 +109,7 @@ class Timeline(NamedTuple):
                     "settles": each.settles,
                     "causation": each.causation,
                     "data": each.data,
+                    **({"tags": each.tags} if each.tags else {}),
                 }
                 for each in self.entries
             ],
@@ -151,6 +153,7 @@ def _entry(recorded: Recorded, data: Any) -> Entry:
         recorded.causation,
         detail_of(content),
         content,
+        recorded.tags,
     )
 
 

@@ -123,7 +123,7 @@ def test_a_performer_is_shown_with_its_thread_and_stack() -> None:
 
 def test_the_timeline_joins_operations_events_attempts_timers_evidence_and_audit_records(stage: Stage) -> None:
     stage.provider.answers("a", StillRunning())
-    with stage.system.bracket("Workshop.Day", correlation="day 1") as operation:
+    with stage.system.bracket("Workshop.Day", correlation="day 1", tags={"shift": "late"}) as operation:
         stage.system.ask(Do(job_id="a"))
         operation.note("checkpoint", "asked")
         stage.system.operations.audit("day.opened", who="ann", anchors=(ts.Anchor(kind="Day", id="1", role="Subject"),))
@@ -137,7 +137,9 @@ def test_the_timeline_joins_operations_events_attempts_timers_evidence_and_audit
     assert len(spans["Making"].attempts) == 2
     audit = next(each for each in timeline.entries if each.kind == "audit")
     assert (audit.data["who"], audit.data["operationId"]) == ("ann", operation.id)
-    assert msgspec.json.decode(msgspec.json.encode(timeline.as_objects()))["correlation"] == "day 1"
+    objects = msgspec.json.decode(msgspec.json.encode(timeline.as_objects()))
+    assert objects["correlation"] == "day 1"
+    assert [each["tags"] for each in objects["entries"]] == [{"shift": "late"}] * len(timeline.entries)
 
 
 def test_a_timeline_is_drawn_as_a_sequence_and_as_a_chart(stage: Stage) -> None:

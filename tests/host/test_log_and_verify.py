@@ -73,6 +73,22 @@ def test_an_operation_is_found_by_its_token_and_a_story_by_its_correlation(log: 
     assert story[0]["eventType"] == "OrderPlaced"
 
 
+def test_tags_are_shown_where_there_are_some_and_find_their_events(tmp_path: Path) -> None:
+    with ts.System(log=tmp_path / "log.db", runtime=ts.SteppedRuntime()) as system:
+        with system.bracket("One", tags={"tenant": "a=b", "shelf": "x"}):
+            pass
+        with system.bracket("Two"):
+            pass
+    everything = found(tmp_path / "log.db")
+    tagged = [event for event in everything if "tags" in event]
+    assert {event["eventType"] for event in tagged} == {"OperationStarted", "BracketStarted", "OperationSucceeded"}
+    assert {json.dumps(event["tags"]) for event in tagged} == {'{"shelf": "x", "tenant": "a=b"}'}
+    assert found(tmp_path / "log.db", "--tag", "tenant=a=b") == tagged
+    assert found(tmp_path / "log.db", "--tag", "tenant=a") == []
+    refused = run("log", tmp_path / "log.db", "--tag", "tenant")
+    assert (refused.exit_code, "KEY=VALUE" in refused.stderr) == (2, True)
+
+
 def test_positions_and_moments_bound_what_is_read(log: Path) -> None:
     everything = found(log)
     assert found(log, "--after", 3, "--until", 5) == everything[3:5]
