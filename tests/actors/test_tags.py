@@ -301,7 +301,7 @@ def test_an_operations_own_events_have_its_tags_wherever_they_are_said() -> None
     runtime = ts.SteppedRuntime()
     with ts.System(runtime=runtime) as system:
         operations = system.operations
-        with system.bracket("Outer", tags={"outer": "yes"}):
+        with system.bracket("Outer", tags={"outer": "yes"}) as outer:
             started = operations.start("Import", tags=A, stalled_after=timedelta(minutes=1), timeout=HOUR)
         with system.bracket("Elsewhere", tags=B):
             operations.progress(started, 10)
@@ -313,6 +313,7 @@ def test_an_operations_own_events_have_its_tags_wherever_they_are_said() -> None
         operations.resume(started, by="ann", why="it goes on")
         runtime.advance(2 * HOUR)
         events = list(system.events(correlation=operations.correlation_of(started)))
+        assert operations.correlation_of(started) == operations.correlation_of(outer.id)
     of_it = [each for each in events if started in {each.aggregate_id, each.token} or each.event_type == "OperationAudited"]
     assert {"OperationStarted", "BracketStarted", "TimeoutFired", "OperationNoted", "OperationStalled", "OperationResumed"} <= {
         each.event_type for each in of_it
