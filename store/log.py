@@ -4,7 +4,7 @@ Not numbering or group commit: the journal does those, and hands a log batches o
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol, Self
+from typing import Protocol, Self, cast
 
 import msgspec
 
@@ -49,7 +49,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         if isinstance(names, str):
             msg = f"event_types is a tuple of names; for one name give ({names!r},)."
             raise ValueError(msg)  # noqa: TRY004 - as for other unfit values
-        tag: object = self.tag
+        tag = cast("object", self.tag)
         if tag is not None and not (isinstance(tag, tuple) and len(tag) == 2):  # noqa: PLR2004 - a name and a value
             msg = f"tag is a name and a value, as ('tenant', 'a'); {tag!r} is not."
             raise ValueError(msg)

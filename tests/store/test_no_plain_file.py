@@ -26,9 +26,9 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
         ts.SqliteLog(tmp_path).open()
 
 
-@pytest.mark.parametrize("filters", [{"event_types": "OrderPlaced"}, {"limit": -1}])
+@pytest.mark.parametrize("filters", [{"event_types": "OrderPlaced"}, {"limit": -1}, {"tag": "tenant"}, {"tag": ("tenant",)}])
 def test_a_query_that_could_only_find_nothing_by_mistake_is_refused(filters: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"event_types|below zero"):
+    with pytest.raises(ValueError, match=r"event_types|below zero|a name and a value"):
         ts.Query(**filters)  # type: ignore[arg-type]
 
 
