@@ -4,8 +4,11 @@ Python raises it in the main thread alone, between any two instructions. Only wi
 there, in the midst of a call of the host's: it ends the engine, as any error does that nobody handles (P14), and reaches the host. What had
 been written stays, what was interrupted is done again by the engine that is rebuilt. Where actors have threads of their own, a
 `KeyboardInterrupt` in one of them was raised by user code, and is its error.
+
+A commit it does not interrupt: what somebody has heard of by then cannot be taken back. It waits until that is through.
 """
 
+import _signal  # type: ignore[import-not-found]  # pyright: ignore[reportMissingImports] - what `signal` is made of
 import signal
 import threading
 from collections.abc import Callable
@@ -25,9 +28,9 @@ def leave_to_the_host(error: BaseException) -> None:
         raise error
 
 
-# The standard library's own, without its search for a member of an enumeration, which takes longer than all else here.
-_handler_of: Callable[[int], Any] = getattr(signal.getsignal, "__wrapped__", signal.getsignal)
-_set_handler: Callable[[int, Any], Any] = getattr(signal.signal, "__wrapped__", signal.signal)
+# Without `signal`'s own search for a member of an enumeration, which takes longer in each call than a small commit.
+_handler_of: Callable[[int], Any] = _signal.getsignal
+_set_handler: Callable[[int, Any], Any] = _signal.signal
 _ENDING = (int(signal.SIGINT), int(signal.SIGTERM))
 """The signals by which a program is ended, and whose handlers therefore raise."""
 
