@@ -303,7 +303,7 @@ class Watcher:
         if call.key not in (call.token, f"{call.token}/{call.index}"):
             raise InvariantViolation("P5", f"the outside world is given the key {call.key!r}", token=call.token)
         if started is None:
-            raise InvariantViolation("S14", f"attempt {call.attempt} is performed, which never began", token=call.token)
+            raise InvariantViolation("P16", f"attempt {call.attempt} is performed, and no record says that it began", token=call.token)
         if started > self._disk.position:
             text = f"attempt {call.attempt} is performed, while the log is durable up to {self._disk.position}"
             raise InvariantViolation("S14", text, position=started, token=call.token)

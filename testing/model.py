@@ -4,7 +4,6 @@ It shares nothing with the library's book-keeping but the program's own folds. I
 """
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -12,33 +11,16 @@ import msgspec
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.envelope import MICROSECOND, Recorded, to_micros
 from tallystick.domain.schedules import CommandDue, takes_deliveries
+from tallystick.testing.parked import Parked, holds_success, take_parking
+from tallystick.testing.payload import NOTHING, Payload, read
 from tallystick.testing.violations import InvariantViolation
 
 CALLS_LIMIT = 20
-REACTION_ATTEMPTS = 4
+UNDECIDED = frozenset({"TimeoutFired", "RetryScheduled", "AttemptStarted"})
+"""What does not happen to an execution whose outcome is decided."""
 
 Stream = tuple[str, str]
 Violated = Callable[[str, str], InvariantViolation]
-
-
-class _Payload(msgspec.Struct, rename="camel"):
-    """What the model reads of engine events, of whatever type."""
-
-    deadline: datetime | None = None
-    timeout_us: int | None = None
-    retry: dict[str, Any] | None = None
-    retry_at: datetime | None = None
-    attempt: int = 0
-    call: int = 0
-    aggregate_type: str = ""
-    aggregate_id: str = ""
-    position: int = 0
-    error: str = ""
-    next_position: int | None = None
-    start: int = 0
-
-
-_read = msgspec.json.Decoder(_Payload).decode
 
 
 class Rules:
@@ -84,7 +66,7 @@ class LogModel:
         """Every execution that was ever begun, by token; `settled` says how it ended, None while it is open."""
         self.open: dict[str, dict[str, dict[str, Any]]] = {}
         """The open ones of each owner."""
-        self.parked: dict[str, dict[Stream, dict[str, Any]]] = {}
+        self.parked: dict[str, Parked] = {}
         self.commands: dict[str, bytes] = {}
         self.states: dict[Stream, dict[type[Any], Any]] = {}
         self.residents: dict[str, dict[type[Any], Any]] = {}
@@ -121,7 +103,8 @@ class LogModel:
         elif recorded.event_type == "OwnerJoined":
             self._join(recorded)
         elif kind == "Owner":
-            self._take_parking(recorded)
+            parked, reactions = self.parked[recorded.owner], self.rules.reactions.get(recorded.owner, ())
+            take_parking(parked, recorded, read(recorded.payload), self.records, reactions)
         elif kind == "Command":
             self.commands[recorded.aggregate_id] = recorded.payload
         if recorded.causation is not None and kind != "Owner":
@@ -199,12 +182,19 @@ class LogModel:
                 raise InvariantViolation("S1", text, position=recorded.position, token=token)
             execution |= {"settled": recorded.settles, "settled_at": recorded.position}
             del self.open[recorded.owner][token]
-            self.parked[recorded.owner].pop(("Execution", token), None)
+            kept = self.parked[recorded.owner].pop(("Execution", token), None)
+            execution["overtaken"] = recorded.settles != "succeeded" and holds_success(kept)
         elif recorded.aggregate_type == "Execution":
+            if now_us is not None and recorded.event_type in UNDECIDED and self._is_decided(recorded.owner, token):
+                text = f"{recorded.event_type}: its outcome is decided, and waits for a settlement handler that has failed"
+                raise InvariantViolation("P13", text, position=recorded.position, token=token)
             self._go_on(recorded, execution, token, now_us)
 
     def _begin(self, recorded: Recorded, token: str) -> None:
-        started = _read(recorded.payload)
+        started = read(recorded.payload)
+        if started.intent == NOTHING:
+            text = f"{recorded.event_type} is the first that is heard of an execution; what it is for was never written down"
+            raise InvariantViolation("S2", text, position=recorded.position, token=token)
         allowed = self.rules.retries.get(recorded.event_type, 0) if started.retry is None else started.retry["maxRetries"]
         self.executions[token] = self.open[recorded.owner][token] = {
             "owner": recorded.owner,
@@ -224,10 +214,11 @@ class LogModel:
             "settled": None,
             "settled_at": None,
             "late": False,
+            "overtaken": False,
         }
 
     def _go_on(self, recorded: Recorded, execution: dict[str, Any], token: str, now_us: int | None) -> None:
-        event, payload, position = recorded.event_type, _read(recorded.payload), recorded.position
+        event, payload, position = recorded.event_type, read(recorded.payload), recorded.position
 
         def violated(invariant: str, text: str) -> InvariantViolation:
             return InvariantViolation(invariant, f"{event}: {text}", position=position, token=token)
@@ -251,19 +242,24 @@ class LogModel:
         elif event == "HeartbeatRecorded" and execution["status"] == "running" and payload.attempt == execution["attempt"]:
             execution["due_us"] = None if payload.deadline is None else to_micros(payload.deadline)
 
+    def _is_decided(self, owner: str, token: str) -> bool:
+        """Whether its outcome is kept with its settlement handler, which has failed (P13)."""
+        letter = self.parked[owner].get(("Execution", token))
+        return letter is not None and letter["role"] == "settlement"
+
     def _succeed_late(self, execution: dict[str, Any], violated: Violated) -> None:
         if execution["settled"] in (None, "succeeded") or execution["late"]:
             raise violated("P10", "there can be one, of what was settled and has not succeeded")
         execution["late"] = True
 
-    def _fire(self, execution: dict[str, Any], payload: _Payload, now_us: int | None, violated: Violated) -> None:
+    def _fire(self, execution: dict[str, Any], payload: Payload, now_us: int | None, violated: Violated) -> None:
         if execution["settled"] is not None or execution["status"] != "running" or payload.attempt != execution["attempt"]:
             return
         if now_us is not None and execution["due_us"] is not None and now_us < execution["due_us"]:
             raise violated("S12", f"it fires {execution['due_us'] - now_us} µs early")
         execution["status"] = "fired"
 
-    def _schedule_retry(self, execution: dict[str, Any], payload: _Payload, violated: Violated) -> None:
+    def _schedule_retry(self, execution: dict[str, Any], payload: Payload, violated: Violated) -> None:
         if payload.attempt != execution["attempt"] + 1 or payload.attempt > execution["retries"] + 1:
             text = f"attempt {payload.attempt} follows {execution['attempt']}; {execution['retries']} retries are allowed"
             raise violated("S13", text)
@@ -272,16 +268,20 @@ class LogModel:
             raise violated("S13", f"it is to begin at {due_us}, when the time for all attempts is up")
         execution |= {"status": "retrying", "attempt": payload.attempt, "due_us": due_us}
 
-    def _redrive(self, execution: dict[str, Any], payload: _Payload, violated: Violated) -> None:
+    def _redrive(self, execution: dict[str, Any], payload: Payload, violated: Violated) -> None:
         """A person starts it anew: as many retries and calls as at the beginning, and a number that no attempt had before (P4)."""
         if payload.attempt != execution["attempt"] + 1:
             raise violated("S13", f"attempt {payload.attempt} follows {execution['attempt']}")
         retries = execution["granted"] + payload.attempt - 1
         execution |= {"status": "running", "attempt": payload.attempt, "call": 0, "due_us": None, "retries": retries}
 
-    def _start_attempt(self, execution: dict[str, Any], payload: _Payload, now_us: int | None, violated: Violated) -> None:
-        if payload.attempt != execution["attempt"] or payload.call != execution["call"] + 1 or payload.call > CALLS_LIMIT:
-            raise violated("S13", f"attempt {payload.attempt}, call {payload.call} after {execution['attempt']}, {execution['call']}")
+    def _start_attempt(self, execution: dict[str, Any], payload: Payload, now_us: int | None, violated: Violated) -> None:
+        if payload.attempt != execution["attempt"]:
+            raise violated("S13", f"attempt {payload.attempt} is started, and {execution['attempt']} is due")
+        if payload.call != execution["call"] + 1 or payload.call > CALLS_LIMIT:
+            raise violated("P6", f"call {payload.call} of attempt {payload.attempt} follows {execution['call']}, of {CALLS_LIMIT} at most")
+        if execution["status"] == "person":  # not "fired": a timeout that a snapshot has lost fires again (P8)
+            raise violated("P6", f"attempt {payload.attempt} is started, although the execution waits for a person")
         if execution["status"] == "retrying" and now_us is not None and now_us < execution["due_us"]:
             raise violated("S12", f"it starts {execution['due_us'] - now_us} µs before its time")
         due_us = None if payload.deadline is None else to_micros(payload.deadline)
@@ -300,32 +300,12 @@ class LogModel:
 
         One that joins when it is used takes nothing, so that it does not matter how far it has looked by then.
         """
-        owner, position, start = recorded.owner, recorded.position, _read(recorded.payload).start
+        owner, position, start = recorded.owner, recorded.position, read(recorded.payload).start
         joins_at = self.rules.behaviours[owner].module.joins_at
         others = any(each.event_type != "OwnerJoined" for each in self.records[start : position - 1]) and joins_at != "use"
         if owner in self.joined or start >= position or (start if joins_at == "beginning" else others):
             raise InvariantViolation("P3", f"{owner} joins the log, and is to take what comes after {start}", position=position)
         self.joined[owner] = start
-
-    def _take_parking(self, recorded: Recorded) -> None:
-        event, payload = recorded.event_type, _read(recorded.payload)
-        parked, source = self.parked[recorded.owner], (payload.aggregate_type, payload.aggregate_id)
-        if event == "ReactionFailed":
-            if not payload.error or not 0 < payload.position < recorded.position:
-                raise InvariantViolation("S13", "a failed handler's record lacks its cause", position=recorded.position)
-            before = parked.get(source, {"attempt": 0})
-            if payload.attempt != before["attempt"] + 1 or (payload.retry_at is None) != (payload.attempt == REACTION_ATTEMPTS):
-                text = (
-                    f"attempt {payload.attempt} of a handler follows {before['attempt']}, {'dead' if payload.retry_at is None else 'again'}"
-                )
-                raise InvariantViolation("P12", text, position=recorded.position)
-            parked[source] = {"position": payload.position, "attempt": payload.attempt, "dead": payload.retry_at is None}
-        elif event == "ReactionResumed" and payload.next_position is None:
-            parked.pop(source, None)
-        elif event == "ReactionResumed":
-            parked[source] = {"position": payload.next_position, "attempt": 0, "dead": False}
-        elif event == "ReactionRedriven" and source in parked:
-            parked[source] |= {"attempt": 0, "dead": False}
 
     # The program's states.
 

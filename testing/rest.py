@@ -20,10 +20,10 @@ def check_at_rest(system: System, runtime: SimulatedRuntime, model: LogModel | N
     """Everything has ended but what waits for a person; a poisoned message holds up nothing but its own aggregate.
 
     Raises:
-        InvariantViolation: L1, L2, L4 or S16.
+        InvariantViolation: L1, L2, L4, P8, P13 or S16.
     """
     if model is not None:
-        for violation in (*_open(model), *_parked(model), *_waiting(system, runtime, customers)):
+        for violation in (*_open(model), *_overtaken(model), *_parked(model), *_waiting(system, runtime, customers)):
             raise violation
 
 
@@ -31,9 +31,19 @@ def _open(model: LogModel) -> Iterator[InvariantViolation]:
     for owner, executions in model.open.items():
         for token, execution in executions.items():
             waits = execution["status"] == "person" or ("Execution", token) in model.parked[owner]
+            if execution["status"] == "fired" and not waits:
+                text = f"the timeout of {owner}'s {execution['type']} has fired, and nobody decides what follows"
+                yield InvariantViolation("P8", text, position=execution["position"], token=token)
             if execution["timed"] and not waits:
                 text = f"{owner}'s {execution['type']} has not ended, nor does it wait for a person: {execution}"
                 yield InvariantViolation("L1", text, position=execution["position"], token=token)
+
+
+def _overtaken(model: LogModel) -> Iterator[InvariantViolation]:
+    for token, execution in model.executions.items():
+        if execution["overtaken"] and not execution["late"]:
+            text = f"{execution['owner']}'s {execution['type']} was {execution['settled']}, and the success that it had kept is forgotten"
+            yield InvariantViolation("P13", text, position=execution["settled_at"], token=token)
 
 
 def _parked(model: LogModel) -> Iterator[InvariantViolation]:
@@ -44,8 +54,9 @@ def _parked(model: LogModel) -> Iterator[InvariantViolation]:
 
 
 def _waiting(system: System, runtime: SimulatedRuntime, customers: Customers) -> Iterator[InvariantViolation]:
-    if runtime.timers():
-        yield InvariantViolation("L2", f"{runtime.timers()} timers are armed, and none of them ever rings")
+    armed = runtime.armed()
+    if armed:
+        yield InvariantViolation("L2", f"{len(armed)} timers are armed, and none of them ever rings, that of {armed[0]} for one")
     health = system.health()
     if health.commands_in_flight:
         yield InvariantViolation("S16", f"{health.commands_in_flight} commands are in flight, and will never be answered")

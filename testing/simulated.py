@@ -11,7 +11,7 @@ from tallystick.actors.performers.performer import Executor, Report, RunningCall
 from tallystick.actors.router import RouterActor
 from tallystick.actors.runtimes.runtime import Awaited
 from tallystick.actors.runtimes.stepped import SteppedRuntime, hand_over
-from tallystick.actors.timer import TimerActor
+from tallystick.actors.timer import Key, TimerActor
 from tallystick.actors.writer import WriterActor
 from tallystick.domain.action import Performer
 from tallystick.domain.envelope import from_micros
@@ -214,7 +214,12 @@ class SimulatedRuntime(SteppedRuntime):
 
     def timers(self) -> int:
         """How many deadlines are armed."""
-        return sum(len(actor.deadlines) for actor in self.actors.values() if isinstance(actor, TimerActor))
+        return len(self.armed())
+
+    def armed(self) -> list[Key]:
+        """For what deadlines are armed: executions, and parked sources of owners."""
+        armed = (actor.deadlines.keys() for actor in self.actors.values() if isinstance(actor, TimerActor))
+        return [key for keys in armed for key in keys]
 
     def _ring(self) -> bool:
         inbox = min(self._alarms, key=self._alarms.__getitem__)

@@ -22,12 +22,16 @@ class Doubts:
         """The calls of processes that are gone."""
         self._made: set[Attempt] = set()
         self._asked: set[str] = set()
+        self._process = 0
+        self._performed: dict[tuple[str, int, int], int] = {}
+        """Which process has made a call last: by its token, the position at which its attempt was started, and which action it is."""
 
     def next_process(self) -> None:
         """Another process begins, and knows only what the log says."""
         self.inherited |= self._made
         self._made.clear()
         self._asked.clear()
+        self._process += 1
 
     def asks(self, call: RunningCall) -> None:
         """The present process asks whether a call was made."""
@@ -37,6 +41,17 @@ class Doubts:
         """The present process makes a call. It counts where it can be asked about."""
         if all(performers[type(action)].probe is not None for action in call.start.actions):
             self._made.add((call.token, call.attempt))
+
+    def check_written(self, call: RunningCall, started: int) -> None:
+        """A call is made whose attempt was started at that position.
+
+        Raises:
+            InvariantViolation: P6, a process that is gone has made it, and it is made again without a record that says so.
+        """
+        before = self._performed.setdefault((call.token, started, call.index), self._process)
+        if before != self._process:
+            text = f"attempt {call.attempt} is performed again, and since it was begun at {started} no record says so"
+            raise InvariantViolation("P6", text, position=started, token=call.token)
 
     def check(self, token: str, attempt: int, what: str) -> None:
         """Something is decided about an attempt.
@@ -79,13 +94,16 @@ class Starts:
         """The queue has taken a start.
 
         Raises:
-            InvariantViolation: P7, it was over when it was released; P11, the queue has taken a later one before.
+            InvariantViolation: P7, it was over when it was released; P11, the queue has taken a later one before; P16, it never began.
         """
         token, attempt = start.context.token, start.attempt
         if (token, attempt) in self._dropped:
             text = f"attempt {attempt} reaches the queue, although it had ended when it was released"
             raise InvariantViolation("P7", text, token=token)
-        position = self._model.executions[token]["starts"].get(attempt, 0)
+        execution = self._model.executions.get(token)
+        position = None if execution is None else execution["starts"].get(attempt)
+        if position is None:
+            raise InvariantViolation("P16", f"attempt {attempt} reaches the queue, and no record says that it began", token=token)
         if position > self._recovered:  # what was under way when the engine began comes back as recovery has it
             if position < self._last:
                 text = f"attempt {attempt}, of position {position}, reaches the queue after that of position {self._last}"
@@ -96,10 +114,14 @@ class Starts:
         """The outside world is asked to do something.
 
         Raises:
-            InvariantViolation: P9.
+            InvariantViolation: P6 or P9.
         """
         if self._first:
             self._doubts.check(call.token, call.attempt, "is performed again")
+        execution = self._model.executions.get(call.token)
+        started = None if execution is None else execution["starts"].get(call.attempt)
+        if started is not None:
+            self._doubts.check_written(call, started)
         self._doubts.makes(call, self._performers)
 
     def appended(self, records: Sequence[Recorded]) -> None:

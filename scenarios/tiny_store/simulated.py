@@ -1,6 +1,6 @@
 """The store as a program to simulate: what its customers wish, its providers, and what must hold of stock and money (S9, S10)."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar, Final
@@ -12,12 +12,11 @@ from tallystick.scenarios.tiny_store.events import (
     InventoryReserved,
     InventoryShipped,
     OrderItem,
-    OrderPlaced,
     StockReceived,
 )
 from tallystick.scenarios.tiny_store.inventory import ReceiveStock, Stock
 from tallystick.scenarios.tiny_store.money import Money
-from tallystick.scenarios.tiny_store.newcomer import Notes, OrderNoted
+from tallystick.scenarios.tiny_store.newcomer import NOTED, Notes, OrderNoted
 from tallystick.scenarios.tiny_store.orders import CancelOrder, PlaceOrder
 from tallystick.scenarios.tiny_store.payments import Charge, Receipt, Refund, RefundReceipt
 from tallystick.scenarios.tiny_store.shipments import Recall, Recalled, RequestShipment, Waybill
@@ -195,26 +194,28 @@ class BooksAgree:
 
 
 class NotesAreKept:
-    """P3: of each order that was placed since Notes joined the log there is one note, and of those before there is none."""
+    """P3, P12: of each order there is a note of each event since Notes joined the log, in that order, and of those before there is none."""
 
     def __init__(self) -> None:
-        self._placed: list[str] = []
-        self._noted: list[str] = []
+        self._happened: defaultdict[str, list[str]] = defaultdict(list)
+        self._noted: defaultdict[str, list[str]] = defaultdict(list)
 
     def take(self, recorded: ts.Recorded, event: Any) -> None:
         """One more event."""
         if recorded.event_type == "OwnerJoined" and recorded.owner == Notes.name:
-            self._placed.clear()
-        elif isinstance(event, OrderPlaced):
-            self._placed.append(event.order_id)
+            self._happened.clear()
+        elif isinstance(event, NOTED):
+            self._happened[event.order_id].append(type(event).__name__)
         elif isinstance(event, OrderNoted):
-            self._noted.append(event.order_id)
+            self._noted[event.order_id].append(event.what)
 
     def end(self, system: ts.System) -> None:
         """Hold the notes against the orders."""
         del system
-        if sorted(self._noted) != sorted(self._placed):
-            raise InvariantViolation("P3", f"orders {sorted(self._placed)} were placed since notes are kept of {sorted(self._noted)}")
+        for order_id in sorted({*self._happened, *self._noted}):
+            happened, noted = self._happened[order_id], self._noted[order_id]
+            if happened != noted:
+                raise InvariantViolation("P3", f"{order_id}: {happened} have happened since notes are kept, and there are notes of {noted}")
 
 
 def _same(what: str, must: set[str], known: set[str], done: set[str]) -> None:

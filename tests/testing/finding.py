@@ -3,9 +3,10 @@
 from typing import Any
 
 from tallystick.testing import Simulation, SimulationResult
+from tallystick.testing.options import Faults
 
 
-def found(program: Any, seeds: int = 120, faults: str = "all") -> SimulationResult | None:
+def found(program: Any, seeds: int = 120, faults: Faults = "all") -> SimulationResult | None:
     """The first failing run."""
     for seed in range(1, seeds + 1):
         result = Simulation(program, seed, faults=faults).run()

@@ -69,7 +69,7 @@ def fence_forgotten(patched: pytest.MonkeyPatch) -> None:
         (synced_too_late, "power_loss", "S4"),
         (batch_in_parts, "torn_tail", "S5"),
         (batch_in_parts, "crash.commit, power_loss", "S5"),
-        (damaged_snapshots_trusted, "damaged_snapshot, crash", "S7 ERROR"),
+        (damaged_snapshots_trusted, "damaged_snapshot, crash", "S7 P1 ERROR"),
         (lock_not_taken, "rival", "S15"),
         (epoch_not_raised, "rival, paused_writer", "S15"),
         (fence_forgotten, "paused_writer", "S15"),
