@@ -38,6 +38,7 @@ class Rules:
         self.retries: dict[str, int] = {}
         self.timeouts: dict[str, int | None] = {}
         self.closings: dict[str, int | None] = {}
+        self.beating: set[str] = set()
         for owner, behaviour in behaviours.items():
             for event in (*behaviour.published, *behaviour.reactions):
                 self.decoders[event.__name__] = msgspec.json.Decoder(event, strict=True)
@@ -48,6 +49,8 @@ class Rules:
                 self.timeouts[intent.started_name()] = None if intent.timeout is None else intent.timeout // MICROSECOND
                 bound = intent.schedule_to_close
                 self.closings[intent.started_name()] = None if bound is None else bound // MICROSECOND
+                if intent.heartbeat is not None:
+                    self.beating.add(intent.started_name())
                 self.retries[intent.started_name()] = intent.retry.max_retries if intent.retry is not None else 0
 
 
@@ -208,6 +211,7 @@ class LogModel:
             "timed": started.deadline is not None,
             "timeout_us": self.rules.timeouts.get(recorded.event_type) if started.timeout_us is None else started.timeout_us,
             "closing_us": self.rules.closings.get(recorded.event_type),
+            "beats": recorded.event_type in self.rules.beating,
             "opened_us": recorded.occurred_at_us,
             "retries": allowed,
             "granted": allowed,
@@ -291,6 +295,8 @@ class LogModel:
                 should_us = min(should_us, execution["opened_us"] + execution["closing_us"])
             if due_us != should_us:
                 raise violated("P24", f"its deadline is {due_us}, not {should_us}: the moment of the retry and the timeout")
+        elif execution["call"] and not execution["beats"] and due_us != execution["due_us"]:
+            raise violated("P8", f"its deadline was {execution['due_us']}; it is called again, and now it is {due_us}")
         execution |= {"status": "running", "call": payload.call, "due_us": due_us}
 
     # Owners.

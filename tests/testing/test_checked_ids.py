@@ -9,6 +9,7 @@ from tallystick.testing.faults import GROUPS, KINDS
 ROOT = Path(__file__).parents[2]
 ROW = re.compile(r"^\| ((?:[SLP]\d+(?:, )?)+) \| .* \| (.*) \|$", re.MULTILINE)
 NAME = re.compile(r"`((?:[A-Z]\w+\.)?_?[a-zA-Z]\w+)`")
+RAISED = re.compile(r'(?:InvariantViolation|violated)\(\s*"([SLP]\d+)"')
 NOT_CODE = frozenset({"invariants", *PATHS, *GROUPS, *KINDS})
 
 
@@ -41,8 +42,14 @@ def test_each_function_that_checks_is_there() -> None:
     assert known > 50
 
 
+def test_for_each_id_that_a_violation_can_name_a_bug_is_planted_that_it_alone_finds() -> None:
+    raised = set(RAISED.findall(sources()))
+    planted = "\n".join(each.read_text("utf-8") for each in (ROOT / "tests" / "testing").glob("test_violations*.py"))
+    assert raised == set(re.findall(r'"([SLP]\d+)"', planted))
+
+
 def test_an_id_that_is_checked_says_so_where_it_is_raised() -> None:
     """Those that a violation can name."""
-    raised = set(re.findall(r'(?:InvariantViolation|violated)\(\s*"([SLP]\d+)"', sources()))
+    raised = set(RAISED.findall(sources()))
     in_table = {each for ids, where in rows() for each in ids if not where.startswith(("no", "not"))}
     assert raised <= in_table

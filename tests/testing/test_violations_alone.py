@@ -18,6 +18,8 @@ from tallystick.actors.owner.settling import Settling
 from tallystick.actors.owner.state import OwnerState
 from tallystick.actors.owner.turn import TurnInProgress
 from tallystick.actors.timer import Deadlines
+from tallystick.domain import execution
+from tallystick.domain.envelope import from_micros
 from tallystick.domain.protocol import EXECUTION, LateSuccess
 from tallystick.scenarios.tiny_store import inventory
 from tallystick.scenarios.tiny_store.simulated import SimulatedStore
@@ -103,6 +105,17 @@ def undecided_timeouts_left_lying(patched: pytest.MonkeyPatch) -> None:
                 owner.acting.arm_parked(source)
 
     patched.setattr(recovery, "_set_timers", forgetful)
+
+
+def more_time_after_a_crash(patched: pytest.MonkeyPatch) -> None:
+    """What is called again has as long as it had at first."""
+    attempt = execution.next_attempt
+
+    def anew(record: Any, now_us: int, **again: Any) -> Any:
+        started = attempt(record, now_us, **again)
+        return msgspec.structs.replace(started, deadline=from_micros(now_us + (record.timeout_us or 0)))
+
+    patched.setattr(execution, "next_attempt", anew)
 
 
 def first_deadlines_not_armed(patched: pytest.MonkeyPatch) -> None:
@@ -255,6 +268,7 @@ RAISING = {"raising": 0.3, "restart": 0.01}
         (starts_not_written_down, "crash", "P6", BOTH),
         (calls_not_counted, {"crash.step": 0.1, "crash.again": 1.0, "hung": 1.0}, "P6", f"call 21 .* follows 20, .*{BOTH}"),
         (undecided_timeouts_left_lying, {"crash.step": 0.005, "hung": 0.3}, "P8", BOTH),
+        (more_time_after_a_crash, "crash", "P8", f"AttemptStarted: its deadline was .*{BOTH}"),
         (parked_events_overtaken, RAISING, "P12", f"answers position \\d+, while \\d+ of the same aggregate is parked {PLACE}"),
         (waiting_events_left_out, RAISING, "P12", f"goes on with position None; .* notes has seen, \\d+ is next {PLACE}"),
         (resumed_beyond_what_was_seen, {"raising": 0.3}, "P12", f"goes on with position \\d+; .* has seen, None is next {PLACE}"),
