@@ -114,6 +114,7 @@ class Watcher:
         self.told: Callable[[Recorded], None] | None = None
         """Told of each record as it is numbered."""
         self._runtime = runtime
+        runtime.watch_call = self._call  # before it opens: recovering is to call nobody
         self._disk = disk
         self._denied: dict[str, int] = {} if denied is None else denied
         self._doubts = doubts or Doubts()
@@ -131,7 +132,7 @@ class Watcher:
     def attach(self, system: System, known: Known) -> None:
         """Begin with a system that has just been opened. What was known of its log, as far as it was durable, must still be there."""
         self._system = system
-        self._runtime.watch, self._runtime.watch_call = self._turn, self._call
+        self._runtime.watch = self._turn
         self._guarded(self._begin_again, known)
 
     @property
@@ -292,12 +293,12 @@ class Watcher:
         self._guarded(self._check_call, call)
 
     def _check_call(self, call: RunningCall) -> None:
+        if self._runtime.world.recovering:
+            raise InvariantViolation("S8", f"recovering called the performer of {type(call.action).__name__}", token=call.token)
         if self.model is None:
             return
         if self._starts is not None:
             self._starts.called(call)
-        if self._runtime.world.recovering:
-            raise InvariantViolation("S8", f"recovering called the performer of {type(call.action).__name__}", token=call.token)
         execution = self.model.executions.get(call.token)
         started = None if execution is None else execution["starts"].get(call.attempt)
         if call.key not in (call.token, f"{call.token}/{call.index}"):

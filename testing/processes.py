@@ -105,6 +105,7 @@ class Processes:
         system = System(
             modules, performers=performers, lines=program.lines(), log=log, runtime=runtime, limits=program.limits, keys=program.keys()
         )
+        watcher = Watcher(runtime, self._disk, self._invariants, {} if self.customers is None else self.customers.denied, self.doubts)
         world.tell("note", "System", "System", "opens the log")
         try:
             system.__enter__()
@@ -112,7 +113,6 @@ class Processes:
             world.tell("note", "System", "System", "cannot open the log")
             world.pass_time(world.now_us + 5 * SECOND)
             return
-        watcher = Watcher(runtime, self._disk, self._invariants, {} if self.customers is None else self.customers.denied, self.doubts)
         self.present = Process(system, runtime, watcher)
         if world.story is not None:
             watcher.told = self._told
