@@ -15,6 +15,9 @@ Source = tuple[str, str]
 Parked = dict[Source, dict[str, Any]]
 """What is parked in one owner: the position that waits first, how often it was tried, whether it is dead, its role and outcome."""
 
+Reactions = Collection[str] | None
+"""The types of events that an owner reacts to; None of a log that may have been written when it reacted to others."""
+
 
 class _Kind(msgspec.Struct):
     type: str = ""
@@ -23,8 +26,8 @@ class _Kind(msgspec.Struct):
 _kind_of = msgspec.json.Decoder(_Kind).decode
 
 
-def take_parking(parked: Parked, recorded: Recorded, payload: Payload, records: Sequence[Recorded], reactions: Collection[str]) -> None:
-    """One more event of an owner's own stream. `records` are all up to it, `reactions` the types of events that its owner reacts to.
+def take_parking(parked: Parked, recorded: Recorded, payload: Payload, records: Sequence[Recorded], reactions: Reactions) -> None:
+    """One more event of an owner's own stream. `records` are all up to it, `reactions` what its owner reacts to.
 
     Raises:
         InvariantViolation: P12, P13 or S13.
@@ -75,9 +78,11 @@ def _resume(parked: Parked, source: Source, recorded: Recorded, payload: Payload
         parked[source] = {"position": following, "attempt": 0, "dead": False, "role": "reaction", "outcome": b""}
 
 
-def _following(source: Source, recorded: Recorded, payload: Payload, records: Sequence[Recorded], reactions: Collection[str]) -> int | None:
+def _following(source: Source, recorded: Recorded, payload: Payload, records: Sequence[Recorded], reactions: Reactions) -> int | None:
     """The next event of the source that its owner has seen, and reacts to: it has waited behind the one that failed."""
     if source[0] == "Execution":
         return None
+    if reactions is None:
+        return payload.next_position
     waiting = (each for each in records[payload.position : recorded.seen] if (each.aggregate_type, each.aggregate_id) == source)
     return next((each.position for each in waiting if each.event_type in reactions), None)

@@ -14,7 +14,7 @@ from tallystick.scenarios.tiny_store.inventory import Inventory
 from tallystick.scenarios.tiny_store.payments import Payments
 from tallystick.scenarios.tiny_store.simulated import SimulatedStore
 from tallystick.store import memory
-from tallystick.store.chain import GENESIS
+from tallystick.store.chain import GENESIS, linked
 from tallystick.store.journal import Journal
 from tallystick.testing import Simulation
 from tallystick.testing.disk import SimulatedLog
@@ -74,7 +74,6 @@ def causes_not_kept(patched: pytest.MonkeyPatch) -> None:
 
 def batches_not_chained(patched: pytest.MonkeyPatch) -> None:
     """Each batch is linked to the log's beginning instead of to the batch before."""
-    linked = memory.linked
     patched.setattr(memory, "linked", lambda _previous, records: linked(GENESIS, records))
 
 
