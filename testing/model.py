@@ -188,7 +188,9 @@ class LogModel:
             kept = self.parked[recorded.owner].pop(("Execution", token), None)
             execution["overtaken"] = recorded.settles != "succeeded" and holds_success(kept)
         elif recorded.aggregate_type == "Execution":
-            if now_us is not None and recorded.event_type in UNDECIDED and self._is_decided(recorded.owner, token):
+            # On threads the timer may be about to write when the settlement fails; then its timeout is stale.
+            may_be_stale = now_us is None and recorded.event_type == "TimeoutFired"
+            if recorded.event_type in UNDECIDED and not may_be_stale and self._is_decided(recorded.owner, token):
                 text = f"{recorded.event_type}: its outcome is decided, and waits for a settlement handler that has failed"
                 raise InvariantViolation("P13", text, position=recorded.position, token=token)
             self._go_on(recorded, execution, token, now_us)
@@ -295,7 +297,7 @@ class LogModel:
                 should_us = min(should_us, execution["opened_us"] + execution["closing_us"])
             if due_us != should_us:
                 raise violated("P24", f"its deadline is {due_us}, not {should_us}: the moment of the retry and the timeout")
-        elif now_us is not None and execution["call"] and not execution["beats"] and due_us != execution["due_us"]:
+        elif execution["call"] and not execution["beats"] and due_us != execution["due_us"]:
             raise violated("P8", f"its deadline was {execution['due_us']}; it is called again, and now it is {due_us}")
         execution |= {"status": "running", "call": payload.call, "due_us": due_us}
 

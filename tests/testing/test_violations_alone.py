@@ -152,6 +152,18 @@ def timer_of_a_parked_settlement_goes_on(patched: pytest.MonkeyPatch) -> None:
     patched.setattr(Acting, "arm", unsuspended)
 
 
+def decided_and_called_again_after_a_crash(patched: pytest.MonkeyPatch) -> None:
+    """Recovery takes a call for open whose answer waits with its settlement handler."""
+    in_doubt = recovery._in_doubt
+
+    def open_ones(engine: Any, owner: Any) -> Any:
+        undecided, owner.settling.undecided = owner.settling.undecided, owner.state.open.get
+        yield from in_doubt(engine, owner)
+        owner.settling.undecided = undecided
+
+    patched.setattr(recovery, "_in_doubt", open_ones)
+
+
 def outcome_forgotten_when_it_fails_again(patched: pytest.MonkeyPatch) -> None:
     fail = ParkedSources._fail
 
@@ -273,6 +285,7 @@ RAISING = {"raising": 0.3, "restart": 0.01}
         (waiting_events_left_out, RAISING, "P12", f"goes on with position None; .* notes has seen, \\d+ is next {PLACE}"),
         (resumed_beyond_what_was_seen, {"raising": 0.3}, "P12", f"goes on with position \\d+; .* has seen, None is next {PLACE}"),
         (timer_of_a_parked_settlement_goes_on, {"poison": 0.05}, "P13", f"TimeoutFired: .*{BOTH}"),
+        (decided_and_called_again_after_a_crash, {"poison": 0.05, "crash.step": 0.01}, "P13", f"AttemptStarted: .*{BOTH}"),
         (outcome_forgotten_when_it_fails_again, {"poison": 0.05}, "P13", f"keeps null, .*{BOTH}"),
         (kept_success_forgotten_by_another_end, {"raising": 0.3}, "P13", BOTH),
         (starts_not_written_down, "failing", "P16", ATTEMPT),
