@@ -17,7 +17,7 @@ class HostReply:
     waits for it by `wait`; a future is made for those only who ask for one, since it costs as much as a turn of a small module.
     """
 
-    __slots__ = ("_deliver", "_error", "_future", "_gate", "_leave", "_resolved", "given", "value")
+    __slots__ = ("_deliver", "_error", "_future", "_gate", "_leave", "_making", "_resolved", "given", "value")
 
     def __init__(self, leave: Callable[["HostReply"], bool], deliver: Callable[["HostReply"], None]) -> None:
         self.value: Any = None
@@ -28,6 +28,7 @@ class HostReply:
         self._deliver = deliver
         self._resolved = False
         self._future: Future[Any] | None = None
+        self._making = threading.Lock()  # held while its future is made, or looked at; each its own, for a fork copies one that is held
         self._gate = threading.Lock()
         self._gate.acquire()
 
@@ -64,7 +65,7 @@ class HostReply:
 
     def resolve(self) -> None:
         """Let those go on who wait for it; the callbacks of its future run in this thread."""
-        with _futures:
+        with self._making:
             self._resolved = True
             future = self._future
         if future is not None:
@@ -73,7 +74,7 @@ class HostReply:
 
     def wait(self, timeout_s: float | None) -> bool:
         """Wait until it is resolved; False when it was not in that time."""
-        opened = self._gate.acquire(timeout=-1 if timeout_s is None else max(timeout_s, 0))
+        opened = self._gate.acquire(timeout=-1 if timeout_s is None else min(max(timeout_s, 0), threading.TIMEOUT_MAX))
         if opened:
             self._gate.release()  # for the next who waits
         return opened
@@ -94,7 +95,7 @@ class HostReply:
     @property
     def future(self) -> "Future[Any]":
         """A future of it, the same for all who ask."""
-        with _futures:
+        with self._making:
             future = self._future
             if future is None:
                 future = self._future = Future()
@@ -110,10 +111,6 @@ class HostReply:
             future.set_exception(self._error)
         else:
             future.set_result(self.value)
-
-
-_futures = threading.Lock()
-"""Held while a reply's future is made, or looked at to be resolved."""
 
 
 class Resolver:

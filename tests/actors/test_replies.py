@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import tallystick as ts
+from tallystick.actors import replies
 from tallystick.actors.replies import HostReply
 from tests.actors.outside import PATIENCE_S
 
@@ -30,6 +31,7 @@ def test_a_thread_waits_until_it_is_given(reply: HostReply) -> None:
     threading.Thread(target=reply.release).start()
     assert reply.wait(PATIENCE_S)
     assert reply.wait(None), "also for the next who waits"
+    assert reply.wait(float("inf")), "for ever is a time, too"
     assert (reply.result(), reply.result()) == ("a", "a")
 
 
@@ -87,3 +89,21 @@ def test_it_is_given_to_the_host_by_whoever_delivers() -> None:
     assert not reply.wait(0)
     reply.resolve()
     assert heard == [reply.future]
+
+
+def test_what_a_signals_handler_asks_for_while_a_future_is_made_holds_up_neither(reply: HostReply, monkeypatch: pytest.MonkeyPatch) -> None:
+    others: list[HostReply] = []
+
+    def interrupted() -> "Future[Any]":
+        if not others:
+            others.append(HostReply(lambda _reply: True, HostReply.resolve))
+            others[0].answer(others[0].future)
+            others[0].release()
+        return Future()
+
+    monkeypatch.setattr(replies, "Future", interrupted)
+    thread = threading.Thread(target=lambda: reply.future, daemon=True)
+    thread.start()
+    thread.join(PATIENCE_S)
+    assert not thread.is_alive()
+    assert others[0].future.done()
