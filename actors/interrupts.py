@@ -48,10 +48,15 @@ def undisturbed(run: Callable[[], R]) -> R:
 
 def _held_back(number: int, handler: Callable[..., Any], run: Callable[[], R]) -> R:
     came: list[tuple[Any, ...]] = []
+
+    def remember(*signalled: Any) -> None:
+        came.append(signalled)
+
     try:
-        _set_handler(number, lambda *signalled: came.append(signalled))
+        _set_handler(number, remember)
         return run()
     finally:
-        _set_handler(number, handler)
+        if _handler_of(number) is remember:  # else a callback of the host's has set another, which stays
+            _set_handler(number, handler)
         if came:
             handler(*came[-1])

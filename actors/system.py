@@ -305,7 +305,7 @@ class System(Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData
                 self._life.engine.mailbox(owner).tell(message(reply))
             except NotAccepted as error:
                 reply.withdraw(error)
-        except KeyboardInterrupt:  # nobody will wait for it
+        except BaseException:  # Ctrl-C, or what a handler of the host's raises at another signal: nobody will wait for it
             reply.withdraw(None)
             raise
         return reply

@@ -75,15 +75,15 @@ class SteppedRuntime:
     def _serve_first(self) -> bool:
         """Let the first inbox's actor take one message; False when it has none.
 
-        Ctrl-C between its being taken and its being handled would lose it, so it ends the engine, and the next one begins with the log. But
-        a commit is not interrupted: who has heard of it by then has heard of it.
+        Ctrl-C, or what another handler of a signal raises, between its being taken and its being handled would lose it, so it ends the
+        engine, and the next one begins with the log. But a commit is not interrupted: who has heard of it by then has heard of it.
         """
         inbox = self._ready[0]
         if inbox.actor is not None and inbox.actor.own_thread:
             return undisturbed(self._take_turn)
         try:
             return self._take_turn()
-        except KeyboardInterrupt as interrupt:
+        except BaseException as interrupt:
             if inbox.actor is not None:
                 inbox.actor.failed(interrupt)
             raise

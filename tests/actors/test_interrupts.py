@@ -15,7 +15,7 @@ import pytest
 import tallystick as ts
 from tallystick.actors.actor import Inbox
 from tallystick.actors.interrupts import undisturbed
-from tallystick.actors.messages import StartQueue
+from tallystick.actors.messages import Ask, StartQueue
 from tallystick.actors.runtimes import stepped
 from tests.actors.stage import Stage
 from tests.actors.village import Village, Walking
@@ -46,15 +46,16 @@ def in_the_engine(stage: Stage, strike: Callable[..., Any]) -> None:
 
 
 class Once:
-    """Ctrl-C, the first time that something comes by there."""
+    """Ctrl-C, or what else a signal's handler raises, the first time that something comes by there."""
 
-    def __init__(self) -> None:
+    def __init__(self, raised: type[BaseException] = KeyboardInterrupt) -> None:
         self.left = 1
+        self.raised = raised
 
     def __call__(self, *_arguments: Any) -> None:
         if self.left:
             self.left = 0
-            raise KeyboardInterrupt
+            raise self.raised
 
 
 def is_asked_for(stage: Stage) -> None:
@@ -75,8 +76,11 @@ def test_an_interrupt_reaches_the_host_and_what_it_interrupted_is_done_all_the_s
     assert "RetryScheduled" not in stage.types(), "it was nobody's failure"
 
 
-def test_what_was_taken_out_of_an_inbox_and_not_handled_is_not_lost(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    strike, hand_over = Once(), stepped.hand_over
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit])
+def test_what_was_taken_out_of_an_inbox_and_not_handled_is_not_lost(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, raised: type[BaseException]
+) -> None:
+    strike, hand_over = Once(raised), stepped.hand_over
 
     def struck(inbox: Inbox, message: Any) -> None:
         if isinstance(message, StartQueue):
@@ -84,11 +88,19 @@ def test_what_was_taken_out_of_an_inbox_and_not_handled_is_not_lost(stage: Stage
         hand_over(inbox, message)
 
     monkeypatch.setattr(stepped, "hand_over", struck)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(raised):
         is_asked_for(stage)
     assert stage.system.health().restarts == 1
     is_asked_for(stage)
     assert sorted(stage.entered()) == [("a", "done"), ("o", "done"), ("o", "ordered")]
+
+
+def test_a_command_whose_caller_was_ended_while_it_was_sent_is_not_waited_for(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    tell = Inbox.tell
+    monkeypatch.setattr(Inbox, "tell", lambda inbox, message: Once(SystemExit)() if isinstance(message, Ask) else tell(inbox, message))
+    with pytest.raises(SystemExit):
+        stage.system.submit(Do(job_id="a"))
+    assert stage.system.health().commands_in_flight == 0
 
 
 def test_an_interrupt_of_a_tick_fails_no_action(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,3 +280,16 @@ def test_who_ignores_signals_goes_on_ignoring_them() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_a_handler_that_was_set_meanwhile_stays() -> None:
+    def another(_signalled: int, _frame: FrameType | None) -> None:
+        pass
+
+    before = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, lambda _signalled, _frame: None)
+    try:
+        undisturbed(lambda: signal.signal(signal.SIGTERM, another))
+        assert signal.getsignal(signal.SIGTERM) is another
+    finally:
+        signal.signal(signal.SIGTERM, before)
