@@ -236,7 +236,7 @@ class LogModel:
         elif execution["settled"] is not None:
             raise violated("S3", f"it was settled at {execution['settled_at']}, and goes on")
         elif event == "RetryScheduled":
-            self._schedule_retry(execution, payload, violated)
+            self._schedule_retry(execution, payload, now_us, violated)
         elif event == "AttemptStarted":
             self._start_attempt(execution, payload, now_us, violated)
             execution["starts"][payload.attempt] = position
@@ -246,7 +246,7 @@ class LogModel:
             self._redrive(execution, payload, violated)
             execution["opened_us"] = recorded.occurred_at_us
         elif event == "HeartbeatRecorded" and execution["status"] == "running" and payload.attempt == execution["attempt"]:
-            execution["due_us"] = None if payload.deadline is None else to_micros(payload.deadline)
+            execution |= {"due_us": None if payload.deadline is None else to_micros(payload.deadline), "beats": True}
 
     def _is_decided(self, owner: str, token: str) -> bool:
         """Whether its outcome is kept with its settlement handler, which has failed (P13)."""
@@ -265,12 +265,14 @@ class LogModel:
             raise violated("S12", f"it fires {execution['due_us'] - now_us} µs early")
         execution["status"] = "fired"
 
-    def _schedule_retry(self, execution: dict[str, Any], payload: Payload, violated: Violated) -> None:
-        if payload.attempt != execution["attempt"] + 1 or payload.attempt > execution["retries"] + 1:
+    def _schedule_retry(self, execution: dict[str, Any], payload: Payload, now_us: int | None, violated: Violated) -> None:
+        runs = now_us is not None  # else its program may have had other limits when this was written
+        if payload.attempt != execution["attempt"] + 1 or (runs and payload.attempt > execution["retries"] + 1):
             text = f"attempt {payload.attempt} follows {execution['attempt']}; {execution['retries']} retries are allowed"
             raise violated("S13", text)
         due_us = None if payload.retry_at is None else to_micros(payload.retry_at)
-        if due_us is not None and execution["closing_us"] is not None and due_us >= execution["opened_us"] + execution["closing_us"]:
+        closing_us = execution["closing_us"]
+        if runs and due_us is not None and closing_us is not None and due_us >= execution["opened_us"] + closing_us:
             raise violated("S13", f"it is to begin at {due_us}, when the time for all attempts is up")
         execution |= {"status": "retrying", "attempt": payload.attempt, "due_us": due_us}
 
@@ -291,13 +293,14 @@ class LogModel:
         if execution["status"] == "retrying" and now_us is not None and now_us < execution["due_us"]:
             raise violated("S12", f"it starts {execution['due_us'] - now_us} µs before its time")
         due_us = None if payload.deadline is None else to_micros(payload.deadline)
-        if execution["status"] == "retrying" and execution["timeout_us"] is not None:
+        retrying = execution["status"] == "retrying"
+        if retrying and execution["timeout_us"] is not None and now_us is not None:
             should_us = execution["due_us"] + execution["timeout_us"]
             if execution["closing_us"] is not None:
                 should_us = min(should_us, execution["opened_us"] + execution["closing_us"])
             if due_us != should_us:
                 raise violated("P24", f"its deadline is {due_us}, not {should_us}: the moment of the retry and the timeout")
-        elif execution["call"] and not execution["beats"] and due_us != execution["due_us"]:
+        elif not retrying and execution["call"] and not execution["beats"] and due_us != execution["due_us"]:
             raise violated("P8", f"its deadline was {execution['due_us']}; it is called again, and now it is {due_us}")
         execution |= {"status": "running", "call": payload.call, "due_us": due_us}
 

@@ -1,5 +1,6 @@
 """One system, without a simulation: `check_invariants` holds what is in memory, and what a rebuilding would make, against the log."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -60,4 +61,75 @@ def test_a_system_with_operations_is_as_its_log_says() -> None:
         with system.bracket("Nightly.Import", correlation="night 1"):
             pass
         system.operations.start("Nightly.Open")
+        check_invariants(system)
+
+
+class Made(ts.Event):
+    aggregate_type = "Made"
+    name: str
+
+    @property
+    def aggregate_id(self) -> str:
+        return self.name
+
+
+class Make(ts.Command[str]):
+    name: str
+
+
+class Work(ts.Action[str]):
+    name: str
+
+
+def maker(*, retries: int, timeout_s: float | None = None) -> ts.Module:
+    """A program, as it is in one release or another."""
+
+    class Making(ts.Intent[str]):
+        name: str
+        timeout = None if timeout_s is None else timedelta(seconds=timeout_s)
+        retry = ts.FixedDelay(interval=timedelta(seconds=10), max_retries=retries)
+        ends_with = (Made,)
+
+    class Maker(ts.Module):
+        name = "maker"
+
+        @ts.handles(Make)
+        def make(self, _turn: ts.Turn, command: Make) -> ts.Decision[str]:
+            yield ts.Begin(intent=Making(name=command.name), actions=(Work(name=command.name),))
+            return command.name
+
+        @Making.settled
+        def settle(self, _turn: ts.Turn, making: Making, _outcome: ts.Outcome[str]) -> ts.Effects:
+            yield Made(name=making.name)
+
+    return Maker()
+
+
+def made_after(failures: int, module: ts.Module, log: ts.EventLog) -> None:
+    """Something is made with so many retries, and the log is good."""
+    left = [RuntimeError("not yet")] * failures
+
+    def work(_work: Work) -> str:
+        if left:
+            raise left.pop()
+        return "made"
+
+    runtime = ts.SteppedRuntime()
+    with ts.System([module], performers=[Work.performed_by(work)], log=log, runtime=runtime) as system:
+        system.ask(Make(name="a"))
+        runtime.advance(timedelta(minutes=1))
+        assert [each.event_type for each in system.events()].count("RetryScheduled") == failures
+        check_invariants(system)
+
+
+def test_retries_of_what_has_no_timeout_pass() -> None:
+    made_after(2, maker(retries=2), ts.MemoryLog())
+
+
+def test_what_was_written_under_other_limits_passes() -> None:
+    log = ts.MemoryLog()
+    made_after(2, maker(retries=2, timeout_s=5), log)
+    with ts.System(
+        [maker(retries=1, timeout_s=7)], performers=[Work.performed_by(str)], log=log.reopened(), runtime=ts.SteppedRuntime()
+    ) as system:
         check_invariants(system)
