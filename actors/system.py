@@ -287,7 +287,7 @@ class System(Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData
             msg = f"No module of this system handles {type(command).__name__}; it has {sorted(k.__name__ for k in self._handler_of)}."
             raise UnknownCommand(msg)
         around = surroundings()
-        return self._send(owner, lambda reply: Ask(command, key, reply, around), when_full, timeout_s, deliver)
+        return self._send(owner, lambda reply: Ask(command, key, reply, around.looked_up()), when_full, timeout_s, deliver)
 
     def _send(
         self,

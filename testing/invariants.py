@@ -64,8 +64,8 @@ def rules_of(system: System) -> Rules:
 def check_invariants(system: System, invariants: Iterable[Invariant] = ()) -> LogModel:
     """Check a running system at a moment when nothing is under way: its whole log, its state in memory, and what a rebuilding would make.
 
-    Works on every runtime and log. Timeouts, retries and reactions may have been others when the log was written: those are not held against
-    it. The model of the log is returned: executions, parked sources, states as plain dicts.
+    Works on every runtime and log. Timeouts, retries and reactions may have been others when the log was written: it is not measured by
+    them. The model of the log is returned: executions, parked sources, states as plain dicts.
 
     Raises:
         InvariantViolation: S1, S2, S3, S5, S6, S7, S8, S13, P1, P3, P6, P8, P10, P12, P13, P20, P23, or one of the program's own.
