@@ -196,21 +196,29 @@ class Lifecycle:
         with self._changing:
             engine, running = self._engine, self.status == "running"
             self.status = "stopping" if running else "stopped"
-            if engine is not None and running:
-                self._drain(engine)
-            self._engine = None
-            self._admission.withdraw_all(None)
-            self._program.pool.report_to(None)
-            self._program.pool.stop()
-            self._close()
-            self.status = "stopped"
+            try:
+                if engine is not None and running:
+                    self._drain(engine)
+            finally:
+                self._engine = None
+                self._admission.withdraw_all(None)
+                self._program.pool.report_to(None)
+                self._program.pool.stop()
+                self._close()
+                self.status = "stopped"
 
     def _drain(self, engine: Engine) -> None:
+        """Who interrupts this waits no longer; the rest is done all the same."""
         runtime, pool = self._program.runtime, self._program.pool
         engine.drain()
-        runtime.until(lambda: self._admission.in_flight == 0, DRAIN_S)
-        runtime.until(lambda: pool.running == 0, DRAIN_S)
-        runtime.stop()
+        try:
+            runtime.until(lambda: self._admission.in_flight == 0, DRAIN_S)
+            runtime.until(lambda: pool.running == 0, DRAIN_S)
+        finally:
+            runtime.stop()
+            self._write_the_rest(engine)
+
+    def _write_the_rest(self, engine: Engine) -> None:
         try:
             for owner in engine.owners.values():
                 owner.farewell()

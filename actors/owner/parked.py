@@ -165,8 +165,9 @@ class ParkedSources:
 
     def _tags_of(self, parked: Parked, recorded: Recorded) -> Mapping[str, str]:
         """Those of the event; or of the execution, which may have more than its intent event's envelope. Nothing is decoded for it."""
-        if parked.role == "settlement":
-            return self._state.open[Token(recorded.token or "")].started.tags
+        record = self._state.open.get(Token(recorded.token or "")) if parked.role == "settlement" else None
+        if record is not None:
+            return record.started.tags
         last = None if parked.role == "reaction" else self._acting.journal.last(EXECUTION, recorded.token or "")
         return recorded.tags if last is None else last.tags
 

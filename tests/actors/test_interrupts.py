@@ -17,9 +17,10 @@ from tallystick.actors.actor import Inbox
 from tallystick.actors.interrupts import undisturbed
 from tallystick.actors.messages import Ask, StartQueue
 from tallystick.actors.runtimes import stepped
+from tests.actors.outside import Provider
 from tests.actors.stage import Stage
 from tests.actors.village import Village, Walking
-from tests.actors.workshop import Do, Order
+from tests.actors.workshop import Do, Order, Workshop
 
 Plant = Callable[[Stage, Callable[..., Any]], None]
 
@@ -144,6 +145,22 @@ def test_a_system_that_was_interrupted_stops_cleanly(stage: Stage) -> None:
     stage.reopen()
     is_asked_for(stage)
     assert sorted(stage.entered()) == [("a", "done"), ("o", "done"), ("o", "ordered")]
+
+
+def test_who_interrupts_a_stop_waits_no_longer_and_the_log_is_closed(tmp_path: Path) -> None:
+    path, runtime = tmp_path / "log.db", ts.SteppedRuntime(ts.ManualClock())
+    workshop = Workshop()
+    system = ts.System([workshop], performers=Provider().performers(), log=path, runtime=runtime).__enter__()
+    system.ask(Do(job_id="before", steps=0))
+    workshop.hook = Once()
+    replies = [system.submit(Do(job_id=job_id, steps=0)) for job_id in "ab"]
+    with pytest.raises(KeyboardInterrupt):
+        system.stop()
+    assert system.health().status == "stopped"
+    assert isinstance(replies[0].exception(0), ts.NotAccepted | ts.NotCommitted)
+    with ts.System([Workshop()], performers=Provider().performers(), log=path, runtime=ts.SteppedRuntime()) as system:
+        begun = [event.aggregate_id for event in system.events(event_types=("JobBegun",))]
+    assert begun == (["before", "b"] if replies[1].exception(0) is None else ["before"])
 
 
 # Wherever it strikes.
