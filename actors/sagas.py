@@ -8,7 +8,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from tallystick.actors.runtimes.runtime import Runtime
 from tallystick.actors.supervision import Health
-from tallystick.actors.surroundings import Common, OfBegun, Surrounded
+from tallystick.actors.surroundings import NOWHERE, Surrounded, Surroundings
 from tallystick.domain.command import Command
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import (
@@ -289,12 +289,9 @@ class SagaHandle(Generic[R]):
 
     def _within(self) -> Surrounded:
         """What somebody decides about it has its correlation and tags, and not theirs, so that it is in its timeline."""
-        return Surrounded(OfBegun(self._common))
-
-    def _common(self) -> Common:
         of_saga = {"aggregate_type": self._owner.types.name, "aggregate_id": self.id}
         first = next(iter(self._sagas.desk.events(**of_saga, limit=1)), None)
-        return (None, {}) if first is None else (first.correlation, first.tags)
+        return Surrounded(NOWHERE if first is None else Surroundings(first.correlation, tags=first.tags))
 
 
 class StartsSagas:

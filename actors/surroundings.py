@@ -67,37 +67,6 @@ class Surroundings:
 Common = tuple[str | None, Mapping[str, str]]
 """The correlation and the tags of what was begun before, as its first event has them."""
 
-
-class OfBegun(Surroundings):
-    """Those of what was begun before, for what is said of it from elsewhere. They are looked up, once, when somebody wants them."""
-
-    __slots__ = ("_common", "_find")
-    operation = None
-    traceparent = None
-
-    def __init__(  # pyright: ignore[reportMissingSuperCall] - whatever that would set is found out here
-        self, find: Callable[[], Common], *, operation_id: str = ""
-    ) -> None:
-        self.operation_id = operation_id
-        self._find = find
-        self._common: Common | None = None
-
-    @property
-    def correlation(self) -> str | None:
-        """What all that it has led to has in common."""
-        return self._found()[0]
-
-    @property
-    def tags(self) -> Mapping[str, str]:  # type: ignore[override]
-        """Its tags, its traceparent among them."""
-        return self._found()[1]
-
-    def _found(self) -> Common:
-        if self._common is None:
-            self._common = self._find()
-        return self._common
-
-
 NOWHERE = Surroundings()
 _current: ContextVar[Surroundings] = ContextVar("tallystick_surroundings", default=NOWHERE)
 

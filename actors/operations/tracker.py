@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 
 from tallystick.actors.operation_ends import tell_end
 from tallystick.actors.operations.queries import Host, OperationQueries, check_named
-from tallystick.actors.surroundings import OfBegun, Surrounded, Surroundings, surroundings
+from tallystick.actors.surroundings import Surrounded, Surroundings, surroundings
 from tallystick.actors.telling import WhenShown, note, warn
 from tallystick.domain.action import Call
 from tallystick.domain.clock import Clock
@@ -298,7 +298,8 @@ class OperationTracker(OperationQueries):
         """What is said of an operation from elsewhere has its correlation all the same, so that it is in its timeline, and its tags."""
         around = surroundings()
         if operation_id and around.operation_id != operation_id:
-            around = OfBegun(lambda: self.common_to(operation_id), operation_id=operation_id)
+            correlation, tags = self.common_to(operation_id)
+            around = Surroundings(correlation, operation_id=operation_id, tags=tags)
         return Surrounded(around)
 
     def _ask(self, command: OfOperationCommand) -> None:

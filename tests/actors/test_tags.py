@@ -1,8 +1,8 @@
 """Tags flow as the correlation does: an event has, in its envelope, those of the command, execution or event that it answers."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -167,7 +167,9 @@ def test_what_begin_adds_is_on_all_that_is_said_of_the_execution_after_its_begin
 # What fails
 
 
-def test_a_parked_reaction_that_is_redriven_has_those_of_its_event_and_so_has_who_redrove_it() -> None:
+@contextmanager
+def with_a_dead_letter() -> Generator[tuple[ts.System, ts.SteppedRuntime, ts.DeadLetter]]:
+    """A reaction to what was bought in the evening has failed; by now it would not."""
     runtime, modules = ts.SteppedRuntime(), bazaar()
     modules[1].broken = True
     with ts.System(modules, performers=[Pack.performed_by(failing)], runtime=runtime) as system:
@@ -176,6 +178,11 @@ def test_a_parked_reaction_that_is_redriven_has_those_of_its_event_and_so_has_wh
         runtime.advance(HOUR)
         modules[1].broken = False
         (letter,) = system.dead_letters()
+        yield system, runtime, letter
+
+
+def test_a_parked_reaction_that_is_redriven_has_those_of_its_event_and_so_has_who_redrove_it() -> None:
+    with with_a_dead_letter() as (system, runtime, letter):
         with system.bracket("Morning", tags=B):
             system.redrive(letter, who="ann", why="mended")
         runtime.advance(HOUR)
@@ -187,13 +194,7 @@ def test_a_parked_reaction_that_is_redriven_has_those_of_its_event_and_so_has_wh
 
 
 def test_a_discarded_one_too() -> None:
-    runtime, modules = ts.SteppedRuntime(), bazaar()
-    modules[1].broken = True
-    with ts.System(modules, performers=[Pack.performed_by(failing)], runtime=runtime) as system:
-        with system.bracket("Evening", tags=A):
-            system.ask(Buy(order_id="1"))
-        runtime.advance(HOUR)
-        (letter,) = system.dead_letters()
+    with with_a_dead_letter() as (system, _, letter):
         system.discard(letter, who="ann", why="lost")
         (resumed,) = system.events(event_types=("ReactionResumed",))
     assert (resumed.tags, resumed.correlation) == (A, letter.correlation)

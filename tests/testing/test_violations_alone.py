@@ -1,6 +1,5 @@
 """Each of these bugs breaks one promise, and simulations find it under that promise's own id, told with where it happened."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -24,9 +23,8 @@ from tallystick.domain.protocol import EXECUTION, LateSuccess
 from tallystick.scenarios.tiny_store import inventory
 from tallystick.scenarios.tiny_store.simulated import SimulatedStore
 from tallystick.store.journal import Journal
-from tallystick.testing import Simulation
 from tallystick.testing.options import Faults
-from tests.testing.finding import found
+from tests.testing.finding import assert_found
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -296,9 +294,4 @@ def test_a_bug_is_found_under_the_id_of_what_it_breaks(
     monkeypatch: pytest.MonkeyPatch, plant: Plant, faults: Faults, invariant: str, where: str
 ) -> None:
     plant(monkeypatch)
-    result = found(SimulatedStore, seeds=60, faults=faults)
-    assert result is not None, "no seed has found it"
-    assert result.violation is not None
-    assert result.violation.invariant == invariant, str(result.violation)
-    assert re.search(where, str(result.violation)), str(result.violation)
-    assert str(Simulation(SimulatedStore, result.seed, faults=faults).run().violation) == str(result.violation), "the seed repeats it"
+    assert_found(SimulatedStore, seeds=60, faults=faults, invariant=invariant, said=where)

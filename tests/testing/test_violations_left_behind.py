@@ -1,6 +1,5 @@
 """Bugs that leave something behind, or say what was said otherwise before: simulations find them at rest, at the end and in replies."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -19,9 +18,8 @@ from tallystick.actors.performers.performer import RunningCall
 from tallystick.domain.protocol import CommandSettled
 from tallystick.scenarios.tiny_store.simulated import SimulatedStore
 from tallystick.store.codec import Codec
-from tallystick.testing import Simulation
 from tallystick.testing.options import Faults
-from tests.testing.finding import found
+from tests.testing.finding import assert_found
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -145,9 +143,4 @@ def test_what_is_left_or_said_is_found_under_its_id(
     monkeypatch: pytest.MonkeyPatch, plant: Plant, faults: Faults, invariant: str, said: str
 ) -> None:
     plant(monkeypatch)
-    result = found(SimulatedStore, seeds=40, faults=faults)
-    assert result is not None, "no seed has found it"
-    assert result.violation is not None
-    assert result.violation.invariant == invariant, str(result.violation)
-    assert re.search(said, str(result.violation)), str(result.violation)
-    assert str(Simulation(SimulatedStore, result.seed, faults=faults).run().violation) == str(result.violation), "the seed repeats it"
+    assert_found(SimulatedStore, seeds=40, faults=faults, invariant=invariant, said=said)
