@@ -213,3 +213,9 @@ class EngineActor(pykka.Actor):
     def on_stop(self) -> None:
         """Take no further message."""
         self.actor_inbox.closed = True
+
+
+def hand_over(inbox: Inbox, message: Any) -> None:
+    """Have an inbox's actor handle a message that was taken out of it."""
+    actor: Any = inbox.actor
+    actor._handle_receive(message)  # noqa: SLF001 - pykka's hook

@@ -5,7 +5,8 @@ there, in the midst of a call of the host's: it ends the engine, as any error do
 been written stays, what was interrupted is done again by the engine that is rebuilt. Where actors have threads of their own, a
 `KeyboardInterrupt` in one of them was raised by user code, and is its error.
 
-A commit it does not interrupt: what somebody has heard of by then cannot be taken back. It waits until that is through.
+A commit it does not interrupt: what somebody has heard of by then cannot be taken back. It waits until that is through; and so it does
+where a caller lends the dispatcher its thread, for one turn of ours and its commit.
 """
 
 import _signal  # type: ignore[import-not-found]  # pyright: ignore[reportMissingImports] - what `signal` is made of
@@ -31,15 +32,19 @@ def leave_to_the_host(error: BaseException) -> None:
 # Without `signal`'s own search for a member of an enumeration, which takes longer in each call than a small commit.
 _handler_of: Callable[[int], Any] = _signal.getsignal
 _set_handler: Callable[[int, Any], Any] = _signal.signal
-_ENDING = (int(signal.SIGINT), int(signal.SIGTERM))
-"""The signals by which a program is ended, and whose handlers therefore raise."""
+_RAISING = tuple(
+    int(getattr(signal, name))
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGUSR1", "SIGUSR2")
+    if hasattr(signal, name)
+)
+"""The signals by which a program is ended, or has its own time-outs, and whose handlers therefore raise."""
 
 
 def undisturbed(run: Callable[[], R]) -> R:
     """Run it; the handlers of signals that come meanwhile are called when it is through. For what must not be left half done."""
     if threading.current_thread() is not threading.main_thread():  # Python calls handlers in the main thread alone
         return run()
-    for number in _ENDING:
+    for number in _RAISING:
         handler = _handler_of(number)
         if callable(handler):
             run = partial(_held_back, number, handler, run)

@@ -110,6 +110,7 @@ class System(Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData
             behaviours.append(Behaviour(Privacy()))
         self._codec = Codec(behaviours, self._pool.performers, sealer=self._vault)
         self._behaviours = {behaviour.name: behaviour for behaviour in behaviours}
+        self._own = frozenset(behaviour.name for behaviour in behaviours[len(modules) :])
         self._counters = Counters()
         by_name = lines_by_name(lines, behaviours)
         check_stepped(self._runtime, behaviours, lines, self._pool)
@@ -263,22 +264,23 @@ class System(Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData
             UnknownCommand: no module handles it.
             Exception: whatever else the handler raised; it wrote nothing.
         """
-        reply = self._submit(command, idempotency_key, when_full, timeout_s, HostReply.resolve)
+        reply = self._send(*self._asking(command, idempotency_key), when_full, timeout_s, may_lead=timeout_s is None)
         return cast("R", self._wait(reply, timeout_s))
 
     def submit(self, command: Command[R], *, idempotency_key: str | None = None, when_full: WhenFull = "raise") -> "Future[R]":
         """As `ask`, without waiting for the reply. The future's callbacks run on a thread of their own."""
         deliver = HostReply.resolve if self._runtime.inline else self._resolver.resolve
-        return self._submit(command, idempotency_key, when_full, None, deliver).future
+        return self._send(*self._asking(command, idempotency_key), when_full, deliver=deliver).future
 
     async def ask_async(self, command: Command[R], *, idempotency_key: str | None = None) -> R:
         """As `ask`, for an event loop, which it never holds up; raises `Overloaded` at once when there is no room."""
-        reply = self._submit(command, idempotency_key, "raise", None, HostReply.resolve)
+        reply = self._send(*self._asking(command, idempotency_key), "raise")
         if self._runtime.inline:
             return cast("R", self._wait(reply, None))
         return cast("R", await asyncio.wrap_future(reply.future))
 
-    def _submit(self, command: Command[Any], key: str | None, when_full: WhenFull, timeout_s: float | None, deliver: Deliver) -> HostReply:
+    def _asking(self, command: Command[Any], key: str | None) -> tuple[str, Callable[[HostReply], Ask]]:
+        """Whose command it is, and the message that asks for it."""
         if key is not None:
             refuse_sensitive("an idempotency key", key)
             checked_id("an idempotency key", key)
@@ -287,7 +289,7 @@ class System(Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData
             msg = f"No module of this system handles {type(command).__name__}; it has {sorted(k.__name__ for k in self._handler_of)}."
             raise UnknownCommand(msg)
         around = surroundings()
-        return self._send(owner, lambda reply: Ask(command, key, reply, around.looked_up()), when_full, timeout_s, deliver)
+        return owner, lambda reply: Ask(command, key, reply, around.looked_up())
 
     def _send(
         self,
@@ -296,13 +298,22 @@ class System(Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData
         when_full: WhenFull = "wait",
         timeout_s: float | None = None,
         deliver: Deliver = HostReply.resolve,
+        *,
+        may_lead: bool = False,
     ) -> HostReply:
-        """Let a message in and send it; its reply leaves admission when it is given."""
+        """Let a message in and send it; its reply leaves admission when it is given.
+
+        A caller that `may_lead` waits for the reply, however long that takes. It carries the message out itself where it is the only one,
+        and the owner one of our own, whose handlers neither wait for anything nor run for long.
+        """
         reply = HostReply(self._admission.leave, deliver)
         try:
             self._enter(reply, when_full, timeout_s)
             try:
-                self._life.engine.mailbox(owner).tell(message(reply))
+                engine, sent = self._life.engine, message(reply)
+                leads = may_lead and owner in self._own and self._admission.in_flight == 1
+                if not (leads and self._runtime.lead(engine.owners[owner], sent)):
+                    engine.mailbox(owner).tell(sent)
             except NotAccepted as error:
                 reply.withdraw(error)
         except BaseException:  # Ctrl-C, or what a handler of the host's raises at another signal: nobody will wait for it
@@ -322,7 +333,7 @@ class System(Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData
 
     def _request(self, owner: str, message: Callable[[HostReply], Any]) -> Any:
         """Send an owner a message, and wait for its reply."""
-        return self._wait(self._send(owner, message))
+        return self._wait(self._send(owner, message, may_lead=True))
 
     def _wait(self, reply: HostReply, timeout_s: float | None = None) -> Any:
         try:

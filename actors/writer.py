@@ -1,4 +1,4 @@
-"""The writer: the one actor that blocks on the disk. It commits what has gathered, again and again, until nothing has."""
+"""The writer: the one actor that blocks on the disk. It commits what has gathered, in one transaction."""
 
 from collections.abc import Callable, Iterable
 from typing import ClassVar
@@ -33,10 +33,9 @@ class WriterActor(EngineActor):
         self.handlers = {Gathered: self._commit}
 
     def _commit(self, _message: Gathered) -> None:
-        """Commit all there is."""
-        while self._journal.commit():
-            if self._journal.watermark >= self._snapshot_at:
-                self._snapshot_at = self._journal.watermark + SNAPSHOT_EVERY_RECORDS
-                for owner in self._owners():
-                    owner.tell(TakeSnapshot())
-                self._journal.gate(KnownStreamsOutput(self._log, self._journal))
+        """Commit all there is; what gathers meanwhile has a message of its own."""
+        if self._journal.commit() and self._journal.watermark >= self._snapshot_at:
+            self._snapshot_at = self._journal.watermark + SNAPSHOT_EVERY_RECORDS
+            for owner in self._owners():
+                owner.tell(TakeSnapshot())
+            self._journal.gate(KnownStreamsOutput(self._log, self._journal))

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from tallystick.actors.actor import ALARM, NOTHING, EngineActor, Inbox
+from tallystick.actors.actor import ALARM, NOTHING, EngineActor, Inbox, hand_over
 from tallystick.actors.messages import Mailbox
 from tallystick.actors.owner.owner import OwnerActor
 from tallystick.actors.performers.performer import Executor, Report, RunningCall
 from tallystick.actors.router import RouterActor
 from tallystick.actors.runtimes.runtime import Awaited
-from tallystick.actors.runtimes.stepped import SteppedRuntime, hand_over
+from tallystick.actors.runtimes.stepped import SteppedRuntime
 from tallystick.actors.timer import Key, TimerActor
 from tallystick.actors.writer import WriterActor
 from tallystick.domain.action import Performer

@@ -1,14 +1,19 @@
 """The dispatcher: all actors on one thread, each message run to completion. About a microsecond a hop, where a thread each costs ten.
 
-Actors that block (the writer) keep a thread of their own. User code never runs here but for pure handlers; a turn that takes long is
-reported, since it holds up everybody.
+Those that block (the writer) have a second thread. User code never runs here but for pure handlers; a turn that takes long is reported,
+since it holds up everybody.
+
+A caller that is alone would be handed from thread to thread four times for one commit, and waking a thread can take longer than all of its
+work. So it may lead: where both threads are at rest, it takes the turn for its own message, and commits what came of it, in its own thread.
 """
 
 import threading
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from tallystick.actors.actor import ALARM, NOTHING, EngineActor, Inbox
+from tallystick.actors.actor import ALARM, NOTHING, EngineActor, Inbox, hand_over
+from tallystick.actors.interrupts import undisturbed
 from tallystick.actors.runtimes.threads import ThreadsRuntime
 from tallystick.actors.runtimes.watch import Watch
 from tallystick.domain.clock import Clock
@@ -17,34 +22,43 @@ BATCH_MESSAGES = 64
 
 
 class DispatcherRuntime(ThreadsRuntime):
-    """One daemon thread for all actors that do not block; real time. The default."""
+    """One daemon thread for all actors that do not block, one for those that do; real time. The default."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         super().__init__(clock)
         self._ready: SimpleQueue[Inbox | None] = SimpleQueue()
+        self._blocking: SimpleQueue[Inbox | None] = SimpleQueue()
+        self._turns = threading.Lock()  # held by whoever runs turns: the dispatcher's thread, or a caller that leads
+        self._commits = threading.Lock()  # the same for actors that block
+        self._leader: int | None = None  # the thread of a caller that takes a turn
+        self._left: list[Inbox] = []  # blocking actors that got a message in that turn
         self._alarms: dict[Inbox, int] = {}
-        self._thread: threading.Thread | None = None
-        self._stopping = False
-        self._watch = Watch(self.clock, lambda: None if self._thread is None else self._thread.ident)
+        self._threads: tuple[threading.Thread, ...] = ()
+        self._stopping = True
+        self._watch = Watch(self.clock, self._who_runs)
 
     @property
     def slow_turns(self) -> int:
         """How many turns held everybody up for longer than a tenth of a second."""
         return self._watch.slow_turns
 
+    def _who_runs(self) -> int | None:
+        return self._leader or next((thread.ident for thread in self._threads), None)
+
     def start(self) -> None:
-        """Start the dispatcher's thread."""
+        """Start the threads."""
+        self._threads = tuple(
+            threading.Thread(target=target, name=f"tallystick-{name}", daemon=True)
+            for name, target in (("dispatcher", self._dispatch), ("writer", self._block))
+        )
         self._stopping = False
-        self._thread = threading.Thread(target=self._dispatch, name="tallystick-dispatcher", daemon=True)
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         self._watch.start()
 
     def adopt(self, actor: EngineActor) -> None:
-        """Serve the actor, or start a thread for one that blocks."""
-        if actor.own_thread:
-            super().adopt(actor)
-        else:
-            actor.actor_inbox.serve(self._ready.put)
+        """Serve the actor; those that block, on the thread for them."""
+        actor.actor_inbox.serve(self._line_up if actor.own_thread else self._ready.put)
 
     def set_alarm(self, inbox: Inbox, due_us: int | None) -> None:
         """The dispatcher wakes no later than that. Called on its thread, by the actor itself."""
@@ -68,7 +82,8 @@ class DispatcherRuntime(ThreadsRuntime):
                 except Empty:
                     continue
             if inbox is not None:
-                self._run(inbox)
+                with self._turns:
+                    self._run(inbox)
 
     def _run(self, inbox: Inbox) -> None:
         """Have an actor handle some of its messages: its handlers are called from here, for each call between costs every message."""
@@ -96,6 +111,67 @@ class DispatcherRuntime(ThreadsRuntime):
             inbox.reschedule()
         watch.turn = None
 
+    def _line_up(self, inbox: Inbox) -> None:
+        """A blocking actor has a message."""
+        if self._leader == threading.get_ident():
+            self._left.append(inbox)
+        else:
+            self._blocking.put(inbox)
+
+    def _block(self) -> None:
+        line = self._blocking
+        while True:
+            inbox = line.get()
+            if inbox is not None:
+                with self._commits:
+                    self._run_blocking(inbox)
+            elif line.empty():
+                return
+            else:
+                line.put(None)  # behind what is left
+
+    @staticmethod
+    def _run_blocking(inbox: Inbox) -> None:
+        """Have a blocking actor handle its message; if there are more by then, they are the thread's."""
+        while (message := inbox.take()) is not NOTHING:
+            if not inbox.closed:
+                hand_over(inbox, message)
+            if not inbox.empty():
+                inbox.reschedule()
+                return
+
+    # Leading.
+
+    def lead(self, actor: EngineActor, message: Any) -> bool:
+        """Have the calling thread take the turn, and commit, unless somebody else is at work: then False, and nothing was done.
+
+        Who commits already commits this too. Signals whose handlers might raise wait until it is through, so this is for handlers that
+        soon come to their end.
+        """
+        if self._turns.locked() or not self._ready.empty() or not actor.actor_inbox.empty():
+            return False
+        return undisturbed(partial(self._lead, actor, message))
+
+    def _lead(self, actor: EngineActor, message: Any) -> bool:
+        if not self._turns.acquire(blocking=False):
+            return False
+        try:
+            if self._stopping or actor.actor_inbox.closed or not actor.actor_inbox.empty():
+                return False
+            self._leader = threading.get_ident()
+            self._watch.turn = (actor.name, message)
+            try:
+                actor._handle_receive(message)  # noqa: SLF001 - pykka's hook
+            finally:
+                self._watch.turn = self._leader = None
+                left, self._left = self._left, []
+        finally:
+            self._turns.release()
+        for inbox in left:
+            with self._commits:
+                self._run_blocking(inbox)
+        return True
+
     def _ring(self) -> None:
         now_us = self.clock.now_us()
         for inbox in [inbox for inbox, due_us in self._alarms.items() if due_us <= now_us]:
@@ -108,12 +184,15 @@ class DispatcherRuntime(ThreadsRuntime):
         return max(self.clock.sleeping_us(min(self._alarms.values())), 1e-6)
 
     def stop(self) -> None:
-        """Run until no actor has a message, then end the thread; the writer after it."""
+        """Run until no actor has a message, then end the thread; the one for those that block after it."""
         self._watch.stop()
-        thread, self._thread = self._thread, None
         self._stopping = True
-        self._ready.put(None)
-        if thread is not None and thread is not threading.current_thread():
-            thread.join()
+        threads, self._threads = self._threads, ()
+        for thread, line, held in zip(threads, (self._ready, self._blocking), (self._turns, self._commits), strict=False):
+            line.put(None)
+            if thread is not threading.current_thread():
+                thread.join()
+                with held:  # until a caller that leads has come to its end as well
+                    pass
         self._alarms.clear()
         super().stop()

@@ -55,6 +55,10 @@ class Runtime(Protocol):
         """Put an `Alarm` into the inbox at that time; None takes it back."""
         ...
 
+    def lead(self, actor: EngineActor, message: Any) -> bool:
+        """Have the calling thread, which would only wait, carry a message out itself; False if it cannot now, and nothing was done."""
+        ...
+
     def wait(self, reply: Awaited, timeout_s: float | None) -> None:
         """Wait for a reply.
 

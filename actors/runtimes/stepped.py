@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from tallystick.actors.actor import ALARM, NOTHING, EngineActor, Inbox
+from tallystick.actors.actor import ALARM, NOTHING, EngineActor, Inbox, hand_over
 from tallystick.actors.clock import ManualClock, SeededIdentity
 from tallystick.actors.interrupts import undisturbed
 from tallystick.actors.performers.executors import inline
@@ -22,12 +22,6 @@ STEPS_LIMIT = 10_000_000
 
 class NeverIdle(TallystickError):
     """The actors keep sending each other messages without end; look for two reactions that answer each other."""
-
-
-def hand_over(inbox: Inbox, message: Any) -> None:
-    """Have an inbox's actor handle a message that was taken out of it."""
-    actor: Any = inbox.actor
-    actor._handle_receive(message)  # noqa: SLF001 - pykka's hook
 
 
 class SteppedRuntime:
@@ -79,7 +73,7 @@ class SteppedRuntime:
         engine, and the next one begins with the log. But a commit is not interrupted: who has heard of it by then has heard of it.
         """
         inbox = self._ready[0]
-        if inbox.actor is not None and inbox.actor.own_thread:
+        if inbox.actor is not None and inbox.actor.own_thread and not inbox.empty():
             return undisturbed(self._take_turn)
         try:
             return self._take_turn()
@@ -154,6 +148,11 @@ class SteppedRuntime:
         return bool(due)
 
     # For the system.
+
+    def lead(self, actor: EngineActor, message: Any) -> bool:
+        """Never: who waits drives all actors."""
+        del actor, message
+        return False
 
     def wait(self, reply: Awaited, timeout_s: float | None) -> None:
         """Run until it is there."""

@@ -48,6 +48,11 @@ class ThreadsRuntime:
         """The actor's thread waits no longer than that."""
         inbox.alarm_us = due_us
 
+    def lead(self, actor: EngineActor, message: Any) -> bool:
+        """Never: each actor has its thread."""
+        del actor, message
+        return False
+
     def wait(self, reply: Awaited, timeout_s: float | None) -> None:
         """Block for it."""
         if not reply.wait(timeout_s):

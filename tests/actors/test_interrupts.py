@@ -1,7 +1,6 @@
 """Ctrl-C while the host's own thread runs the actors: it is the host's, whatever it interrupts, and what it interrupts is not half done."""
 
 import signal
-import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import copy_context
@@ -13,12 +12,13 @@ from typing import Any
 import pytest
 
 import tallystick as ts
-from tallystick.actors.actor import Inbox
+from tallystick.actors.actor import Inbox, hand_over
 from tallystick.actors.interrupts import undisturbed
 from tallystick.actors.messages import Ask, StartQueue
 from tallystick.actors.runtimes import stepped
 from tests.actors.outside import Provider
 from tests.actors.stage import Stage
+from tests.actors.strikes import Strikes
 from tests.actors.village import Village, Walking
 from tests.actors.workshop import Do, Order, Workshop
 
@@ -81,7 +81,7 @@ def test_an_interrupt_reaches_the_host_and_what_it_interrupted_is_done_all_the_s
 def test_what_was_taken_out_of_an_inbox_and_not_handled_is_not_lost(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, raised: type[BaseException]
 ) -> None:
-    strike, hand_over = Once(raised), stepped.hand_over
+    strike = Once(raised)
 
     def struck(inbox: Inbox, message: Any) -> None:
         if isinstance(message, StartQueue):
@@ -165,31 +165,7 @@ def test_who_interrupts_a_stop_waits_no_longer_and_the_log_is_closed(tmp_path: P
 
 # Wherever it strikes.
 
-LIBRARY = str(Path(ts.__file__).parent)
 STRIKES = 150
-
-
-class Strikes:
-    """Raises the signal at one of the places at which Python would answer one: a function is entered, or has called one written in C."""
-
-    def __init__(self, at: int | None = None) -> None:
-        self._at = at
-        self.passed = 0
-
-    def __call__(self, frame: FrameType, event: str, _argument: Any) -> None:
-        if event in {"call", "c_return"} and frame.f_code.co_filename.startswith(LIBRARY) and "/tests/" not in frame.f_code.co_filename:
-            self.passed += 1
-            if self.passed == self._at:
-                sys.setprofile(None)
-                signal.raise_signal(signal.SIGINT)
-
-    def during(self, run: Callable[[], object]) -> None:
-        before = sys.getprofile()
-        sys.setprofile(self)
-        try:
-            run()
-        finally:
-            sys.setprofile(before)
 
 
 class Work:
