@@ -31,10 +31,6 @@ Stream = tuple[str, str]
 """Aggregate type and aggregate id."""
 
 
-End = tuple[int, int]
-"""A stream's last version, and its position."""
-
-
 class Output(Protocol):
     """Something that leaves the system: a start, a cancel, a reply, an exception."""
 
@@ -91,8 +87,8 @@ class Journal:
         self.known_streams = KnownStreams()
         self._window: list[Recorded] = []
         self._base = head.position + 1
-        self._ends: dict[Stream, End] = {}  # of the streams with records since the last turnover
-        self._ends_before: dict[Stream, End] = {}  # and between that turnover and the one before
+        self._ends: dict[Stream, Recorded] = {}  # the last records of the streams that have some since the last turnover
+        self._ends_before: dict[Stream, Recorded] = {}  # and between that turnover and the one before
         self._taken = head.position  # up to here records were handed to the log
         self._outputs: list[Output] = []
         self._resting = 0  # so many of the outputs, from the first, rest on nothing that the log was not handed
@@ -159,7 +155,6 @@ class Journal:
                 if version == 1 and aggregate_type != EXECUTION:
                     self.known_streams.add(aggregate_type, aggregate_id)
                 position += 1
-                ends[stream] = (version, position)
                 record = Recorded(
                     position,
                     form.name,
@@ -179,6 +174,7 @@ class Journal:
                     log_tag,
                     draft.event,
                 )
+                ends[stream] = record
                 records.append(record)
                 window.append(record)
                 self.tail = position
@@ -195,7 +191,7 @@ class Journal:
         """The version of its stream before a draft; whatever can fail in an append fails here, where nothing is numbered yet (S6)."""
         stream, expected = draft.stream, draft.expected_version
         last = self._ends.get(stream) or self._ends_before.get(stream)
-        actual = self._version_in_log(stream, expected) if last is None else last[0]
+        actual = self._version_in_log(stream, expected) if last is None else last.aggregate_version
         if expected is not None and expected != actual:
             raise VersionConflict(*stream, expected=expected, actual=actual)
         return actual
@@ -338,20 +334,18 @@ class Journal:
         """An aggregate's last version, speculation included; 0 when there is no event of it."""
         stream = (aggregate_type, aggregate_id)
         known = self._last_in_memory(stream)
-        return self._version_in_log(stream, None) if known is None else known[0]
+        return self._version_in_log(stream, None) if known is None else known.aggregate_version
 
     def last(self, aggregate_type: str, aggregate_id: str) -> Recorded | None:
         """An aggregate's last record, speculation included."""
         with self._lock:
             known = self._last_in_memory((aggregate_type, aggregate_id))
-            if known is not None and known[1] >= self._base:
-                return self._window[known[1] - self._base]
-        if known is None and not self._may_have(aggregate_type, aggregate_id):
-            return None
+        if known is not None or not self._may_have(aggregate_type, aggregate_id):
+            return known
         query = Query(aggregate_type=aggregate_type, aggregate_id=aggregate_id, newest_first=True, limit=1)
         return next(iter(self._log.read(query)), None)
 
-    def _last_in_memory(self, stream: Stream) -> End | None:
+    def _last_in_memory(self, stream: Stream) -> Recorded | None:
         """What is speculative is always found: newer records are looked through first, and only durable ones are let go of."""
         return self._ends.get(stream) or self._ends_before.get(stream)
 

@@ -60,7 +60,7 @@ class JournalMachine(RuleBasedStateMachine):
         made = [self.desk.output("") for _ in range(outputs)]
         known = self.desk.journal._last_in_memory(("Thing", keys[0]))
         if stale and known is not None:
-            drafts[0] = draft(keys[0], known[0] + 1)
+            drafts[0] = draft(keys[0], known.aggregate_version + 1)
             with pytest.raises(ts.VersionConflict):
                 self.desk.append(*drafts, outputs=made)
             return
