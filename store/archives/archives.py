@@ -162,16 +162,17 @@ class Archives:
 
     def streams(self, revision: str, left_out: Callable[[str, str], bool]) -> Iterator[tuple[str, str, int]]:
         """Each archived aggregate's type, id and last version, but for those `left_out`. In memory: the aggregates of one archive."""
-        newer: list[Catalogued] = []
-        for entry in reversed(self.as_of(revision)):
-            versions: dict[tuple[str, str], int] = {}
+        catalogue = self.as_of(revision)
+        for number, entry in reversed([*enumerate(catalogue)]):
+            ends: dict[tuple[str, str], tuple[int, int]] = {}
             for record in self._matching(entry, Query()):
-                versions[record.aggregate_type, record.aggregate_id] = record.aggregate_version
-            for stream, version in versions.items():
+                ends[record.aggregate_type, record.aggregate_id] = (record.aggregate_version, record.position)
+            for stream, (version, position) in ends.items():
                 query = Query(aggregate_type=stream[0], aggregate_id=stream[1])
-                if not left_out(*stream) and all(next(self._matching(each, query), None) is None for each in newer):
-                    yield *stream, version
-            newer.append(entry)
+                if left_out(*stream) or any(next(self._matching(newer, query), None) is not None for newer in catalogue[number + 1 :]):
+                    continue
+                later = msgspec.structs.replace(query, after=position, newest_first=True)  # one that was archived before this one
+                yield *stream, next((record.aggregate_version for record in self.read(later, catalogue[:number])), version)
 
 
 def _overlaps(entry: Catalogued, query: Query) -> bool:

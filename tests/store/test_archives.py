@@ -86,12 +86,14 @@ def test_every_query_has_the_same_answer_as_before(log: SqliteLog, path: Path, m
     assert [record.position for each in ids for record in log.read(Query(event_id=each))] == [1, 2, 3]
 
 
-def test_what_stayed_at_one_time_goes_at_the_next_and_archives_overlap(log: SqliteLog) -> None:
-    before = [contents(log.read(query)) for query in QUERIES]
-    archived(log, two_of_three)
-    assert archived(log, two_of_three) == []
+@pytest.mark.parametrize("first", [two_of_three, lambda r: r.position > 300], ids=["two of three", "the later half"])
+def test_what_stayed_at_one_time_goes_at_the_next_and_archives_overlap(log: SqliteLog, first: Callable[[Recorded], bool]) -> None:
+    before, streams = [contents(log.read(query)) for query in QUERIES], sorted(log.streams())
+    archived(log, first)
+    assert archived(log, first) == []
     archived(log)
     assert [contents(log.read(query)) for query in QUERIES] == before
+    assert sorted(log.streams()) == streams
     assert contents(log.verify()) == before[0]
 
 
