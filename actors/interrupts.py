@@ -12,8 +12,8 @@ where a caller lends the dispatcher its thread, for one turn of ours and its com
 import _signal  # type: ignore[import-not-found]  # pyright: ignore[reportMissingImports] - what `signal` is made of
 import signal
 import threading
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
 R = TypeVar("R")
@@ -44,24 +44,25 @@ def undisturbed(run: Callable[[], R]) -> R:
     """Run it; the handlers of signals that come meanwhile are called when it is through. For what must not be left half done."""
     if threading.current_thread() is not threading.main_thread():  # Python calls handlers in the main thread alone
         return run()
-    for number in _RAISING:
-        handler = _handler_of(number)
-        if callable(handler):
-            run = partial(_held_back, number, handler, run)
-    return run()
+    held = {number: handler for number in _RAISING if callable(handler := _handler_of(number))}
+    return _held_back(held, run) if held else run()
 
 
-def _held_back(number: int, handler: Callable[..., Any], run: Callable[[], R]) -> R:
-    came: list[tuple[Any, ...]] = []
+def _held_back(held: Mapping[int, Callable[[int, Any], Any]], run: Callable[[], R]) -> R:
+    came: dict[int, Any] = {}
 
-    def remember(*signalled: Any) -> None:
-        came.append(signalled)
+    def remember(number: int, frame: Any) -> None:
+        came[number] = frame
 
     try:
-        _set_handler(number, remember)
+        for number in held:
+            _set_handler(number, remember)
         return run()
     finally:
-        if _handler_of(number) is remember:  # else a callback of the host's has set another, which stays
-            _set_handler(number, handler)
+        for number, handler in held.items():
+            if _handler_of(number) is remember:  # else a callback of the host's has set another, which stays
+                _set_handler(number, handler)
         if came:
-            handler(*came[-1])
+            with ExitStack() as called:  # each of them, whatever another one raises; the first that came is the first
+                for number in reversed(came):
+                    called.callback(held[number], number, came[number])

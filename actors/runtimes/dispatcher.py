@@ -7,6 +7,7 @@ A caller that is alone would be handed from thread to thread four times for one 
 work. So it may lead: where both threads are at rest, it takes the turn for its own message, and commits what came of it, in its own thread.
 """
 
+import sys
 import threading
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -19,6 +20,8 @@ from tallystick.actors.runtimes.watch import Watch
 from tallystick.domain.clock import Clock
 
 BATCH_MESSAGES = 64
+FRAMES_OF_A_LED_TURN = 300
+"""So many further calls deep a caller's stack must have room for; a turn and its commit take a fifth of that."""
 
 
 class DispatcherRuntime(ThreadsRuntime):
@@ -148,7 +151,7 @@ class DispatcherRuntime(ThreadsRuntime):
         Who commits already commits this too. Signals whose handlers might raise wait until it is through, so this is for handlers that
         soon come to their end.
         """
-        if self._turns.locked() or not self._ready.empty() or not actor.actor_inbox.empty():
+        if self._turns.locked() or not self._ready.empty() or not actor.actor_inbox.empty() or not _stack_has_room():
             return False
         return undisturbed(partial(self._lead, actor, message))
 
@@ -196,3 +199,12 @@ class DispatcherRuntime(ThreadsRuntime):
                     pass
         self._alarms.clear()
         super().stop()
+
+
+def _stack_has_room() -> bool:
+    """Whether the calling thread is far from the limit of recursion, which would end the engine in the midst of a turn."""
+    try:
+        sys._getframe(sys.getrecursionlimit() - FRAMES_OF_A_LED_TURN)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - documented
+    except ValueError:  # it has fewer
+        return True
+    return False

@@ -286,3 +286,25 @@ def test_a_handler_that_was_set_meanwhile_stays() -> None:
         assert signal.getsignal(signal.SIGTERM) is another
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_of_several_signals_each_is_heard_and_by_then_none_is_held_back() -> None:
+    heard: list[tuple[int, bool]] = []
+
+    def handler(number: int, _frame: FrameType | None) -> None:
+        heard.append((number, all(signal.getsignal(each) is handler for each in numbers)))
+        raise InterruptedError
+
+    def run() -> None:
+        signal.raise_signal(signal.SIGALRM)
+        signal.raise_signal(signal.SIGINT)
+
+    numbers = (signal.SIGINT, signal.SIGALRM)
+    before = [(number, signal.signal(number, handler)) for number in numbers]
+    try:
+        with pytest.raises(InterruptedError):
+            undisturbed(run)
+        assert heard == [(signal.SIGALRM, True), (signal.SIGINT, True)]
+    finally:
+        for number, earlier in before:
+            signal.signal(number, earlier)

@@ -1,8 +1,10 @@
 """A caller that is alone takes the turn and makes the commit itself; whoever comes meanwhile is served as ever."""
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from types import FrameType
 from typing import Self
 
@@ -198,6 +200,23 @@ def test_wherever_a_signal_strikes_the_threads_go_on() -> None:
             assert system.health().restarts == 0
         assert interrupted > STRIKES // 2
         check_invariants(system)
+
+
+def test_a_caller_near_the_limit_of_recursion_does_not_lead(system: ts.System, log: WatchedLog) -> None:
+    def deep(left: int) -> None:
+        if left:
+            deep(left - 1)
+            return
+        bracketed(system)
+
+    deep(sys.getrecursionlimit() - 300)
+    assert log.writers == [WRITER] * 2
+    for left in range(60, 110):  # wherever it is too much for the caller, nobody else notices
+        with suppress(RecursionError):
+            deep(sys.getrecursionlimit() - left)
+    bracketed(system)
+    assert log.writers[-1] == threading.current_thread().name
+    assert system.health().restarts == 0
 
 
 def test_a_log_that_fails_under_a_caller_is_opened_anew(system: ts.System, log: WatchedLog) -> None:
