@@ -32,19 +32,27 @@ def leave_to_the_host(error: BaseException) -> None:
 # Without `signal`'s own search for a member of an enumeration, which takes longer in each call than a small commit.
 _handler_of: Callable[[int], Any] = _signal.getsignal
 _set_handler: Callable[[int, Any], Any] = _signal.signal
-_RAISING = tuple(
-    int(getattr(signal, name))
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGUSR1", "SIGUSR2")
-    if hasattr(signal, name)
-)
-"""The signals by which a program is ended, or has its own time-outs, and whose handlers therefore raise."""
+_ENDING = (int(signal.SIGINT), int(signal.SIGTERM))
+"""The signals by which a program is ended, and whose handlers therefore raise."""
+_OTHERS = tuple(int(number) for number in signal.valid_signals() if number != signal.SIGINT)
+
+
+def only_ctrl_c_can_come() -> bool:
+    """Whether nothing can be raised in the calling thread from outside but Ctrl-C, as Python raises it itself.
+
+    So it is in the main thread of a program that handles no signals. Into other threads exceptions are raised that nobody can hold back.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    interrupt = _handler_of(_ENDING[0])
+    return (interrupt is signal.default_int_handler or not callable(interrupt)) and not any(map(callable, map(_handler_of, _OTHERS)))
 
 
 def undisturbed(run: Callable[[], R]) -> R:
     """Run it; the handlers of signals that come meanwhile are called when it is through. For what must not be left half done."""
     if threading.current_thread() is not threading.main_thread():  # Python calls handlers in the main thread alone
         return run()
-    held = {number: handler for number in _RAISING if callable(handler := _handler_of(number))}
+    held = {number: handler for number in _ENDING if callable(handler := _handler_of(number))}
     return _held_back(held, run) if held else run()
 
 
@@ -55,8 +63,11 @@ def _held_back(held: Mapping[int, Callable[[int, Any], Any]], run: Callable[[], 
         came[number] = frame
 
     try:
-        for number in held:
-            _set_handler(number, remember)
+        try:
+            for number in held:
+                _set_handler(number, remember)
+        except ValueError:  # not the first thread, or interpreter, of the process: no handlers are called in it
+            held = {}
         return run()
     finally:
         for number, handler in held.items():

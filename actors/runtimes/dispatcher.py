@@ -3,10 +3,11 @@
 Those that block (the writer) have a second thread. User code never runs here but for pure handlers; a turn that takes long is reported,
 since it holds up everybody.
 
-A caller that is alone would be handed from thread to thread four times for one commit, and waking a thread can take longer than all of its
+A caller that is alone would be handed from thread to thread three times for one commit, and waking a thread can take as long as all of its
 work. So it may lead: where both threads are at rest, it takes the turn for its own message, and commits what came of it, in its own thread.
 """
 
+import os
 import sys
 import threading
 from functools import partial
@@ -14,7 +15,8 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from tallystick.actors.actor import ALARM, NOTHING, EngineActor, Inbox, hand_over
-from tallystick.actors.interrupts import undisturbed
+from tallystick.actors.interrupts import only_ctrl_c_can_come, undisturbed
+from tallystick.actors.runtimes.runtime import Awaited
 from tallystick.actors.runtimes.threads import ThreadsRuntime
 from tallystick.actors.runtimes.watch import Watch
 from tallystick.domain.clock import Clock
@@ -33,8 +35,9 @@ class DispatcherRuntime(ThreadsRuntime):
         self._blocking: SimpleQueue[Inbox | None] = SimpleQueue()
         self._turns = threading.Lock()  # held by whoever runs turns: the dispatcher's thread, or a caller that leads
         self._commits = threading.Lock()  # the same for actors that block
-        self._leader: int | None = None  # the thread of a caller that takes a turn
-        self._left: list[Inbox] = []  # blocking actors that got a message in that turn
+        self._leader: int | None = None  # the thread of a caller that takes a turn, or commits
+        self._gathered: list[Inbox] | None = None  # blocking actors that got a message in a turn of a caller; None while there is none
+        self._pid: int | None = None
         self._alarms: dict[Inbox, int] = {}
         self._threads: tuple[threading.Thread, ...] = ()
         self._stopping = True
@@ -54,7 +57,7 @@ class DispatcherRuntime(ThreadsRuntime):
             threading.Thread(target=target, name=f"tallystick-{name}", daemon=True)
             for name, target in (("dispatcher", self._dispatch), ("writer", self._block))
         )
-        self._stopping = False
+        self._stopping, self._pid = False, os.getpid()
         for thread in self._threads:
             thread.start()
         self._watch.start()
@@ -115,9 +118,9 @@ class DispatcherRuntime(ThreadsRuntime):
         watch.turn = None
 
     def _line_up(self, inbox: Inbox) -> None:
-        """A blocking actor has a message."""
-        if self._leader == threading.get_ident():
-            self._left.append(inbox)
+        """Have a blocking actor's message handled: by the caller whose turn it came of, or by the thread for that."""
+        if self._gathered is not None and self._leader == threading.get_ident():
+            self._gathered.append(inbox)
         else:
             self._blocking.put(inbox)
 
@@ -146,34 +149,52 @@ class DispatcherRuntime(ThreadsRuntime):
     # Leading.
 
     def lead(self, actor: EngineActor, message: Any) -> bool:
-        """Have the calling thread take the turn, and commit, unless somebody else is at work: then False, and nothing was done.
+        """Have the calling thread take the turn, and make the commit that comes of it; False if it cannot, and nothing was done.
 
-        Who commits already commits this too. Signals whose handlers might raise wait until it is through, so this is for handlers that
-        soon come to their end.
+        It cannot while others are at work, and where something could end it in the midst of that: a limit of recursion that is near, or
+        an exception that is raised in it from outside. Ctrl-C waits, so this is for handlers that soon come to their end.
         """
-        if self._turns.locked() or not self._ready.empty() or not actor.actor_inbox.empty() or not _stack_has_room():
+        if self._turns.locked() or not self._ready.empty() or not actor.actor_inbox.empty():
+            return False
+        if os.getpid() != self._pid or not _stack_has_room() or not only_ctrl_c_can_come():
             return False
         return undisturbed(partial(self._lead, actor, message))
 
     def _lead(self, actor: EngineActor, message: Any) -> bool:
         if not self._turns.acquire(blocking=False):
             return False
+        self._leader = threading.get_ident()
+        try:
+            gathered = self._take_led_turn(actor, message)
+            for inbox in gathered or ():  # if somebody commits by now, who has begun before it was there, it is the next commit
+                with self._commits:
+                    self._run_blocking(inbox)
+        finally:
+            self._leader = None
+        return gathered is not None
+
+    def _take_led_turn(self, actor: EngineActor, message: Any) -> list[Inbox] | None:
+        """Take the turn that is this thread's, and let go of it: the blocking actors that have work by it, or None if it was not taken."""
         try:
             if self._stopping or actor.actor_inbox.closed or not actor.actor_inbox.empty():
-                return False
-            self._leader = threading.get_ident()
+                return None
+            self._gathered = []
             self._watch.turn = (actor.name, message)
-            try:
-                actor._handle_receive(message)  # noqa: SLF001 - pykka's hook
-            finally:
-                self._watch.turn = self._leader = None
-                left, self._left = self._left, []
+            hand_over(actor.actor_inbox, message)
+            return self._gathered
         finally:
+            self._gathered = self._watch.turn = None
             self._turns.release()
-        for inbox in left:
-            with self._commits:
-                self._run_blocking(inbox)
-        return True
+
+    def wait(self, reply: Awaited, timeout_s: float | None) -> None:
+        """Block for it; but none of the threads by which it would have to come can."""
+        here = threading.get_ident()
+        if here == self._leader or any(here == thread.ident for thread in self._threads):
+            msg = (
+                "The reply was waited for in the midst of a turn or a commit, and would come after that: by a handler, or an object's end."
+            )
+            raise TimeoutError(msg)
+        super().wait(reply, timeout_s)
 
     def _ring(self) -> None:
         now_us = self.clock.now_us()
@@ -195,8 +216,9 @@ class DispatcherRuntime(ThreadsRuntime):
             line.put(None)
             if thread is not threading.current_thread():
                 thread.join()
-                with held:  # until a caller that leads has come to its end as well
-                    pass
+                if os.getpid() == self._pid:  # else nobody is there to let go of it
+                    with held:  # until a caller that leads has come to its end as well
+                        pass
         self._alarms.clear()
         super().stop()
 

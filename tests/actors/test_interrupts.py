@@ -296,15 +296,15 @@ def test_of_several_signals_each_is_heard_and_by_then_none_is_held_back() -> Non
         raise InterruptedError
 
     def run() -> None:
-        signal.raise_signal(signal.SIGALRM)
+        signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGINT)
 
-    numbers = (signal.SIGINT, signal.SIGALRM)
+    numbers = (signal.SIGINT, signal.SIGTERM)
     before = [(number, signal.signal(number, handler)) for number in numbers]
     try:
         with pytest.raises(InterruptedError):
             undisturbed(run)
-        assert heard == [(signal.SIGALRM, True), (signal.SIGINT, True)]
+        assert heard == [(signal.SIGTERM, True), (signal.SIGINT, True)]
     finally:
         for number, earlier in before:
             signal.signal(number, earlier)

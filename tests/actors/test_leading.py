@@ -4,15 +4,12 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from types import FrameType
+from concurrent.futures import Future
 from typing import Self
 
 import pytest
-from structlog.testing import capture_logs
 
 import tallystick as ts
-from tallystick.actors.actor import EngineActor
 from tallystick.domain.operations.owner import RecordAudit
 from tallystick.store.log import Head
 from tallystick.testing import check_invariants
@@ -23,6 +20,10 @@ from tests.actors.workshop import Do, Workshop
 NAME = "Billing.Invoice.Generate"
 WRITER = "tallystick-writer"
 STRIKES = 150
+
+
+class Through(Exception):
+    """It was deep enough."""
 
 
 class WatchedLog(FaultyLog):
@@ -149,33 +150,71 @@ def test_a_caller_that_meets_a_commit_leaves_its_own_to_the_writer(system: ts.Sy
 
 
 def test_while_a_caller_commits_the_dispatcher_serves_others(system: ts.System, log: WatchedLog) -> None:
-    log.disk.stalls()
-    caller = in_a_thread(lambda: bracketed(system))
-    assert log.disk.reached.wait(PATIENCE_S)
-    jobs = [system.submit(Do(job_id=job_id, steps=0)) for job_id in "ab"]
-    wait_until(lambda: appended(system, "JobBegun") == 2)
-    log.disk.goes_on()
+    jobs: list[Future[str]] = []
+
+    def meanwhile() -> None:
+        jobs.extend(system.submit(Do(job_id=job_id, steps=0)) for job_id in "ab")
+        wait_until(lambda: appended(system, "JobBegun") == 2)
+
+    log.hooks = [meanwhile]
+    system.operations.start(NAME)
     assert [job.result(PATIENCE_S) for job in jobs] == ["a", "b"]
-    assert has_ended(caller)
-    assert log.writers[:2] == ["caller", WRITER], "what gathered meanwhile is the writer's"
+    assert log.writers[:2] == [threading.current_thread().name, WRITER], "what gathered meanwhile is the writer's"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGALRM])
-def test_a_signal_waits_until_the_commit_is_through(system: ts.System, log: WatchedLog, number: signal.Signals) -> None:
-    def handler(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+def test_in_other_threads_than_the_main_one_nobody_leads(system: ts.System, log: WatchedLog) -> None:
+    assert has_ended(in_a_thread(lambda: bracketed(system)))
+    assert log.writers == [WRITER] * 2
 
-    before = signal.signal(number, handler)
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGALRM, signal.SIGXCPU])
+def test_nobody_leads_in_a_program_that_handles_signals(system: ts.System, log: WatchedLog, number: signal.Signals) -> None:
+    before = signal.signal(number, lambda _number, _frame: None)
     try:
-        log.hooks = [lambda: signal.raise_signal(number)]
-        with pytest.raises(KeyboardInterrupt):
-            bracketed(system)
+        bracketed(system)
     finally:
         signal.signal(number, before)
+    assert log.writers == [WRITER] * 2
+
+
+def test_ctrl_c_waits_until_the_commit_is_through(system: ts.System, log: WatchedLog) -> None:
+    log.hooks = [lambda: signal.raise_signal(signal.SIGINT)]
+    with pytest.raises(KeyboardInterrupt):
+        bracketed(system)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert system.health().restarts == 0
     bracketed(system)
     assert sorted(statuses(system)) == ["Pending", "Succeeded", "Succeeded"], "what was interrupted had been begun"
+    assert log.writers == [threading.current_thread().name] * 3
     check_invariants(system)
+
+
+def test_who_asks_in_the_midst_of_a_led_commit_is_told_that_no_reply_can_come(system: ts.System, log: WatchedLog) -> None:
+    said: list[str] = []
+
+    def ask() -> None:
+        with pytest.raises(ts.TimedOutWaiting) as raised:
+            system.operations.start(NAME)
+        said.append(str(raised.value.__cause__))
+
+    log.hooks = [ask]
+    bracketed(system)
+    assert "in the midst of a turn or a commit" in said[0]
+    wait_until(lambda: system.health().commands_in_flight == 0)
+    assert statuses(system).count("Pending") == 1, "it is begun afterwards"
+    check_invariants(system)
+
+
+def test_a_handler_that_asks_its_own_system_is_told_so_too(log: WatchedLog, provider: Provider) -> None:
+    workshop = Workshop()
+    with ts.System([workshop], performers=provider.performers(), log=log) as system:
+
+        def ask(_what: str, _job_id: str) -> None:
+            system.operations.start(NAME)
+
+        workshop.hook = ask
+        with pytest.raises(ts.TimedOutWaiting):
+            system.ask(Do(job_id="a", steps=0))
 
 
 def test_wherever_a_signal_strikes_the_threads_go_on() -> None:
@@ -208,11 +247,13 @@ def test_a_caller_near_the_limit_of_recursion_does_not_lead(system: ts.System, l
             deep(left - 1)
             return
         bracketed(system)
+        raise Through
 
-    deep(sys.getrecursionlimit() - 300)
+    with pytest.raises(Through):
+        deep(sys.getrecursionlimit() - 300)
     assert log.writers == [WRITER] * 2
     for left in range(60, 110):  # wherever it is too much for the caller, nobody else notices
-        with suppress(RecursionError):
+        with pytest.raises((RecursionError, Through)):
             deep(sys.getrecursionlimit() - left)
     bracketed(system)
     assert log.writers[-1] == threading.current_thread().name
@@ -230,20 +271,20 @@ def test_a_log_that_fails_under_a_caller_is_opened_anew(system: ts.System, log: 
 
 def test_a_stop_waits_for_a_caller_that_commits(system: ts.System, log: WatchedLog) -> None:
     order: list[str] = []
-    log.disk.stalls()
-    log.hooks = [lambda: order.append("written")]
-    caller = in_a_thread(lambda: system.operations.start(NAME))
-    assert log.disk.reached.wait(PATIENCE_S)
+    stopping: list[threading.Thread] = []
 
     def stop() -> None:
         system.stop()
         order.append("stopped")
 
-    stopping = in_a_thread(stop)
-    wait_until(lambda: system.health().status == "stopping")
-    log.disk.goes_on()
-    assert has_ended(caller)
-    assert has_ended(stopping)
+    def meanwhile() -> None:
+        stopping.append(in_a_thread(stop))
+        wait_until(lambda: system.health().status == "stopping")
+        order.append("written")
+
+    log.hooks = [meanwhile]
+    system.operations.start(NAME)
+    assert has_ended(stopping[0])
     assert order == ["written", "stopped"]
 
 
@@ -262,93 +303,3 @@ def test_many_callers_and_the_programs_own_commands_together(system: ts.System) 
     assert len(set(done)) == 160
     assert appended(system, "OperationSucceeded") == 161
     check_invariants(system)
-
-
-# The runtime alone.
-
-
-class Clock:
-    """Real for waiting, but its time is the test's."""
-
-    us = 0
-
-    def now_us(self) -> int:
-        return self.us
-
-    def sleeping_us(self, until_us: int) -> float:
-        return max(until_us - self.us, 0) / 1e6
-
-
-class Say:
-    """A message."""
-
-
-class Plain(EngineActor):
-    def __init__(self, runtime: ts.DispatcherRuntime) -> None:
-        super().__init__("plain", runtime, lambda _actor, _error: None)
-        self.entered, self.may_end = threading.Event(), threading.Event()
-        self.threads: list[str] = []
-        self.handlers = {Say: self.dawdle}
-
-    def dawdle(self, _message: Say) -> None:
-        self.threads.append(threading.current_thread().name)
-        self.entered.set()
-        assert self.may_end.wait(PATIENCE_S)
-
-
-@pytest.fixture
-def runtime() -> Iterator[ts.DispatcherRuntime]:
-    runtime = ts.DispatcherRuntime(Clock())
-    runtime.start()
-    yield runtime
-    runtime.stop()
-
-
-@pytest.fixture
-def plain(runtime: ts.DispatcherRuntime) -> Iterator[Plain]:
-    plain = Plain(runtime)
-    plain.begin()
-    wait_until(runtime._ready.empty)
-    yield plain
-    plain.may_end.set()
-
-
-def test_nobody_leads_while_the_dispatcher_is_at_work(runtime: ts.DispatcherRuntime, plain: Plain) -> None:
-    plain.post.tell(Say())
-    assert plain.entered.wait(PATIENCE_S)
-    assert not runtime.lead(plain, Say())
-    assert plain.threads == ["tallystick-dispatcher"]
-
-
-def test_nobody_leads_before_the_start_or_after_the_stop() -> None:
-    runtime = ts.DispatcherRuntime(Clock())
-    plain = Plain(runtime)
-    plain.may_end.set()
-    assert not runtime.lead(plain, Say())
-    plain.begin()
-    runtime.start()
-    wait_until(lambda: runtime.lead(plain, Say()))
-    runtime.stop()
-    assert not runtime.lead(plain, Say())
-    assert plain.threads == [threading.current_thread().name]
-
-
-def test_a_message_that_was_there_before_comes_first(runtime: ts.DispatcherRuntime, plain: Plain) -> None:
-    with runtime._turns:
-        plain.post.tell(Say())
-        assert not runtime.lead(plain, Say())
-    assert plain.entered.wait(PATIENCE_S)
-
-
-def test_a_long_turn_of_a_caller_is_reported_with_the_callers_stack(runtime: ts.DispatcherRuntime, plain: Plain) -> None:
-    caller = in_a_thread(lambda: runtime.lead(plain, Say()))
-    assert plain.entered.wait(PATIENCE_S)
-    with capture_logs() as lines:
-        runtime._watch.look()
-        Clock.us += 200_000
-        runtime._watch.look()
-    plain.may_end.set()
-    assert has_ended(caller)
-    assert plain.threads == ["caller"]
-    assert [line["actor"] for line in lines] == ["plain"]
-    assert "dawdle" in lines[0]["stack"]
