@@ -40,16 +40,17 @@ class DispatcherRuntime(ThreadsRuntime):
         self._pid: int | None = None
         self._alarms: dict[Inbox, int] = {}
         self._threads: tuple[threading.Thread, ...] = ()
+        self._idents: set[int | None] = set()
         self._stopping = True
-        self._watch = Watch(self.clock, self._who_runs)
+        self._watch = Watch(self.clock, self._who_takes_turns)
 
     @property
     def slow_turns(self) -> int:
         """How many turns held everybody up for longer than a tenth of a second."""
         return self._watch.slow_turns
 
-    def _who_runs(self) -> int | None:
-        return self._leader or next((thread.ident for thread in self._threads), None)
+    def _who_takes_turns(self) -> int | None:
+        return self._leader if self._gathered is not None else next((thread.ident for thread in self._threads), None)
 
     def start(self) -> None:
         """Start the threads."""
@@ -60,6 +61,7 @@ class DispatcherRuntime(ThreadsRuntime):
         self._stopping, self._pid = False, os.getpid()
         for thread in self._threads:
             thread.start()
+        self._idents = {thread.ident for thread in self._threads}
         self._watch.start()
 
     def adopt(self, actor: EngineActor) -> None:
@@ -154,7 +156,7 @@ class DispatcherRuntime(ThreadsRuntime):
         It cannot while others are at work, and where something could end it in the midst of that: a limit of recursion that is near, or
         an exception that is raised in it from outside. Ctrl-C waits, so this is for handlers that soon come to their end.
         """
-        if self._turns.locked() or not self._ready.empty() or not actor.actor_inbox.empty():
+        if self._leader is not None or self._turns.locked() or not self._ready.empty() or not actor.actor_inbox.empty():
             return False
         if os.getpid() != self._pid or not _stack_has_room() or not only_ctrl_c_can_come():
             return False
@@ -166,8 +168,8 @@ class DispatcherRuntime(ThreadsRuntime):
         self._leader = threading.get_ident()
         try:
             gathered = self._take_led_turn(actor, message)
-            for inbox in gathered or ():  # if somebody commits by now, who has begun before it was there, it is the next commit
-                with self._commits:
+            for inbox in gathered or ():
+                with self._commits:  # who may have it yet has found nothing more to do
                     self._run_blocking(inbox)
         finally:
             self._leader = None
@@ -189,10 +191,8 @@ class DispatcherRuntime(ThreadsRuntime):
     def wait(self, reply: Awaited, timeout_s: float | None) -> None:
         """Block for it; but none of the threads by which it would have to come can."""
         here = threading.get_ident()
-        if here == self._leader or any(here == thread.ident for thread in self._threads):
-            msg = (
-                "The reply was waited for in the midst of a turn or a commit, and would come after that: by a handler, or an object's end."
-            )
+        if here == self._leader or here in self._idents:
+            msg = "The reply was waited for in the midst of a turn or a commit, and can only come after it."
             raise TimeoutError(msg)
         super().wait(reply, timeout_s)
 

@@ -104,6 +104,26 @@ def test_a_long_turn_of_a_caller_is_reported_with_the_callers_stack(runtime: ts.
     assert "dawdle" in lines[0]["stack"]
 
 
+def test_who_leads_does_not_lead_again_in_the_midst_of_it(runtime: ts.DispatcherRuntime, plain: Plain) -> None:
+    led: list[bool] = []
+
+    class Blocking(EngineActor):
+        own_thread = True
+
+        def say(self, _message: Say) -> None:
+            led.append(runtime.lead(plain, Say()))
+
+    blocking = Blocking("blocking", runtime, lambda _actor, _error: None)
+    blocking.handlers = {Say: blocking.say}
+    blocking.begin()
+    wait_until(runtime._blocking.empty)
+    wait_until(lambda: not runtime._commits.locked())
+    plain.may_end.set()
+    plain.handlers = {Say: lambda _message: blocking.post.tell(Say())}
+    assert runtime.lead(plain, Say())
+    assert led == [False]
+
+
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of newer Pythons: that it has threads is what is tested
 def test_a_child_that_was_forked_while_a_caller_led_leads_nothing_and_can_stop(runtime: ts.DispatcherRuntime, plain: Plain) -> None:
     with runtime._turns:
