@@ -216,11 +216,10 @@ class DispatcherRuntime(ThreadsRuntime):
             line.put(None)
             if thread is not threading.current_thread():
                 thread.join()
-                if os.getpid() == self._pid:  # else nobody is there to let go of it
+                if os.getpid() == self._pid and self._leader != threading.get_ident():  # else nobody would let go of it
                     with held:  # until a caller that leads has come to its end as well
                         pass
         self._alarms.clear()
-        super().stop()
 
 
 def _stack_has_room() -> bool:

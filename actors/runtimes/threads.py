@@ -1,4 +1,4 @@
-"""A thread for each actor: pykka's own way to run them, and how the dispatcher runs those that block."""
+"""A thread for each actor: pykka's own way to run them. What does not hang on who runs the actors, the dispatcher has from here."""
 
 import threading
 from collections.abc import Callable

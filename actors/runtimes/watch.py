@@ -1,4 +1,4 @@
-"""The watch: sees from another thread that a turn holds the dispatcher up, and says where in the code it is while it still is there."""
+"""The watch: sees from another thread that a turn holds everybody up, and says where in the code it is while it still is there."""
 
 import sys
 import threading
@@ -18,9 +18,9 @@ Turn = tuple[str, object]
 
 
 class Watch:
-    """Looks twenty times a second at what one thread is busy with, and reports what it still sees a tenth of a second after it first did.
+    """Looks twenty times a second at the present turn, and reports what it still sees a tenth of a second after it first did.
 
-    The thread writes `turn` down, and is asked for nothing else. A turn of over 0.15 s is always caught, one of under 0.1 s never.
+    Whoever takes the turn writes it down, and is asked for nothing else. A turn of over 0.15 s is always caught, one of under 0.1 s never.
     """
 
     def __init__(self, clock: Clock, watched: Callable[[], int | None]) -> None:

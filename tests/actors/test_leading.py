@@ -117,12 +117,20 @@ def test_what_is_asked_for_a_limited_time_is_not_led(system: ts.System, log: Wat
     assert log.writers[0] == WRITER
 
 
-def test_a_caller_that_is_not_alone_goes_by_the_threads(system: ts.System, log: WatchedLog) -> None:
+def test_a_caller_that_is_not_alone_goes_by_the_threads(system: ts.System, log: WatchedLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    led: list[object] = []
+
+    def lead(*asked: object) -> bool:
+        led.append(asked)
+        return False
+
+    monkeypatch.setattr(system._runtime, "lead", lead)
     log.disk.stalls()
     job = system.submit(Do(job_id="a", steps=0))
     assert log.disk.reached.wait(PATIENCE_S)
     caller = in_a_thread(lambda: bracketed(system))
-    wait_until(lambda: system.health().commands_in_flight == 2)
+    wait_until(lambda: appended(system, "OperationStarted") == 2)
+    assert led == []
     log.disk.goes_on()
     assert has_ended(caller)
     assert job.result(PATIENCE_S) == "a"
