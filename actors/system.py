@@ -110,7 +110,7 @@ class System(Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData
             behaviours.append(Behaviour(Privacy()))
         self._codec = Codec(behaviours, self._pool.performers, sealer=self._vault)
         self._behaviours = {behaviour.name: behaviour for behaviour in behaviours}
-        self._own = frozenset(behaviour.name for behaviour in behaviours[len(modules) :])
+        self._our_owners = frozenset(behaviour.name for behaviour in behaviours[len(modules) :])
         self._counters = Counters()
         by_name = lines_by_name(lines, behaviours)
         check_stepped(self._runtime, behaviours, lines, self._pool)
@@ -311,7 +311,7 @@ class System(Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData
             self._enter(reply, when_full, timeout_s)
             try:
                 engine, sent = self._life.engine, message(reply)
-                leads = may_lead and owner in self._own and self._admission.in_flight == 1
+                leads = may_lead and owner in self._our_owners and self._admission.in_flight == 1
                 if not (leads and self._runtime.lead(engine.owners[owner], sent)):
                     engine.mailbox(owner).tell(sent)
             except NotAccepted as error:
