@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextvars import copy_context
 from typing import Self
 
 import pytest
@@ -237,7 +238,7 @@ def test_wherever_a_signal_strikes_the_threads_go_on() -> None:
         interrupted = 0
         for strike in range(1, places.passed, max(places.passed // STRIKES, 1)):
             try:
-                Strikes(strike).during(lambda: work(system))
+                copy_context().run(Strikes(strike).during, lambda: work(system))  # surroundings may be left behind
             except KeyboardInterrupt:
                 interrupted += 1
             before = appended(system, "OperationSucceeded")
