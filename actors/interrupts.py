@@ -32,9 +32,10 @@ def leave_to_the_host(error: BaseException) -> None:
 # Without `signal`'s own search for a member of an enumeration, which takes longer in each call than a small commit.
 _handler_of: Callable[[int], Any] = _signal.getsignal
 _set_handler: Callable[[int, Any], Any] = _signal.signal
-_ENDING = (int(signal.SIGINT), int(signal.SIGTERM))
+_INTERRUPT = int(signal.SIGINT)
+_ENDING = (_INTERRUPT, int(signal.SIGTERM))
 """The signals by which a program is ended, and whose handlers therefore raise."""
-_OTHERS = tuple(int(number) for number in signal.valid_signals() if number != signal.SIGINT)
+_OTHERS = tuple(int(number) for number in signal.valid_signals() if number != _INTERRUPT)
 
 
 def only_ctrl_c_can_come() -> bool:
@@ -44,7 +45,7 @@ def only_ctrl_c_can_come() -> bool:
     """
     if threading.current_thread() is not threading.main_thread():
         return False
-    interrupt = _handler_of(_ENDING[0])
+    interrupt = _handler_of(_INTERRUPT)
     return (interrupt is signal.default_int_handler or not callable(interrupt)) and not any(map(callable, map(_handler_of, _OTHERS)))
 
 

@@ -259,7 +259,7 @@ class System(Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData
             Rejected: the module refused, in the words of the business.
             IdempotencyConflict: the key was used with other content.
             Overloaded: no room within the time.
-            TimedOutWaiting: no reply in `timeout_s`; the command may still be carried out.
+            TimedOutWaiting: no reply in `timeout_s`, or asked in a handler, which it waits for; the command may still be carried out.
             NotAccepted, NotCommitted, CommitUnknown: the system stopped, or its log failed.
             UnknownCommand: no module handles it.
             Exception: whatever else the handler raised; it wrote nothing.

@@ -40,7 +40,6 @@ class DispatcherRuntime(ThreadsRuntime):
         self._pid: int | None = None
         self._alarms: dict[Inbox, int] = {}
         self._threads: tuple[threading.Thread, ...] = ()
-        self._idents: set[int | None] = set()
         self._stopping = True
         self._watch = Watch(self.clock, self._who_takes_turns)
 
@@ -61,7 +60,6 @@ class DispatcherRuntime(ThreadsRuntime):
         self._stopping, self._pid = False, os.getpid()
         for thread in self._threads:
             thread.start()
-        self._idents = {thread.ident for thread in self._threads}
         self._watch.start()
 
     def adopt(self, actor: EngineActor) -> None:
@@ -190,8 +188,7 @@ class DispatcherRuntime(ThreadsRuntime):
 
     def wait(self, reply: Awaited, timeout_s: float | None) -> None:
         """Block for it; but none of the threads by which it would have to come can."""
-        here = threading.get_ident()
-        if here == self._leader or here in self._idents:
+        if threading.get_ident() == self._leader or threading.current_thread() in self._threads:
             msg = "The reply was waited for in the midst of a turn or a commit, and can only come after it."
             raise TimeoutError(msg)
         super().wait(reply, timeout_s)

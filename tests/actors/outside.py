@@ -162,6 +162,31 @@ class ByHandRuntime(ts.SteppedRuntime):
         return InlineExecutor(performer, answered)
 
 
+class Hands:
+    """A clock that the test moves."""
+
+    us = 0
+
+    def now_us(self) -> int:
+        return self.us
+
+    def sleeping_us(self, until_us: int) -> float:
+        return max(until_us - self.us, 0) / 1e6
+
+
+def in_a_thread(run: Callable[[], object]) -> threading.Thread:
+    """Started already."""
+    thread = threading.Thread(target=run, name="caller", daemon=True)
+    thread.start()
+    return thread
+
+
+def has_ended(thread: threading.Thread) -> bool:
+    """Whether it comes to its end."""
+    thread.join(PATIENCE_S)
+    return not thread.is_alive()
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
     """Let other threads run until the condition holds.
 

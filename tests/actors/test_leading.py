@@ -6,15 +6,17 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
+from functools import partial
 from typing import Self
 
 import pytest
 
 import tallystick as ts
+from tallystick.actors.actor import EngineActor
 from tallystick.domain.operations.owner import RecordAudit
 from tallystick.store.log import Head
 from tallystick.testing import check_invariants
-from tests.actors.outside import PATIENCE_S, FaultyLog, Provider, wait_until
+from tests.actors.outside import PATIENCE_S, FaultyLog, Provider, has_ended, in_a_thread, wait_until
 from tests.actors.strikes import Strikes
 from tests.actors.workshop import Do, Workshop
 
@@ -82,17 +84,6 @@ def appended(system: ts.System, event_type: str) -> int:
     return [record.event_type for record in system._life.engine.journal.after(0, 10_000)].count(event_type)
 
 
-def in_a_thread(run: Callable[[], object]) -> threading.Thread:
-    thread = threading.Thread(target=run, name="caller", daemon=True)
-    thread.start()
-    return thread
-
-
-def has_ended(thread: threading.Thread) -> bool:
-    thread.join(PATIENCE_S)
-    return not thread.is_alive()
-
-
 def test_a_caller_that_is_alone_commits_in_its_own_thread(system: ts.System, log: WatchedLog) -> None:
     bracketed(system)
     assert log.writers == [threading.current_thread().name] * 2
@@ -138,22 +129,33 @@ def test_a_caller_that_is_not_alone_goes_by_the_threads(system: ts.System, log: 
     assert log.writers[:2] == [WRITER, WRITER]
 
 
-def test_a_caller_that_meets_a_commit_leaves_its_own_to_the_writer(system: ts.System, log: WatchedLog) -> None:
-    answered = threading.Event()
+def test_a_caller_that_meets_a_commit_leaves_its_own_to_the_writer(
+    system: ts.System, log: WatchedLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    led: list[bool] = []
+    runtime = system._runtime
+    assert isinstance(runtime, ts.DispatcherRuntime)
+    lead = runtime.lead
+
+    def watched(actor: EngineActor, message: object) -> bool:
+        led.append(lead(actor, message))
+        return led[-1]
+
+    monkeypatch.setattr(runtime, "lead", watched)
     log.hooks = [log.disk.stalls]
     system.ask(Do(job_id="a"))  # the next write is that of the call's answer: nobody waits for it
     assert log.disk.reached.wait(PATIENCE_S)
-    assert system.health().commands_in_flight == 0
+    wait_until(lambda: system.health().commands_in_flight == 0)
+    wait_until(lambda: runtime._ready.empty() and not runtime._turns.locked())
 
-    def call() -> None:
-        bracketed(system)
-        answered.set()
+    def meanwhile() -> None:
+        wait_until(lambda: appended(system, "OperationStarted") == 2)
+        log.disk.goes_on()
 
-    caller = in_a_thread(call)
-    wait_until(lambda: appended(system, "OperationStarted") == 2)
-    assert not answered.is_set()
-    log.disk.goes_on()
-    assert has_ended(caller)
+    going_on = in_a_thread(meanwhile)
+    bracketed(system)
+    assert has_ended(going_on)
+    assert led[0], "the turn was the caller's"
     assert log.writers[:3] == [WRITER] * 3
     check_invariants(system)
 
@@ -274,6 +276,7 @@ def test_a_log_that_fails_under_a_caller_is_opened_anew(system: ts.System, log: 
     log.disk.fails(written=False)
     with pytest.raises(ts.CommitUnknown):
         bracketed(system)
+    assert log.writers == [threading.current_thread().name]
     wait_until(lambda: system.health().restarts == 1 and system.health().status == "running")
     bracketed(system)
     check_invariants(system)
@@ -306,9 +309,8 @@ def test_many_callers_and_the_programs_own_commands_together(system: ts.System) 
             done.append(bracketed(system))
             system.ask(Do(job_id=f"{number}-{turn}", steps=0))
 
-    callers = [threading.Thread(target=call, args=(number,)) for number in range(8)]
-    for caller in callers:
-        caller.start()
+    callers = [in_a_thread(partial(call, number)) for number in range(7)]
+    call(7)  # in the main thread, which leads whenever it finds itself alone
     assert all(has_ended(caller) for caller in callers)
     assert len(set(done)) == 160
     assert appended(system, "OperationSucceeded") == 161

@@ -10,20 +10,7 @@ from structlog.testing import capture_logs
 
 import tallystick as ts
 from tallystick.actors.actor import EngineActor
-from tests.actors.outside import PATIENCE_S, wait_until
-from tests.actors.test_leading import has_ended, in_a_thread
-
-
-class Clock:
-    """Real for waiting, but its time is the test's."""
-
-    us = 0
-
-    def now_us(self) -> int:
-        return self.us
-
-    def sleeping_us(self, until_us: int) -> float:
-        return max(until_us - self.us, 0) / 1e6
+from tests.actors.outside import PATIENCE_S, Hands, has_ended, in_a_thread, wait_until
 
 
 class Say:
@@ -44,8 +31,13 @@ class Plain(EngineActor):
 
 
 @pytest.fixture
-def runtime() -> Iterator[ts.DispatcherRuntime]:
-    runtime = ts.DispatcherRuntime(Clock())
+def clock() -> Hands:
+    return Hands()
+
+
+@pytest.fixture
+def runtime(clock: Hands) -> Iterator[ts.DispatcherRuntime]:
+    runtime = ts.DispatcherRuntime(clock)
     runtime.start()
     yield runtime
     runtime.stop()
@@ -68,7 +60,7 @@ def test_nobody_leads_while_the_dispatcher_is_at_work(runtime: ts.DispatcherRunt
 
 
 def test_nobody_leads_before_the_start_or_after_the_stop() -> None:
-    runtime = ts.DispatcherRuntime(Clock())
+    runtime = ts.DispatcherRuntime(Hands())
     plain = Plain(runtime)
     plain.may_end.set()
     assert not runtime.lead(plain, Say())
@@ -87,11 +79,11 @@ def test_a_message_that_was_there_before_comes_first(runtime: ts.DispatcherRunti
     assert plain.entered.wait(PATIENCE_S)
 
 
-def test_a_long_turn_of_a_caller_is_reported_with_the_callers_stack(runtime: ts.DispatcherRuntime, plain: Plain) -> None:
+def test_a_long_turn_of_a_caller_is_reported_with_the_callers_stack(runtime: ts.DispatcherRuntime, plain: Plain, clock: Hands) -> None:
     def look() -> None:
         assert plain.entered.wait(PATIENCE_S)
         runtime._watch.look()
-        Clock.us += 200_000
+        clock.us += 200_000
         runtime._watch.look()
         plain.may_end.set()
 

@@ -7,6 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 import tallystick as ts
+from tests.actors.outside import Hands
 
 
 class Ping(ts.Command[None]):
@@ -23,18 +24,6 @@ class Slow(ts.Module):
         self.running.set()
         self.may_end.wait(60)
         yield from ()
-
-
-class Hands:
-    """A clock that the test moves."""
-
-    us = 0
-
-    def now_us(self) -> int:
-        return self.us
-
-    def sleeping_us(self, until_us: int) -> float:
-        return max(until_us - self.us, 0) / 1e6
 
 
 @pytest.fixture
