@@ -96,10 +96,7 @@ class Overloaded(TallystickError):
 
 
 class TimedOutWaiting(TallystickError, TimeoutError):
-    """The reply did not come in the time given, or can only come when whoever waits for it has ended.
-
-    The command may still be carried out: ask again with its idempotency key.
-    """
+    """The reply did not come in the time given. The command may still be carried out: ask again with its idempotency key."""
 
 
 # What became of a command when the log failed under it (P18).
