@@ -1,6 +1,5 @@
 """Schedules as a host sees them: to send a command later, at a moment, or again and again. What is due when is their owner's business."""
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -10,6 +9,7 @@ import msgspec
 
 from tallystick.actors.cron import CronDates
 from tallystick.actors.operating import OpenExecution
+from tallystick.actors.runtimes.runtime import Runtime, off_loop
 from tallystick.domain.command import Command
 from tallystick.domain.envelope import MICROSECOND
 from tallystick.domain.errors import DefinitionError, InvalidPayload, UnknownCommand
@@ -55,9 +55,15 @@ class Scheduler:
     """
 
     def __init__(
-        self, host: Host, codec: Codec, owners: Callable[[], Mapping[type[Any], str]], unfit: Callable[[], frozenset[str]]
+        self,
+        host: Host,
+        runtime: Runtime,
+        codec: Codec,
+        owners: Callable[[], Mapping[type[Any], str]],
+        unfit: Callable[[], frozenset[str]],
     ) -> None:
         self._host = host
+        self._runtime = runtime
         self._codec = codec
         self._owners = owners
         self._unfit = unfit
@@ -135,7 +141,7 @@ class Scheduler:
 
     async def get_async(self, id: str) -> Schedule | None:  # noqa: A002 - as above
         """As `get`, without holding up the event loop."""
-        return await asyncio.to_thread(self.get, id)
+        return await off_loop(self._runtime, lambda: self.get(id))
 
     def list(self) -> "tuple[Schedule, ...]":
         """Those that wait, the next one first."""
@@ -145,7 +151,7 @@ class Scheduler:
 
     async def list_async(self) -> "tuple[Schedule, ...]":
         """As `list`, without holding up the event loop."""
-        return await asyncio.to_thread(self.list)
+        return await off_loop(self._runtime, self.list)
 
     def _to_make(self, schedule_id: str, when: When, command: Command[Any]) -> MakeSchedule:
         checked_id("the id of a schedule", schedule_id)
@@ -194,13 +200,14 @@ class HasSchedules:
     """The part of a `System` that sends commands later."""
 
     _codec: Codec
+    _runtime: Runtime
     _handler_of: dict[type[Any], str]
     _no_deliveries: frozenset[str]
 
     @cached_property
     def schedules(self) -> Scheduler:
         """To send commands later."""
-        return Scheduler(cast("Any", self), self._codec, lambda: self._handler_of, lambda: self._no_deliveries)
+        return Scheduler(cast("Any", self), self._runtime, self._codec, lambda: self._handler_of, lambda: self._no_deliveries)
 
 
 def module_of_schedules() -> Module:

@@ -1,12 +1,15 @@
 """What a runtime is: who runs the actors, what time it is, and how a caller waits for a reply."""
 
+import asyncio
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from tallystick.actors.actor import EngineActor, Inbox
 from tallystick.actors.performers.performer import Executor, Report
 from tallystick.domain.action import Performer
 from tallystick.domain.clock import Clock, Identity
+
+T = TypeVar("T")
 
 
 class Awaited(Protocol):
@@ -78,3 +81,8 @@ class Runtime(Protocol):
     def stop(self) -> None:
         """Let the actors take what is in their mailboxes, then run them no more; returns when they stand still."""
         ...
+
+
+async def off_loop(runtime: Runtime, call: Callable[[], T]) -> T:
+    """Have it done without holding up the event loop; where one thread drives everything, in that thread, for it may have actors run."""
+    return call() if runtime.inline else await asyncio.to_thread(call)

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -364,3 +365,27 @@ def test_all_of_it_can_be_done_from_an_event_loop() -> None:
 @pytest.mark.parametrize("name", ["after", "at", "every", "cancel", "get", "list"])
 def test_each_method_has_a_twin_that_takes_the_same(name: str) -> None:
     assert inspect.signature(getattr(Scheduler, name)) == inspect.signature(getattr(Scheduler, f"{name}_async"))
+
+
+def test_in_the_stepped_runtime_the_twins_stay_in_the_thread_that_drives_it() -> None:
+    class Watched(Bells):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rung_by: list[str] = []
+
+        @ts.handles(Ring, emits=[Rang])
+        def ring(self, turn: ts.Turn, command: Ring) -> ts.Decision[int]:
+            self.rung_by.append(threading.current_thread().name)
+            yield Rang(bell=command.bell)
+            return turn.now.minute
+
+    async def evening(bells: Watched) -> None:
+        with ts.System([bells], runtime=ts.SteppedRuntime()) as system:
+            for look in (system.schedules.list_async(), system.schedules.get_async("x")):
+                system.submit(Ring(bell="a"))  # is carried out by whoever waits for something next
+                await look
+            await system.ask_async(Ring(bell="b"))
+
+    bells = Watched()
+    asyncio.run(evening(bells))
+    assert bells.rung_by == [threading.current_thread().name] * 3
