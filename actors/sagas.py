@@ -2,11 +2,12 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from tallystick.actors.runtimes.runtime import Runtime
+from tallystick.actors.runtimes.runtime import Runtime, off_loop
 from tallystick.actors.supervision import Health
 from tallystick.actors.surroundings import NOWHERE, Surrounded, Surroundings
 from tallystick.domain.command import Command
@@ -93,7 +94,7 @@ class Sagas:
 
     def __init__(self, desk: Desk, modules: Sequence[Module], runtime: Runtime) -> None:
         self.desk = desk
-        self._runtime = runtime
+        self.runtime = runtime
         self._owners = {module.types.name: module for module in modules if isinstance(module, SagaOwner)}
         self._types = tuple(kind.__name__ for owner in self._owners.values() for kind in _telling(owner.types))
         self._futures: dict[tuple[str, str], list[Future[None]]] = {}
@@ -118,20 +119,32 @@ class Sagas:
         """Wait until `look` says that it is there; it is asked again whenever an instance has ended or needs a person.
 
         Raises:
-            TimedOutWaiting: it was not in that time.
+            TimedOutWaiting: it was not in that time, or the system has stopped.
         """
-        if self._runtime.inline:
-            if not self._runtime.until(look, 0):
-                raise TimedOutWaiting
+        if self.runtime.inline:
+            if not self.runtime.until(look, 0):
+                rest = "and nothing is left to run: it goes on when time passes, or an answer comes; ask for its result again then."
+                msg = f"{owner.types.name} {saga_id!r} has not ended, {rest}"
+                raise TimedOutWaiting(msg)
             return
+        clock = self.runtime.clock
+        end_us = None if timeout_s is None else clock.now_us() + timeout_s * 1e6
         while not look():
-            try:
-                self.told(owner, saga_id, look).result(timeout_s)
-            except TimeoutError as error:
-                raise TimedOutWaiting from error
+            with self.hearing(owner, saga_id) as heard:
+                if look():  # it ended before anybody listened
+                    return
+                left_s = None if end_us is None else min(max((end_us - clock.now_us()) / 1e6, 0), threading.TIMEOUT_MAX)
+                try:
+                    heard.result(left_s)
+                except TimedOutWaiting:  # the system has stopped
+                    raise
+                except TimeoutError as error:
+                    msg = f"{owner.types.name} {saga_id!r} has not ended by now; it goes on: ask for its result again."
+                    raise TimedOutWaiting(msg) from error
 
-    def told(self, owner: SagaOwner, saga_id: str, look: Callable[[], bool]) -> "Future[None]":
-        """Resolved when something is heard of an instance, or at once where `look` finds it by now."""
+    @contextmanager
+    def hearing(self, owner: SagaOwner, saga_id: str) -> Generator["Future[None]"]:
+        """A future of the next that is heard of an instance; when this is left, nobody waits for it any more."""
         future: Future[None] = Future()
         key = (owner.types.name, saga_id)
         with self._lock:
@@ -140,9 +153,15 @@ class Sagas:
                 after = self.desk.health().watermark
                 self._thread = threading.Thread(target=self._listen, args=(after,), name="tallystick-sagas", daemon=True)
                 self._thread.start()
-        if look():
-            self._tell(key)
-        return future
+        try:
+            yield future
+        finally:
+            with self._lock:
+                waiting = self._futures.get(key, [])
+                if future in waiting:  # else it was told
+                    waiting.remove(future)
+                if not waiting:
+                    self._futures.pop(key, None)
 
     def _listen(self, after: int) -> None:
         for recorded in self.desk.subscribe(after, event_types=self._types):
@@ -213,7 +232,7 @@ class SagaHandle(Generic[R]):
 
     async def status_async(self) -> SagaStatus:
         """As `status`, without holding up the event loop."""
-        return await asyncio.to_thread(self.status)
+        return await off_loop(self._sagas.runtime, self.status)
 
     def result(self, timeout_s: float | None = None) -> R:
         """Wait for its end.
@@ -228,10 +247,15 @@ class SagaHandle(Generic[R]):
         return self._outcome()
 
     async def result_async(self) -> R:
-        """As `result`, without holding up the event loop."""
-        while not await asyncio.to_thread(self._stands_still):
-            await asyncio.wrap_future(self._sagas.told(self._owner, self.id, self._stands_still))
-        return await asyncio.to_thread(self._outcome)
+        """As `result`, without holding up the event loop; in the stepped runtime it drives the system, as `result` does."""
+        runtime = self._sagas.runtime
+        if runtime.inline:
+            return self.result()
+        while not await off_loop(runtime, self._stands_still):
+            with self._sagas.hearing(self._owner, self.id) as heard:
+                if not await off_loop(runtime, self._stands_still):
+                    await asyncio.wrap_future(heard)
+        return await off_loop(runtime, self._outcome)
 
     def _instance(self) -> Instance:
         instance = self._sagas.desk.get(self._owner.types.instance, self.id)

@@ -1,15 +1,20 @@
 """Handles of sagas: waiting on every runtime, in threads and event loops; and what is found before anything is begun."""
 
 import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 import tallystick as ts
+from tallystick.actors.clock import SystemClock
+from tallystick.actors.runtimes.runtime import Runtime
 from tallystick.scenarios.travel_booking.agencies import World
 from tallystick.scenarios.travel_booking.system import sagas
-from tallystick.scenarios.travel_booking.trip import BookTrip
+from tallystick.scenarios.travel_booking.trip import BookTrip, Itinerary
+from tests.actors.outside import PATIENCE_S, has_ended, in_a_thread, wait_until
 from tests.actors.travels import TRIP, Travels
 
 ALL = {"hotel": 1, "flight": 1, "car": 1}
@@ -83,14 +88,85 @@ def test_an_id_is_never_blank_since_all_sagas_of_it_would_be_one(travels: Travel
 
 def test_waiting_ends_with_the_time_that_was_given(travels: Travels) -> None:
     travels.moods.are("hotel", "later")
-    with pytest.raises(ts.TimedOutWaiting):
+    with pytest.raises(ts.TimedOutWaiting, match="BookTrip '1' has not ended, and nothing is left to run"):
         travels.start().result(0.01)
-    world = World(travels.moods)
+    with running_trip(travels) as (_, handle), pytest.raises(ts.TimedOutWaiting, match="BookTrip '1' has not ended by now; it goes on"):
+        handle.result(0.01)
+
+
+@contextmanager
+def running_trip(travels: Travels, runtime: Runtime | None = None) -> Generator[tuple[ts.System, ts.SagaHandle[Itinerary]]]:
+    """A trip in threads and real time, whose hotel answers later; with the system."""
     travels.moods.are("hotel", "later")
-    with ts.System(sagas=sagas(), performers=world.performers()) as system:
-        handle = system.start(BookTrip, TRIP, id="1")
-        with pytest.raises(ts.TimedOutWaiting):
-            handle.result(0.01)
+    with ts.System(sagas=sagas(), performers=World(travels.moods).performers(), runtime=runtime) as system:
+        yield system, system.start(BookTrip, TRIP, id="1")
+
+
+class ClockThatIsSetAhead(SystemClock):
+    ahead_us = 0
+
+    def now_us(self) -> int:
+        return super().now_us() + self.ahead_us
+
+
+def test_what_is_heard_of_a_saga_meanwhile_gives_a_caller_no_further_time(travels: Travels) -> None:
+    clock, errors = ClockThatIsSetAhead(), list[BaseException]()
+
+    def wait() -> None:
+        with pytest.raises(ts.TimedOutWaiting) as raised:
+            handle.result(60.0)
+        errors.append(raised.value)
+
+    with running_trip(travels, ts.DispatcherRuntime(clock)) as (system, handle):
+        waits = in_a_thread(wait)
+        wait_until(lambda: bool(system._sagas._futures))
+        clock.ahead_us = 61_000_000  # in a minute and a second something is heard of it that is not its end
+        system._sagas._tell(("BookTrip", "1"))
+        assert has_ended(waits)
+    assert [type(each) for each in errors] == [ts.TimedOutWaiting]
+
+
+def test_nobody_is_remembered_who_waits_no_longer(travels: Travels) -> None:
+    async def ask(handle: ts.SagaHandle[Itinerary]) -> None:
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(handle.result_async(), 0.01)
+
+    with running_trip(travels) as (system, handle):
+        for _ in range(3):
+            with pytest.raises(ts.TimedOutWaiting):
+                handle.result(0.001)
+            asyncio.run(ask(handle))
+        assert system._sagas._futures == {}
+
+
+def test_who_waits_when_the_system_stops_is_told_so(travels: Travels) -> None:
+    told = list[str]()
+
+    def wait() -> None:
+        with pytest.raises(ts.TimedOutWaiting) as raised:
+            handle.result(PATIENCE_S)
+        told.append(str(raised.value))
+
+    with running_trip(travels) as (system, handle):
+        waits = in_a_thread(wait)
+        wait_until(lambda: bool(system._sagas._futures))
+    assert has_ended(waits)
+    assert told == ["The system has stopped; the saga goes on when its log is opened again."]
+
+
+def test_an_event_loop_may_drive_a_stepped_system_to_a_sagas_end(travels: Travels) -> None:
+    async def book() -> str:
+        return (await travels.start("1").result_async()).hotel
+
+    async def wait() -> None:
+        travels.moods.are("hotel", "later")
+        handle = travels.start("2")
+        with pytest.raises(ts.TimedOutWaiting, match="BookTrip '2' has not ended, and nothing is left to run"):
+            await handle.result_async()
+        assert (await handle.status_async()).state == "running"
+
+    assert asyncio.run(book()).startswith("H-")
+    asyncio.run(wait())
 
 
 def test_an_action_that_nobody_performs_is_found_when_the_system_is_composed() -> None:
