@@ -101,7 +101,7 @@ $(VENV)/.tools: requirements-dev.lock | $(VENV)/.runtime
 # A strict editable install links each file on its own, so it is made again when a file comes or goes; an edit needs nothing.
 $(VENV)/.files: FORCE | $(BIN)/python
 	@test -d build || rm -f $@
-	@find __init__.py py.typed $(wildcard $(PACKAGES)) -name '*.py' -o -name '*.sql' -o -name py.typed | LC_ALL=C sort > $@.new
+	@find __init__.py __main__.py py.typed $(wildcard $(PACKAGES)) -name '*.py' -o -name '*.sql' -o -name py.typed | LC_ALL=C sort > $@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 $(VENV)/.installed: $(VENV)/.files pyproject.toml $(VENV)/.runtime

@@ -1,1 +1,1 @@
-"""Complete example systems on Tallystick, on its public face alone."""
+"""Complete example systems on Tallystick, on its public face and `tallystick.testing` alone."""

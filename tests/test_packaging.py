@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ import tallystick
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("domain", "store", "actors", "testing", "scenarios", "host")
+REPOSITORY = (*LAYERS, "tests", "benchmarks", "docs", ".ci", "*.md", "*.py", "*.toml", "*.lock", "Makefile", "LICENSE", "*.in", "py.typed")
 
 
 def settings() -> dict[str, Any]:
@@ -29,18 +31,22 @@ def package_folder(package: str) -> Path:
     return ROOT.joinpath(*package.split(".")[1:])
 
 
+def copied(to: Path) -> Path:
+    """A copy of the tree, so that nothing is left over from an earlier build, and nothing is left behind."""
+    for pattern in REPOSITORY:
+        for path in ROOT.glob(pattern):
+            if path.is_dir():
+                shutil.copytree(path, to / path.name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(path, to / path.name)
+    return to
+
+
 @pytest.fixture(scope="module")
 def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """The files in a wheel that is built from a copy, so that nothing is left over from an earlier build, and nothing is left behind."""
-    source = tmp_path_factory.mktemp("source")
-    for path in ROOT.iterdir():
-        if path.name in LAYERS:
-            shutil.copytree(path, source / path.name, ignore=shutil.ignore_patterns("__pycache__"))
-        elif path.is_file():
-            shutil.copy(path, source / path.name)
-    for folder in ("tests", "benchmarks"):  # there to be left out
-        (source / folder).mkdir()
-        (source / folder / "__init__.py").touch()
+    """The files in a wheel."""
+    source = copied(tmp_path_factory.mktemp("source"))
+    (source / "tests" / "__init__.py").touch()  # there to be left out
     target = tmp_path_factory.mktemp("wheel")
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(target)]
     command = [sys.executable, "-m", "pip", "wheel", *options, "."]
@@ -49,6 +55,18 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     (wheel,) = target.glob("tallystick-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         return set(archive.namelist())
+
+
+def test_a_source_distribution_has_all_that_the_repository_has(tmp_path_factory: pytest.TempPathFactory) -> None:
+    source, target = copied(tmp_path_factory.mktemp("source")), tmp_path_factory.mktemp("sdist")
+    repository = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()}
+    assert repository >= {"Makefile", ".ci/run", "tests/conftest.py", "tests/actors/stage.py", "docs/testing.md", "CHANGELOG.md"}
+    command = [sys.executable, "-c", f"from setuptools import build_meta; build_meta.build_sdist({str(target)!r})"]
+    built = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
+    assert built.returncode == 0, built.stderr
+    (distribution,) = target.glob("tallystick-*.tar.gz")
+    with tarfile.open(distribution) as archive:
+        assert repository - {name.partition("/")[2] for name in archive.getnames()} == set()
 
 
 def expected_modules() -> Iterator[str]:
@@ -100,6 +118,11 @@ def test_every_folder_with_modules_is_a_listed_package() -> None:
 def test_every_package_has_an_init() -> None:
     packages = settings()["tool"]["setuptools"]["packages"]
     assert [package for package in packages if not (package_folder(package) / "__init__.py").is_file()] == []
+
+
+def test_the_command_line_is_there_without_its_script() -> None:
+    said = subprocess.run([sys.executable, "-m", "tallystick", "--help"], capture_output=True, text=True, check=True)
+    assert said.stdout.startswith("Usage: tallystick [OPTIONS] COMMAND")
 
 
 def test_the_command_starts_at_a_function_that_is_there() -> None:

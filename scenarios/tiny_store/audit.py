@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import msgspec
 
 import tallystick as ts
-from tallystick.domain.protocol import LateSuccess
 from tallystick.scenarios.tiny_store.events import (
     PaymentProcessed,
     PaymentRefunded,
@@ -82,6 +81,13 @@ _LATE: dict[str, tuple[Kind, type[Any], str]] = {
 }
 
 
+class _Late(msgspec.Struct):
+    """What the payload of the library's `LateSuccess` says: whose result came late, and the result, as JSON."""
+
+    operation: str
+    result: msgspec.Raw
+
+
 def _done(recorded: ts.Recorded) -> Iterator[tuple[Kind, str]]:
     match recorded.event_type:
         case PaymentProcessed.__name__:
@@ -92,8 +98,8 @@ def _done(recorded: ts.Recorded) -> Iterator[tuple[Kind, str]]:
             yield "shipment", msgspec.json.decode(recorded.payload, type=ShipmentCreated).shipment_id
         case ShipmentRecalled.__name__:
             yield "recall", msgspec.json.decode(recorded.payload, type=ShipmentRecalled).shipment_id
-        case LateSuccess.__name__:
-            late = msgspec.json.decode(recorded.payload, type=LateSuccess)
+        case "LateSuccess":
+            late = msgspec.json.decode(recorded.payload, type=_Late)
             if late.operation in _LATE:
                 kind, result, field = _LATE[late.operation]
                 yield kind, getattr(msgspec.json.decode(late.result, type=result), field)

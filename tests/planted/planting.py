@@ -15,7 +15,7 @@ from tests.planted.bugs import Bug
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("domain", "store", "actors", "testing", "scenarios", "host")
-TREE = (*PACKAGES, "tests", "benchmarks", "__init__.py", "py.typed", "pyproject.toml", "README.md", "docs")
+TREE = (*PACKAGES, "tests", "benchmarks", "__init__.py", "__main__.py", "py.typed", "pyproject.toml", "README.md", "docs")
 SEEDS = 60
 PATIENCE_S = 600
 
