@@ -12,7 +12,7 @@ import tallystick as ts
 from tallystick.host import control
 from tallystick.host.dead_letters_command import age, login_name
 from tallystick.host.operator import Operator
-from tallystick.host.output import print_json, print_table, progress_bar
+from tallystick.host.output import counted, print_json, print_table, progress_bar
 from tallystick.host.parameters import EXISTING_LOG, TEXT
 from tallystick.host.requests import Archive
 
@@ -59,10 +59,11 @@ def policy_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.command("archive")
 @policy_options
 def command(*, as_json: bool, **given: Any) -> None:
-    """Move closed work out of a log into sealed, compressed archives beside it.
+    """Move closed work into sealed archives beside the log.
 
-    Whatever is asked of the log has the same answer as before, as long as the archives stay beside it. What is open stays, with its
-    evidence, its parents and its children. On a log that is free the program is run without performing anything; else its host is asked.
+    They are compressed. Whatever is asked of the log has the same answer as before, as long as they stay beside it. What is open stays,
+    with its evidence, its parents and its children. On a log that is free the program is run without performing anything; else its host
+    is asked.
     """
     archive(as_json=as_json, **given)
 
@@ -86,7 +87,8 @@ def archive(*, as_json: bool, **given: Any) -> None:
         print_json(archived)
         return
     size = f"the live file has {archived.live_bytes_after} bytes, and had {archived.live_bytes_before}"
-    click.echo(f"{archived.records} records left for {len(archived.archives) or 'its'} archives; {size}.")
+    archives = counted(len(archived.archives), "archive") if archived.archives else "its archives"
+    click.echo(f"{counted(archived.records, 'record')} left for {archives}; {size}.")
     if archived.archives:
         rows = [(f"{each.first}-{each.last}", str(each.records), str(each.size_bytes), each.checksum) for each in archived.archives]
         print_table(("Positions", "Records", "Bytes", "Checksum"), rows)
@@ -102,7 +104,7 @@ def dry_run(*, as_json: bool, list_: bool, **given: Any) -> None:
         if as_json:
             print_json({"records": done})
         else:
-            click.echo(f"{done} records would leave; the host that has the log does not say more.")
+            click.echo(f"{counted(done, 'record')} would leave; the host that has the log does not say more.")
 
     operator.either(lambda system: _tell(system.retention(policy), as_json=as_json, list_=list_), there)
 
@@ -123,7 +125,7 @@ def _tell(looked_at: Iterator[Any], *, as_json: bool, list_: bool) -> None:
         by_type = {kind: {"records": records[kind], "streams": streams[kind], "payloadBytes": sizes[kind]} for kind in sorted(records)}
         print_json({"records": records.total(), "byType": by_type, "stays": dict(sorted(stays.items()))})
         return
-    click.echo(f"{records.total()} records would leave.")
+    click.echo(f"{counted(records.total(), 'record')} would leave.")
     if records:
         rows = [(kind, str(streams[kind]), str(records[kind]), str(sizes[kind])) for kind in sorted(records)]
         print_table(("Aggregate", "Begun", "Records", "Bytes of payload"), rows)

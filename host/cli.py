@@ -88,7 +88,8 @@ def _refusing(command_path: str) -> Generator[None]:
 def cli() -> None:
     """Tallystick: long-running operations that must not get lost.
 
-    Whatever was begun is either completed or visible. These commands play the example store, and read and check logs.
+    Whatever was begun is either completed or visible. These commands read and verify logs, show and settle what waits, archive, forget,
+    and play the examples.
     """
 
 

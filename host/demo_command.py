@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from tallystick.host.demo import Demo, Demonstrated
-from tallystick.host.output import progress_bar
+from tallystick.host.output import counted, progress_bar
 
 LISTED = 5
 
@@ -45,13 +45,13 @@ def _tell(shown: Demonstrated) -> None:
         f"{killed.shipped} orders shipped, {killed.open} operations under way."
     )
     click.echo(f"Recovered in a new process, which took up what was open and ended the day after {shown.recovered_in_s:.1f} s.")
-    click.echo(f"Reopened  the next morning: {shown.found_later} answers that nobody had waited for any more were found and undone.")
+    click.echo(f"Reopened  the next morning: answers that nobody had waited for any more, found and undone: {shown.found_later}.")
     click.echo(
         f"Begun     {log.begun} operations: {log.succeeded} completed, {log.failed} failed, {log.abandoned} abandoned, {log.open} open; "
-        f"{log.retried} retries, {log.late_successes} answers that came too late and were undone."
+        f"retries: {log.retried}, answers that came too late and were undone: {log.late_successes}."
     )
     click.echo("Orders    " + ", ".join(f"{count} {status}" for status, count in sorted(shown.statuses.items())) + ".")
-    click.echo("Ledgers   " + ", ".join(f"{done[kind]} {kind}s" for kind in ("capture", "refund", "shipment", "recall")) + ".")
+    click.echo("Ledgers   " + ", ".join(counted(done[kind], kind) for kind in ("capture", "refund", "shipment", "recall")) + ".")
     click.echo(f"Log       {log.events} events; the chain is whole, each operation ended at most once, the stock adds up.")
     if not shown.disagreements:
         click.echo("The ledgers and the log agree in every capture, refund, shipment and recall.")

@@ -19,6 +19,11 @@ Progress = Callable[[int, int | None], None]
 """Told how much is done, and of how much; None where that is not known."""
 
 
+def counted(number: int, noun: str) -> str:
+    """So many of what a regular noun says: "1 archive", "2 archives"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def print_json(value: Any) -> None:
     """One line of JSON, written at once; of what is sensitive, only whose it is."""
     click.echo(redacted(msgspec.json.encode(value)))

@@ -12,9 +12,9 @@ from tallystick.host.archive_command import archive, dry_run, policy_options
 @click.option("--dry-run", "only_told", is_flag=True, help="Only say what would leave, and why the rest would stay.")
 @click.option("--list", "list_", is_flag=True, help="With --dry-run: each record that would leave.")
 def command(*, as_json: bool, only_told: bool, list_: bool, **given: Any) -> None:
-    """Apply a policy of retention to a log: closed work that is old enough leaves for archives.
+    """Archive what a policy of retention lets go, or only say it.
 
-    With --dry-run nothing leaves. Without, it is `tallystick archive`.
+    Closed work that is old enough leaves for archives. With --dry-run nothing leaves. Without, it is `tallystick archive`.
     """
     if list_ and not only_told:
         msg = "--list goes with --dry-run."

@@ -6,7 +6,7 @@ import click
 
 import tallystick as ts
 from tallystick.host.kept_head import KeptHead
-from tallystick.host.output import Name, print_json, progress_bar
+from tallystick.host.output import Name, counted, print_json, progress_bar
 from tallystick.host.parameters import EXISTING_LOG
 from tallystick.host.programs import PROGRAMS
 from tallystick.host.verify import BadLog, Verified, verify
@@ -47,12 +47,13 @@ def command(*, file: Path, scenario: str | None, kept: KeptHead | None, as_json:
         print_json({"ok": True, **_fields(verified)})
         return
     owners = ", ".join(f"{name} {count}" for name, count in verified.owners.items())
-    click.echo(f"OK: {verified.events} events ({owners}); the chain is whole.")
+    click.echo(f"OK: {counted(verified.events, 'event')} ({owners}); the chain is whole.")
     click.echo(f"Head: {verified.head}")
     ended = f"{verified.succeeded} succeeded, {verified.failed} failed, {verified.abandoned} abandoned, {verified.open} open"
-    click.echo(f"{verified.begun} operations begun: {ended}; {verified.retried} retries, {verified.late_successes} late successes.")
+    beyond = f"retries: {verified.retried}, late successes: {verified.late_successes}"
+    click.echo(f"{counted(verified.begun, 'operation')} begun: {ended}; {beyond}.")
     if verified.dead_letters:
-        click.echo(f"{verified.dead_letters} dead letters wait for a person.")
+        click.echo(f"{counted(verified.dead_letters, 'dead letter')} left to a person.")
     if verified.begins_after:
         click.echo(
             f"It goes on from a save: what happened up to position {verified.begins_after} is not in it, but for what was still open."

@@ -138,6 +138,13 @@ def test_a_log_that_is_as_it_was_written_is_verified(log: Path) -> None:
     assert "stock adds up" in result.stdout
 
 
+def test_one_is_not_told_as_many(tmp_path: Path) -> None:
+    path = tmp_path / "one.db"
+    with ts.System(log=path) as system, system.bracket("Import.Customers"):
+        pass
+    assert "1 operation begun: 1 succeeded" in run("verify", path).stdout
+
+
 def test_the_counts_are_those_of_the_log(log: Path) -> None:
     events = found(log)
     counts = json.loads(run("verify", log, "--json").stdout)
