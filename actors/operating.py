@@ -81,8 +81,8 @@ class OpenExecution(NamedTuple):
 class Operating:
     """The part of a `System` that people and their tools use.
 
-    `who` and `why` are recorded with what was decided, in the words they are given in; without either nothing is said of it. Where one of
-    them, or an outcome, is something else than that, `InvalidPayload` is raised before anybody has heard of it.
+    `who` and `why` are recorded with what was decided, in the words they are given in; if both are empty, no person is recorded. Where one
+    of them, or an outcome, is something else than that, `InvalidPayload` is raised before anybody has heard of it.
     """
 
     _admission: Admission

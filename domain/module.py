@@ -59,7 +59,7 @@ class Turn(Protocol):
         ...
 
     def reveal(self, value: Sensitive[str]) -> str | Forgotten:
-        """What a sensitive value says. The messages of exceptions that leave the turn then are not written down."""
+        """The text, or `Forgotten`. From then on, messages of exceptions that leave this turn are not recorded."""
         ...
 
 

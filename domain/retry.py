@@ -67,7 +67,7 @@ def qualified(kind: type) -> str:
 
 
 def _jittered(delay: timedelta, jitter: float, draw: float) -> timedelta:
-    """Shorten the delay by up to the share `jitter`: "decorrelating" retries only ever earlier keeps the maximum a maximum."""
+    """Shorten the delay by up to the share `jitter`. Only ever shortened, so that the maximum stays one."""
     return delay * (1.0 - jitter * draw) if jitter else delay
 
 

@@ -55,7 +55,8 @@ class ExplainsItself(BracketsOperations):
     def timeline(self, correlation: str) -> Timeline:
         """All that one correlation has led to, as far as it is durable: operations, evidence, events, attempts, timers, audit records.
 
-        An operation's correlation is `operations.correlation_of(id)`. `timeline_drawing` draws it, `as_objects()` is for JSON.
+        An operation's correlation is `operations.correlation_of(id)`. `tallystick operations timeline --mermaid`
+        draws it, `as_objects()` is for JSON.
         """
         checked_text("a correlation", correlation)
         return timeline_of(correlation, matching(self._life, Query(correlation=correlation)))

@@ -42,7 +42,7 @@ VERSION: Final = """
 SELECT aggregate_version, position FROM event INDEXED BY event_stream WHERE aggregate_id = ? AND aggregate_type = ?
 ORDER BY aggregate_version DESC LIMIT 1
 """
-# A page is one row, as in sqlite_rows; the index alone has all of it.
+# A page is one row, as in `store/sqlite/rows.py`; the index alone has all of it.
 _STREAMS: Final = """
 SELECT json_group_array(json_array(aggregate_type, aggregate_id, version)) FROM (
     SELECT aggregate_type, aggregate_id, max(aggregate_version) AS version FROM event INDEXED BY event_stream
