@@ -63,8 +63,8 @@ def with_sagas(
     probed = {performer.action: performer for performer in performers if performer.probe is not None}
     asking: list[Performer] = []
     for owner in owners:
-        owner.askable = frozenset(probed)
         asking += [_asks(step.ask, probed) for step in owner.types.steps.values() if not step.child and step.ask not in performed]
+    modules = [module.that_may_ask(frozenset(probed)) if isinstance(module, SagaOwner) else module for module in modules]
     return modules, (*performers, *asking)
 
 

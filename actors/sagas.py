@@ -13,6 +13,7 @@ from tallystick.actors.surroundings import NOWHERE, Surrounded, Surroundings
 from tallystick.domain.command import Command
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import (
+    LogError,
     SagaCompensated,
     SagaNeedsPerson,
     SagaVersionMissing,
@@ -31,7 +32,10 @@ from tallystick.domain.text import checked_id
 
 In = TypeVar("In")
 R = TypeVar("R")
+T = TypeVar("T")
 G = TypeVar("G", bound=Aggregate)
+
+STOPPED = "The system has stopped; a saga that has not ended goes on when its log is opened again."
 
 
 class Waiting(NamedTuple):
@@ -163,14 +167,31 @@ class Sagas:
                 if not waiting:
                     self._futures.pop(key, None)
 
+    def read(self, look: Callable[[], T]) -> T:
+        """What somebody who waits finds in the log.
+
+        Raises:
+            TimedOutWaiting: the system has stopped meanwhile.
+        """
+        try:
+            return look()
+        except LogError as error:
+            if self.desk.health().status in {"stopping", "stopped"}:
+                raise TimedOutWaiting(STOPPED) from error
+            raise
+
     def _listen(self, after: int) -> None:
-        for recorded in self.desk.subscribe(after, event_types=self._types):
-            self._tell((recorded.owner, recorded.aggregate_id))
-        with self._lock:  # the system has stopped
+        end: Exception = TimedOutWaiting(STOPPED)
+        try:
+            for recorded in self.desk.subscribe(after, event_types=self._types):
+                self._tell((recorded.owner, recorded.aggregate_id))
+        except LogError as error:  # those who wait are told, and who asks then has a thread that begins anew
+            end = error
+        with self._lock:
             self._thread = None
             left = list(self._futures)
         for key in left:
-            self._tell(key, TimedOutWaiting("The system has stopped; the saga goes on when its log is opened again."))
+            self._tell(key, end)
 
     def _tell(self, key: tuple[str, str], error: Exception | None = None) -> None:
         with self._lock:
@@ -265,11 +286,11 @@ class SagaHandle(Generic[R]):
         return instance
 
     def _stands_still(self) -> bool:
-        instance = self._instance()
+        instance = self._sagas.read(self._instance)
         return instance.needs_person or instance.phase in {"completed", "compensated"}
 
     def _outcome(self) -> R:
-        instance, name = self._instance(), self._owner.types.name
+        instance, name = self._sagas.read(self._instance), self._owner.types.name
         if instance.phase == "completed":
             result: R = instance.result
             return result

@@ -5,7 +5,8 @@ Nothing here knows how an execution is retried, timed out or recovered: that is 
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from copy import copy
+from typing import Any, Self, cast
 
 from msgspec import structs
 
@@ -46,9 +47,15 @@ class SagaOwner(Module):
         self.types = types
         self.plans: Mapping[int, SagaPlan] = {plan.version: plan for plan in plans}
         self.askable: frozenset[type[Any]] = frozenset()
-        """The actions whose performers have a probe; the system says so when it is composed."""
+        """The actions whose performers have a probe: `that_may_ask`."""
         self._sagas = {saga.version: saga for saga in sagas}
         self._version_of = {commands_of(type(saga)).start: saga.version for saga in sagas}
+
+    def that_may_ask(self, probed: frozenset[type[Any]]) -> Self:
+        """This owner among performers of whom those of these actions have a probe. A system's own: another one has other performers."""
+        owner = copy(self)
+        owner.askable = probed
+        return owner
 
     # What is asked of it.
 

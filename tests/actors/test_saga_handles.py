@@ -140,18 +140,35 @@ def test_nobody_is_remembered_who_waits_no_longer(travels: Travels) -> None:
 
 
 def test_who_waits_when_the_system_stops_is_told_so(travels: Travels) -> None:
-    told = list[str]()
+    told, looks = list[str](), list[bool]()
+
+    def look() -> bool:
+        looks.append(handle._stands_still())
+        return looks[-1]
 
     def wait() -> None:
         with pytest.raises(ts.TimedOutWaiting) as raised:
-            handle.result(PATIENCE_S)
+            system._sagas.wait(handle._owner, "1", look, PATIENCE_S)
         told.append(str(raised.value))
 
     with running_trip(travels) as (system, handle):
         waits = in_a_thread(wait)
-        wait_until(lambda: bool(system._sagas._futures))
+        wait_until(lambda: len(looks) == 2)  # it looks again when it listens
     assert has_ended(waits)
-    assert told == ["The system has stopped; the saga goes on when its log is opened again."]
+    assert told == ["The system has stopped; a saga that has not ended goes on when its log is opened again."]
+    with pytest.raises(ts.TimedOutWaiting, match="has stopped"):
+        handle.result()
+
+
+def test_who_waits_hears_of_a_log_that_cannot_be_read(travels: Travels, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running_trip(travels) as (system, handle):
+        monkeypatch.setattr(system, "subscribe", lambda *_, **__: (unreadable(why) for why in ["a bad sector"]))
+        with pytest.raises(ts.LogCorrupt, match="a bad sector"):
+            handle.result(PATIENCE_S)
+
+
+def unreadable(why: str) -> ts.Recorded:
+    raise ts.LogCorrupt(why)
 
 
 def test_an_event_loop_may_drive_a_stepped_system_to_a_sagas_end(travels: Travels) -> None:
@@ -172,6 +189,19 @@ def test_an_event_loop_may_drive_a_stepped_system_to_a_sagas_end(travels: Travel
 def test_an_action_that_nobody_performs_is_found_when_the_system_is_composed() -> None:
     with pytest.raises(ts.DefinitionError, match="BookHotel"):
         ts.System(sagas=[BookTrip()])
+
+
+def test_modules_of_sagas_may_be_given_to_several_systems_each_with_its_own_performers(travels: Travels) -> None:
+    modules, world = ts.saga_modules(*sagas()), World(travels.moods)
+    travels.moods.are("car", "breaks")
+    runtime = ts.SteppedRuntime()
+    with ts.System(modules, performers=world.performers(), runtime=runtime) as system:
+        ts.System(
+            modules, performers=[ts.Performer(action=each.action, run=each.run) for each in world.performers()]
+        )  # who cannot be asked
+        trip = system.start(BookTrip, TRIP, id="1")
+        runtime.advance(timedelta(days=1))
+        assert trip.status().state == "compensated", "whether the car was booked can be asked of this system's performer"
 
 
 def test_a_step_that_is_retried_uses_the_same_key(travels: Travels) -> None:
