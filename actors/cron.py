@@ -6,7 +6,6 @@ twice in autumn is made once, unless it is one of a run every so many minutes or
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tallystick.domain.errors import DefinitionError
 
@@ -29,8 +28,10 @@ class CronDates:
 
 
 def _dates(expression: str, time_zone: str, moment: datetime, *, reverse: bool) -> Iterator[datetime]:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415 - only schedules by cron need it
+
     try:
-        from cronsim import CronSim, CronSimError  # noqa: PLC0415 - only schedules by cron need it
+        from cronsim import CronSim, CronSimError  # noqa: PLC0415 - as above
     except ImportError as error:
         msg = "Schedules by cron need cronsim: pip install 'tallystick[schedules]'."
         raise DefinitionError(msg) from error

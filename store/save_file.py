@@ -8,7 +8,6 @@ import hashlib
 import os
 import stat
 import struct
-import tempfile
 import zlib
 from pathlib import Path
 from typing import Final
@@ -54,6 +53,8 @@ def framed(body: bytes, form: int = FORMAT) -> bytes:
 
 
 def _replace(target: Path, content: bytes) -> None:
+    import tempfile  # noqa: PLC0415 - a megabyte of other modules, which only who saves needs
+
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
     part = Path(name)
     try:

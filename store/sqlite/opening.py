@@ -22,7 +22,7 @@ ARCHIVE_SCHEMA: Final = Path(__file__).with_name("archive.sql")
 _TABLES: Final = "SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
 _NEXT_EPOCH: Final = "UPDATE meta SET epoch = epoch + 1 RETURNING epoch, correlated"
 _CHECKED_AT_THE_END: Final = 64
-_CACHE_KB: Final = 4_096
+_CACHE_KB: Final = 1_024
 _SIDE_FILE_BYTES: Final = 16 << 20
 
 
