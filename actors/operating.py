@@ -1,5 +1,6 @@
 """Operating a system: how it stands, what is open or waits for a person, and what people decide on it. Commands are not here."""
 
+from asyncio import Future
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -97,6 +98,10 @@ class Operating:
         """Send an owner a message, and wait for its reply."""
         raise NotImplementedError
 
+    def _send_in_loop(self, owner: str, message: Callable[[HostReply], Any]) -> "Future[Any]":
+        """Send an owner a message, from an event loop."""
+        raise NotImplementedError
+
     # What the outside world answers, or a person in its place.
 
     def complete(self, token: Token, result: object, *, who: str = "", why: str = "") -> bool:
@@ -112,6 +117,10 @@ class Operating:
     def complete_as(self, owner: str, token: Token, result: object) -> bool:
         """As `complete`, where the owner is known and need not be looked up."""
         return bool(self._request(owner, lambda reply: SettleFromOutside(token, result, None, reply)))
+
+    def complete_in_loop(self, owner: str, token: Token, result: object) -> "Future[bool]":
+        """As `complete_as`, without waiting: a future of the event loop that runs in this thread."""
+        return self._send_in_loop(owner, lambda reply: SettleFromOutside(token, result, None, reply))
 
     def fail(self, token: Token, reason: Failed, *, who: str = "", why: str = "") -> bool:
         """As `complete`, for the outside world's final no."""

@@ -3,7 +3,6 @@
 import asyncio
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Future
 from datetime import timedelta
 from functools import partial
 from os import PathLike
@@ -11,19 +10,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from tallystick.actors.actor import InTurn
-from tallystick.actors.admission import Admission, Limits, WhenFull
+from tallystick.actors.admission import Admission, Limits
 from tallystick.actors.asking import with_sagas
 from tallystick.actors.collector import not_looking
 from tallystick.actors.composition import check_stepped, lines_by_name, owner_of_operations, owner_of_schedules
 from tallystick.actors.counters import Counters
 from tallystick.actors.engine import Program, command_owners, ownership
+from tallystick.actors.landing import Landings
 from tallystick.actors.lifecycle import Lifecycle
-from tallystick.actors.messages import Ask
 from tallystick.actors.operating import Operating
 from tallystick.actors.performers.performer import PerformerPool
 from tallystick.actors.privacy import KeepsPersonalData, vault_for
 from tallystick.actors.reading import aggregate, correlation_of, following, matching
-from tallystick.actors.replies import HostReply, Resolver
+from tallystick.actors.replies import Resolver
 from tallystick.actors.retaining import RetainsLog
 from tallystick.actors.runtimes.dispatcher import DispatcherRuntime
 from tallystick.actors.runtimes.runtime import Runtime
@@ -32,22 +31,20 @@ from tallystick.actors.saves.document import ANY_SAVES, SaveFormat
 from tallystick.actors.saves.loading import Loaded
 from tallystick.actors.saves.saving import write
 from tallystick.actors.scheduling import HasSchedules
+from tallystick.actors.sending import SendsCommands
 from tallystick.actors.stepping import take_step
 from tallystick.actors.supervision import RestartPolicy
-from tallystick.actors.surroundings import surroundings
 from tallystick.domain.action import Performer
 from tallystick.domain.behaviour import Behaviour
-from tallystick.domain.command import Command
 from tallystick.domain.envelope import Recorded
-from tallystick.domain.errors import DefinitionError, NotAccepted, Overloaded, TimedOutWaiting, UnknownCommand
+from tallystick.domain.errors import DefinitionError
 from tallystick.domain.event import Aggregate, Resident
 from tallystick.domain.line import Line
 from tallystick.domain.module import Module
 from tallystick.domain.privacy import Privacy
 from tallystick.domain.sagas.saga import Saga
 from tallystick.domain.schedules import takes_deliveries
-from tallystick.domain.sensitive import refuse_sensitive
-from tallystick.domain.text import checked_id, checked_text
+from tallystick.domain.text import checked_text
 from tallystick.store.codec import Codec
 from tallystick.store.log import Beginner, EventLog, Query
 
@@ -55,15 +52,11 @@ if TYPE_CHECKING:
     from tallystick.actors.metering import Meter
     from tallystick.store.keys import KeyStore
 
-R = TypeVar("R")
 G = TypeVar("G", bound=Aggregate)
 Re = TypeVar("Re", bound=Resident)
 
-Deliver = Callable[[HostReply], None]
-"""How a reply resolves its future: in the thread that releases it, or elsewhere."""
 
-
-class System(Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData):
+class System(SendsCommands, Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData):
     """Modules, sagas, performers and a log, running.
 
     A context manager, for `with` and `async with`: entering opens the log and recovers, leaving stops cleanly. All methods may be called
@@ -120,7 +113,7 @@ class System(Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData
         self._admission = Admission(limits or Limits())
         self._life = Lifecycle(program, opened_log, self._admission, restarts or RestartPolicy())
         self._pool.correlation_of = partial(correlation_of, self._life)
-        self._resolver = Resolver()
+        self._resolver, self._landings = Resolver(), Landings()
         self.meter = meter
         self._sagas = Sagas(self, modules, self._runtime)
         self._handler_of = command_owners(behaviours)
@@ -245,102 +238,6 @@ class System(Operating, StartsSagas, RetainsLog, HasSchedules, KeepsPersonalData
             if durable is not None:
                 system._life.move_to(durable)
         return system
-
-    # Commands.
-
-    def ask(
-        self, command: Command[R], *, idempotency_key: str | None = None, timeout_s: float | None = None, when_full: WhenFull = "wait"
-    ) -> R:
-        """Have a command carried out and wait for the reply; when it returns, all that it did is durable.
-
-        With an `idempotency_key` it is carried out once, however often it is asked within 30 days (P15).
-
-        Raises:
-            Rejected: the module refused, in the words of the business.
-            IdempotencyConflict: the key was used with other content.
-            Overloaded: no room within the time.
-            TimedOutWaiting: no reply in `timeout_s`, or asked in a handler, which it waits for; the command may still be carried out.
-            NotAccepted, NotCommitted, CommitUnknown: the system stopped, or its log failed.
-            UnknownCommand: no module handles it.
-            Exception: whatever else the handler raised; it wrote nothing.
-        """
-        reply = self._send(*self._asking(command, idempotency_key), when_full, timeout_s, may_lead=timeout_s is None)
-        return cast("R", self._wait(reply, timeout_s))
-
-    def submit(self, command: Command[R], *, idempotency_key: str | None = None, when_full: WhenFull = "raise") -> "Future[R]":
-        """As `ask`, without waiting for the reply. The future's callbacks run on a thread of their own."""
-        deliver = HostReply.resolve if self._runtime.inline else self._resolver.resolve
-        return self._send(*self._asking(command, idempotency_key), when_full, deliver=deliver).future
-
-    async def ask_async(self, command: Command[R], *, idempotency_key: str | None = None) -> R:
-        """As `ask`, for an event loop, which it never holds up; raises `Overloaded` at once when there is no room."""
-        reply = self._send(*self._asking(command, idempotency_key), "raise")
-        if self._runtime.inline:
-            return cast("R", self._wait(reply, None))
-        return cast("R", await asyncio.wrap_future(reply.future))
-
-    def _asking(self, command: Command[Any], key: str | None) -> tuple[str, Callable[[HostReply], Ask]]:
-        """Whose command it is, and the message that asks for it."""
-        if key is not None:
-            refuse_sensitive("an idempotency key", key)
-            checked_id("an idempotency key", key)
-        owner = self._handler_of.get(type(command))
-        if owner is None:
-            msg = f"No module of this system handles {type(command).__name__}; it has {sorted(k.__name__ for k in self._handler_of)}."
-            raise UnknownCommand(msg)
-        around = surroundings()
-        return owner, lambda reply: Ask(command, key, reply, around.looked_up())
-
-    def _send(
-        self,
-        owner: str,
-        message: Callable[[HostReply], Any],
-        when_full: WhenFull = "wait",
-        timeout_s: float | None = None,
-        deliver: Deliver = HostReply.resolve,
-        *,
-        may_lead: bool = False,
-    ) -> HostReply:
-        """Let a message in and send it; its reply leaves admission when it is given.
-
-        A caller that `may_lead` waits for the reply, however long that takes. It carries the message out itself where it is the only one,
-        and the owner one of our own, whose handlers neither wait for anything nor run for long.
-        """
-        reply = HostReply(self._admission.leave, deliver)
-        try:
-            self._enter(reply, when_full, timeout_s)
-            try:
-                engine, sent = self._life.engine, message(reply)
-                leads = may_lead and owner in self._our_owners and self._admission.in_flight == 1
-                if not (leads and self._runtime.lead(engine.owners[owner], sent)):
-                    engine.mailbox(owner).tell(sent)
-            except NotAccepted as error:
-                reply.withdraw(error)
-        except BaseException:  # Ctrl-C, or what a handler of the host's raises at another signal: nobody will wait for it
-            reply.withdraw(None)
-            raise
-        return reply
-
-    def _enter(self, reply: HostReply, when_full: WhenFull, timeout_s: float | None) -> None:
-        if not self._runtime.inline or when_full == "raise":
-            self._admission.enter(reply, when_full, timeout_s)
-            return
-        try:
-            self._admission.enter(reply, "raise", timeout_s)
-        except (Overloaded, NotAccepted):
-            self._runtime.until(self._admission.has_room, 0)  # nobody else can make room while this thread waits
-            self._admission.enter(reply, "raise", timeout_s)
-
-    def _request(self, owner: str, message: Callable[[HostReply], Any]) -> Any:
-        """Send an owner a message, and wait for its reply."""
-        return self._wait(self._send(owner, message, may_lead=True))
-
-    def _wait(self, reply: HostReply, timeout_s: float | None = None) -> Any:
-        try:
-            self._runtime.wait(reply, timeout_s)
-        except TimeoutError as error:
-            raise TimedOutWaiting from error
-        return reply.result()
 
     # Reading.
 

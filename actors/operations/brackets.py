@@ -12,10 +12,10 @@ from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
 
 from tallystick.actors.operation_ends import tell_end
-from tallystick.actors.operations.tracker import OperationTerms, OperationTracker, Runner
+from tallystick.actors.operations.tracker import NOT_NOW, OperationTerms, OperationTracker, Runner
 from tallystick.actors.surroundings import Surrounded, Surroundings, correlation_of, surroundings
 from tallystick.actors.telling import WhenShown, bound, log_lines_are_bound, warn
-from tallystick.domain.errors import Overloaded, Rejected, TallystickError
+from tallystick.domain.errors import Rejected, TallystickError
 from tallystick.domain.evidence import message_of, withhold
 from tallystick.domain.operations.events import Failure, Json, OperationNoted
 from tallystick.domain.operations.operation import (
@@ -93,17 +93,21 @@ class Operation:
     def heartbeat(self) -> None:
         """Say that it is alive, though it has not got on. Does not wait; written four times a second at most, as progress."""
         now_us = self._tracker.clock.now_us()
-        if self._beat_us is None or now_us - self._beat_us >= PROGRESS_EVERY_US:
-            self._beat_us = now_us
-            self._look_at_last()
+        if self._beat_us is not None and now_us - self._beat_us < PROGRESS_EVERY_US:
+            return
+        self._beat_us = now_us
+        self._look_at_last()
+        try:
             self._last = self._tracker.heartbeat_soon(self.id)
+        except NOT_NOW:  # so that the next one is not left out
+            self._beat_us = None
 
     def _write(self, percent: float | None, message: str) -> None:
         self._look_at_last()
         self._unwritten = None
         try:
             self._last = self._tracker.progress_soon(self.id, percent, message)
-        except Overloaded:  # progress can wait for less work to be in flight
+        except NOT_NOW:  # progress can wait for less work to be in flight, and for the next engine
             self._unwritten = (percent, message)
 
     def _look_at_last(self) -> None:
@@ -179,11 +183,14 @@ class OperationScope:
         correlation = given or here.correlation or correlation_of(trace or "")
         return Surroundings(correlation, operation_id=here.operation_id, tags=here.tags, traceparent=trace or here.traceparent)
 
-    def _start(self) -> OperationId:
+    def _beginning(self) -> Surrounded:
         if self._operation is not None:
             msg = f"This bracket of {self._name} was entered before; make a new one with system.bracket(…)."
             raise InvalidOperation(msg)
-        with Surrounded(self._surroundings()):
+        return Surrounded(self._surroundings())
+
+    def _start(self) -> OperationId:
+        with self._beginning():
             return self._tracker.start(self._name, held=True, **self._terms)
 
     def _entered(self, operation_id: OperationId, task: "asyncio.Task[Any] | None" = None) -> Operation:
@@ -216,8 +223,20 @@ class OperationScope:
         return self._entered(self._start())
 
     async def __aenter__(self) -> Operation:
-        """As `__enter__`, without holding up the event loop."""
-        return self._entered(self._start() if self._inline else await asyncio.to_thread(self._start), asyncio.current_task())
+        """As `__enter__`, without holding up the event loop.
+
+        A task that is cancelled meanwhile hears of it once the operation has begun, and is canceled: else nobody would end it.
+        """
+        task = asyncio.current_task()
+        if self._inline:
+            return self._entered(self._start(), task)
+        with self._beginning():
+            operation_id, cancelled = await self._tracker.start_in_loop(self._name, held=True, **self._terms)
+        operation = self._entered(operation_id, task)
+        if cancelled is not None:
+            await self.__aexit__(type(cancelled), cancelled, None)
+            raise cancelled
+        return operation
 
     # Leaving.
 
@@ -229,12 +248,12 @@ class OperationScope:
             self._part()
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """As `__exit__`, without holding up the event loop."""
+        """As `__exit__`, without holding up the event loop. A task that is cancelled meanwhile hears of it once the operation has ended."""
         try:
             if self._inline:
                 self._end(error)
             else:
-                await asyncio.shield(asyncio.to_thread(self._end, error))
+                await self._end_in_loop(error)
         finally:
             self._part()
 
@@ -243,22 +262,38 @@ class OperationScope:
             self._around.pop().__exit__(None, None, None)
 
     def _end(self, error: BaseException | None) -> None:
-        operation = self._operation
-        if operation is None:
+        operation, ending = self._left(error)
+        if operation is None or ending is None:
             return
-        self._tracker.running.pop(operation.id, None)
-        if operation.ended:
-            return
-        ending = _ending(operation, error)
         try:
             operation.flush()
             first = self._tracker.try_complete(operation.id, ending)
         except TallystickError as failure:
-            if error is None:
-                raise
-            error.add_note(f"Operation {operation.id} could not be ended in the log: {type(failure).__name__}: {failure}")
+            _note_or_raise(operation, error, failure)
         else:
             self._tell(operation, ending, first=first)
+
+    async def _end_in_loop(self, error: BaseException | None) -> None:
+        operation, ending = self._left(error)
+        if operation is None or ending is None:
+            return
+        try:
+            operation.flush()
+            first, cancelled = await self._tracker.try_complete_in_loop(operation.id, ending)
+        except TallystickError as failure:
+            _note_or_raise(operation, error, failure)
+        else:
+            self._tell(operation, ending, first=first)
+            if cancelled is not None:
+                raise cancelled
+
+    def _left(self, error: BaseException | None) -> tuple[Operation | None, Ending | None]:
+        """The operation that nobody runs any more, and how it is to be ended; None where nothing of it changes any more."""
+        operation = self._operation
+        if operation is None:
+            return None, None
+        self._tracker.running.pop(operation.id, None)
+        return operation, None if operation.ended else _ending(operation, error)
 
     def _tell(self, operation: Operation, ending: Ending, *, first: bool) -> None:
         milliseconds = (self._tracker.clock.now_us() - self._began_us) // 1000
@@ -300,6 +335,13 @@ class OperationScope:
 
     def _again(self) -> "OperationScope":
         return OperationScope(self._tracker, self._name, self._terms, self._traceparent, inline=self._inline)
+
+
+def _note_or_raise(operation: Operation, error: BaseException | None, failure: TallystickError) -> None:
+    """Say of what the body raised that the operation could not be ended; or of the failure, where it raised nothing."""
+    if error is None:
+        raise failure
+    error.add_note(f"Operation {operation.id} could not be ended in the log: {type(failure).__name__}: {failure}")
 
 
 def _ending(operation: Operation, error: BaseException | None) -> Ending:

@@ -1,5 +1,6 @@
 """Questions about operations: which there are, how they stand, which are open, stalled, abandoned, and how long they took."""
 
+from asyncio import Future
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol, TypedDict, TypeVar, Unpack
@@ -34,8 +35,16 @@ class Host(Protocol):
         """As `System.submit`."""
         ...
 
+    def ask_in_loop(self, command: Command[R], idempotency_key: str | None = None) -> "Future[R]":
+        """As `System.ask_in_loop`."""
+        ...
+
     def complete_as(self, owner: str, token: Token, result: object) -> bool:
         """As `System.complete`, of an execution whose owner is known."""
+        ...
+
+    def complete_in_loop(self, owner: str, token: Token, result: object) -> "Future[bool]":
+        """As `System.complete_in_loop`."""
         ...
 
     def retry(self, execution: Any, *, who: str = "", why: str = "") -> None:

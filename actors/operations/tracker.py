@@ -1,10 +1,11 @@
 """The tracker: operations started, followed and completed by whoever holds their id. All that it knows, it reads from the log."""
 
-from asyncio import Task
+from asyncio import CancelledError, Task
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple, TypedDict, Unpack
 
+from tallystick.actors.landing import in_thread, outlasting
 from tallystick.actors.operation_ends import tell_end
 from tallystick.actors.operations.queries import Host, OperationQueries, check_named
 from tallystick.actors.surroundings import Surrounded, Surroundings, surroundings
@@ -12,7 +13,7 @@ from tallystick.actors.telling import WhenShown, note, warn
 from tallystick.domain.action import Call
 from tallystick.domain.clock import Clock
 from tallystick.domain.envelope import MICROSECOND
-from tallystick.domain.errors import Rejected
+from tallystick.domain.errors import NotAccepted, Overloaded, Rejected
 from tallystick.domain.operations.events import Anchor, AuditOutcome, Json, OnOverdue, Verdict
 from tallystick.domain.operations.operation import (
     AlreadyEnded,
@@ -43,6 +44,9 @@ from tallystick.domain.sensitive import checked_evidence, refuse_sensitive
 from tallystick.domain.text import checked_person, checked_text
 from tallystick.domain.token import Token
 
+Cancelled = CancelledError | None
+NOT_NOW = (Overloaded, NotAccepted)
+"""What is raised where something would have to be waited for: room, or an engine that takes the place of one that has failed."""
 OfOperationCommand = UpdateProgress | Beat | AddEvidence | Resume
 OverdueHandler = Callable[[OperationSnapshot, int], Verdict]
 """Decides on an overdue operation; the number says for which time it is asked."""
@@ -94,6 +98,28 @@ class OperationTracker(OperationQueries):
             IdempotencyConflict: the key was used with other content.
             TypeError: there is no such term.
         """
+        command, around = self._asked_for(name, terms, held=held)
+        with Surrounded(around):
+            operation_id = self._host.ask(command, idempotency_key=terms.get("idempotency_key"))
+        return self._started(OperationId(operation_id), command, around)
+
+    async def start_in_loop(self, name: str, *, held: bool = False, **terms: Unpack[OperationTerms]) -> tuple[OperationId, Cancelled]:
+        """As `start`, without holding up the event loop that runs here, and whatever happens to the task; with what it was cancelled by.
+
+        What it was cancelled by is for the caller to raise, who alone can end the operation. Not in the stepped runtime.
+        """
+        command, around = self._asked_for(name, terms, held=held)
+        key = terms.get("idempotency_key")
+        with Surrounded(around):
+            try:
+                begun = self._host.ask_in_loop(command, key)
+            except NOT_NOW:  # a thread can wait for room, and for the next engine
+                begun = in_thread(lambda: self._host.ask(command, idempotency_key=key))
+        operation_id, cancelled = await outlasting(begun)
+        return self._started(OperationId(operation_id), command, around), cancelled
+
+    def _asked_for(self, name: str, terms: OperationTerms, *, held: bool) -> tuple[StartOperation, Surroundings]:
+        """The command that begins it, and in what surroundings it is asked."""
         check_named("start", terms, OperationTerms)
         outside, correlation = surroundings(), terms.get("correlation")
         refuse_sensitive("an operation's name, key or correlation", name, terms.get("idempotency_key"), correlation)
@@ -118,10 +144,11 @@ class OperationTracker(OperationQueries):
             heartbeat_us=_micros(terms.get("heartbeat_within")),
             held=held,
         )
-        with Surrounded(around):
-            operation_id = OperationId(self._host.ask(command, idempotency_key=terms.get("idempotency_key")))
+        return command, around
+
+    def _started(self, operation_id: OperationId, command: StartOperation, around: Surroundings) -> OperationId:
         known = around.correlation or WhenShown(lambda: self.correlation_of(operation_id))
-        note("operation.started", operation=name, operation_id=operation_id, correlation=known, tags=command.tags)
+        note("operation.started", operation=command.name, operation_id=operation_id, correlation=known, tags=command.tags)
         return operation_id
 
     # Following.
@@ -195,6 +222,14 @@ class OperationTracker(OperationQueries):
     def try_complete(self, operation_id: str, ending: Ending) -> bool:
         """As `complete`; False where that raises `AlreadyEnded`. Nothing is told."""
         return self._host.complete_as(OWNER, Token(operation_id), ending)
+
+    async def try_complete_in_loop(self, operation_id: str, ending: Ending) -> tuple[bool, Cancelled]:
+        """As `try_complete`, without holding up the event loop that runs here, and whatever happens to the task: as `start_in_loop`."""
+        try:
+            ended = self._host.complete_in_loop(OWNER, Token(operation_id), ending)
+        except NOT_NOW:
+            ended = in_thread(lambda: self.try_complete(operation_id, ending))
+        return await outlasting(ended)
 
     def succeed(self, operation_id: str, message: str = "", *, data: Mapping[str, Json] | None = None, by: str = "", why: str = "") -> None:
         """Complete it, with its result in `data`. `by` and `why` where a person settles what is stuck. Raises as `complete`."""
