@@ -17,6 +17,8 @@ from tallystick.domain.operations.events import Anchor, Json
 from tallystick.domain.operations.owner import OWNER
 from tallystick.domain.record import Record
 from tallystick.domain.retention import Retention
+from tallystick.domain.sensitive import refuse_sensitive
+from tallystick.domain.text import checked_text, checked_who
 from tallystick.store.codec import Codec
 from tallystick.store.log import ArchivingLog, Sealed
 
@@ -87,10 +89,18 @@ class RetainsLog(ExplainsItself):
         meanwhile; interrupted, by a crash too, nothing is lost or doubled, and the next call goes on.
 
         Raises:
-            DefinitionError: the log is not one that has archives, or the system has no operations to record it as.
+            InvalidPayload: `who` is blank or no text, or `why` is no text; nothing was moved.
+            PersonalDataRefused: one of them is a sensitive value; nothing was moved.
+            DefinitionError: the log is not one that has archives, the system has no operations to record it as, or the limit is below 1.
             ArchiveError: an archive could not be written; what had not been moved by then is in the live log.
             LogCorrupt: a record, or an archive, is not as it was written; nothing was deleted.
         """
+        refuse_sensitive("who has it done, or why", who, why)
+        checked_who(who)
+        checked_text("why", why)
+        if limit is not None and limit < 1:
+            msg = f"At most {limit} archives would be none; give a limit of 1 or more, or None."
+            raise DefinitionError(msg)
         log = self._archiving_log()
         if OWNER not in self._behaviours:
             msg = "Archiving is recorded as an operation; make the system with operations=True."

@@ -32,6 +32,18 @@ def checked_id(what: str, text: str) -> None:
         raise InvalidPayload(msg)
 
 
+def checked_who(who: str) -> None:
+    """As `checked_text`, for what is not done without the name of who has it done; a reason is welcome.
+
+    Raises:
+        InvalidPayload: nobody is named, or it is no text.
+    """
+    checked_text("who", who)
+    if not who.strip():
+        msg = "Say who has it done: it is recorded, and is not blank."
+        raise InvalidPayload(msg)
+
+
 def checked_person(who: str, why: str) -> None:
     """As `checked_text`, for what is not done without somebody who answers for it.
 

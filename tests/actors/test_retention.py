@@ -326,6 +326,28 @@ def test_it_is_an_operation_with_evidence_and_an_audit_record_of_who_had_it_done
     assert sum(each.get("kind") == "archived" for each in found) == len(archived.archives)
 
 
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ({"who": ""}, ts.InvalidPayload),
+        ({"who": " "}, ts.InvalidPayload),
+        ({"who": 5}, ts.InvalidPayload),
+        ({"who": "Ann", "why": 7}, ts.InvalidPayload),
+        ({"who": ts.sensitive("Ann", of="p")}, ts.PersonalDataRefused),
+        ({"who": "Ann", "why": ts.sensitive("Ann asked", of="p")}, ts.PersonalDataRefused),
+        ({"who": "Ann", "limit": 0}, ts.DefinitionError),
+        ({"who": "Ann", "limit": -1}, ts.DefinitionError),
+    ],
+)
+def test_what_cannot_be_recorded_is_refused_before_anything_is_moved(stage: Stage, said: Any, error: type[Exception]) -> None:
+    shipped(stage, "a", "b")
+    live = sum(1 for _ in stage.system.events())
+    with pytest.raises(error):
+        stage.system.archive(NOW, **said)
+    assert sum(1 for _ in stage.system.events()) == live
+    assert not list(stage.system.operations.page(name_prefix="Log.Archive").operations)
+
+
 def test_a_failure_is_a_failed_operation_and_nothing_is_lost(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped(stage, "a", "b")
     before = answers(stage.system)
