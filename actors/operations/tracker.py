@@ -17,6 +17,7 @@ from tallystick.domain.errors import NotAccepted, Overloaded, Rejected
 from tallystick.domain.operations.events import Anchor, AuditOutcome, Json, OnOverdue, Verdict
 from tallystick.domain.operations.operation import (
     AlreadyEnded,
+    Bracket,
     Ending,
     InvalidOperation,
     OperationId,
@@ -266,12 +267,12 @@ class OperationTracker(OperationQueries):
         """Give it another attempt with a time of its own, recorded; a stalled one goes on. Whoever does the work follows `AttemptStarted`.
 
         Raises:
-            AlreadyEnded: it has ended, or there is no such operation.
+            AlreadyEnded: it has ended, or there is no such operation; the execution of another module is none.
             InvalidPayload: nobody or no reason is named.
         """
         checked_person(by, why)
         execution = self._host.open_execution(Token(operation_id))
-        if execution is None:
+        if execution is None or type(execution.execution.intent) is not Bracket:
             msg = f"Operation {operation_id} is not open: only an open one is tried again; start a new one instead."
             raise AlreadyEnded(msg)
         self._host.retry(execution, who=by, why=why)

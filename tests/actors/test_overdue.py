@@ -8,7 +8,9 @@ import pytest
 
 import tallystick as ts
 from tallystick.domain.operations.events import Verdict
-from tests.actors.outside import FaultyLog
+from tests.actors.outside import FaultyLog, StillRunning
+from tests.actors.stage import Stage
+from tests.actors.workshop import Do
 
 MINUTE = timedelta(minutes=1)
 
@@ -181,6 +183,21 @@ def test_a_person_retries_a_stalled_one_and_that_is_recorded(system: ts.System, 
     assert found(system, operation_id).status == "Abandoned"
     with pytest.raises(ts.AlreadyEnded):
         system.operations.retry(operation_id, by="ann", why="again")
+
+
+def test_what_is_no_operation_is_not_retried_as_one(stage: Stage) -> None:
+    """Neither another module's execution, whose actions would be performed again, nor the time that a handler's operation has."""
+    stage.provider.answers("a", StillRunning())
+    stage.system.ask(Do(job_id="a"))
+    stage.idle()
+    handled = stage.system.operations.start("Import", timeout=MINUTE, on_overdue="handler")
+    ours = {handled, stage.token("a")}
+    deadline = next(each.execution.token for each in stage.system.open_executions() if each.execution.token not in ours)
+    for token in (stage.token("a"), deadline):
+        with pytest.raises(ts.AlreadyEnded, match="is not open"):
+            stage.system.operations.retry(token, by="ann", why="a wrong id was pasted")
+    assert not stage.of_type("ExecutionRedriven")
+    assert len(stage.provider.calls) == 1
 
 
 def test_a_person_resumes_a_stalled_one_only(system: ts.System, runtime: ts.SteppedRuntime) -> None:
