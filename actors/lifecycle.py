@@ -9,7 +9,7 @@ from tallystick.actors.owner.snapshots import KnownStreamsOutput
 from tallystick.actors.privacy import forget_again
 from tallystick.actors.recovery import recover
 from tallystick.actors.supervision import RestartPolicy, Restarts, Status
-from tallystick.actors.telling import note, warn
+from tallystick.actors.telling import LINES_LOST, lines_lost, note, warn
 from tallystick.domain.errors import Fenced, LogError, NotAccepted
 from tallystick.domain.evidence import said_by
 from tallystick.store.journal import Journal
@@ -35,6 +35,7 @@ class Lifecycle:
         self.take_up: Callable[[Engine], object] = recover
         """How the first engine finds out where it stands; those after it recover."""
         self.status: Status = "new"
+        self._lines_lost_before = lines_lost()
         admission.catch_up = self._catch_up
 
     @property
@@ -77,6 +78,11 @@ class Lifecycle:
     def log(self) -> EventLog:
         """The present log."""
         return self._log
+
+    def counts_of_lines(self) -> dict[str, int]:
+        """How many lines the host's logger has refused since this system was made; empty where none."""
+        lost = lines_lost() - self._lines_lost_before
+        return {LINES_LOST: lost} if lost else {}
 
     def _catch_up(self) -> None:
         engine = self._engine
@@ -150,8 +156,10 @@ class Lifecycle:
         self.status = "recovering"
         self._admission.pause(error)
         self._program.pool.report_to(None)
-        warn("engine.failed", actor=actor, error=said_by(error), epoch=engine.log.epoch)
-        self._program.runtime.background("rebuild", lambda: self._rebuild(engine, actor, error))
+        try:
+            warn("engine.failed", actor=actor, error=said_by(error), epoch=engine.log.epoch)
+        finally:  # who interrupts the telling leaves a system that is rebuilt all the same
+            self._program.runtime.background("rebuild", lambda: self._rebuild(engine, actor, error))
 
     def _rebuild(self, engine: Engine, actor: str, error: BaseException) -> None:
         with self._changing:

@@ -285,5 +285,5 @@ class Operating:
             timers=0 if engine is None else len(engine.timer.deadlines),
             slow_turns=getattr(self._runtime, "slow_turns", 0),
             owners=owners,
-            counters=self._counters.snapshot(),
+            counters={**self._counters.snapshot(), **self._life.counts_of_lines()},
         )

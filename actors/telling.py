@@ -3,6 +3,9 @@
 A host that has configured structlog gets the lines its way; otherwise they go to the standard library's logger "tallystick", which writes
 warnings to stderr, never to stdout. They read the same there whether or not structlog is loaded: importing it takes 100 ms and 10 MB, and
 a line may be due in the very thread that all actors share.
+
+Nor can a host's logger do harm there: what it raises, because nobody reads its standard output any more, or because one of its processors
+has a bug, costs the line and is counted, and nothing else.
 """
 
 import logging
@@ -11,24 +14,41 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from tallystick.actors.counters import Counters
+
 _NAME = "tallystick"
 _LOGGER = logging.getLogger(_NAME)
+_LOST = Counters()
 
 
 def warn(event: str, **fields: Any) -> None:
-    """Something that a person should know: a dead letter, a stale token, a failed log."""
-    if "structlog" in sys.modules:
-        _logger().warning(event, **fields)
-    elif _LOGGER.isEnabledFor(logging.WARNING):
-        _LOGGER.warning("%s", _line(event, fields))
+    """Something that a person should know: a dead letter, a stale token, a failed log. Never raises."""
+    try:
+        if "structlog" in sys.modules:
+            _logger().warning(event, **fields)
+        elif _LOGGER.isEnabledFor(logging.WARNING):
+            _LOGGER.warning("%s", _line(event, fields))
+    except Exception:  # noqa: BLE001 - whatever the host's logger raised
+        _LOST.count(LINES_LOST)
 
 
 def note(event: str, **fields: Any) -> None:
-    """Something that helps later: a recovery, a stop."""
-    if "structlog" in sys.modules:
-        _logger().info(event, **fields)
-    elif _LOGGER.isEnabledFor(logging.INFO):
-        _LOGGER.info("%s", _line(event, fields))
+    """Something that helps later: a recovery, a stop. Never raises."""
+    try:
+        if "structlog" in sys.modules:
+            _logger().info(event, **fields)
+        elif _LOGGER.isEnabledFor(logging.INFO):
+            _LOGGER.info("%s", _line(event, fields))
+    except Exception:  # noqa: BLE001 - whatever the host's logger raised
+        _LOST.count(LINES_LOST)
+
+
+LINES_LOST = "log_lines_lost"
+
+
+def lines_lost() -> int:
+    """How many lines the host's logger has refused in this process, by raising."""
+    return _LOST.snapshot().get(LINES_LOST, 0)
 
 
 class WhenShown:

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +11,8 @@ import structlog
 
 import tallystick as ts
 from tallystick.actors.messages import Context, QueueCompleted
-from tests.actors.outside import StillRunning
+from tallystick.actors.runtimes.runtime import Runtime
+from tests.actors.outside import StillRunning, wait_until
 from tests.actors.stage import Stage
 from tests.actors.workshop import Do, Drop, Order
 
@@ -155,3 +158,58 @@ def test_a_report_for_an_owner_that_is_not_there_is_counted_and_told(stage: Stag
     (line,) = told(lines, "report.unroutable")
     assert (line["owner"], line["token"]) == ("nobody", "t")
     assert stage.system.ask(Drop(job_id="a")) == 0
+
+
+# A host's logger that raises.
+
+
+@pytest.fixture
+def broken_sink() -> Iterator[list[str]]:
+    """A host whose lines end in a closed standard output; the events that it was asked to tell of."""
+    asked: list[str] = []
+
+    def sink(_logger: object, _name: str, line: Any) -> Any:
+        asked.append(line["event"])
+        raise BrokenPipeError(32, "Broken pipe")
+
+    structlog.configure(processors=[sink])
+    yield asked
+    structlog.reset_defaults()
+
+
+def test_a_hosts_logger_that_raises_harms_nobody_and_is_counted(runtime: Runtime, broken_sink: list[str]) -> None:
+    with ts.System(runtime=runtime) as system:
+        with pytest.raises(KeyError, match="mine"), system.bracket("Billing.Run"):
+            raise KeyError("mine")  # noqa: EM101 - its own words
+        overdue = system.operations.start("Billing.Overdue", timeout=timedelta(microseconds=1))
+        if isinstance(runtime, ts.SteppedRuntime):
+            runtime.advance(timedelta(seconds=1))
+        wait_until(lambda: [each.name for each in system.operations.find(status=ts.OperationStatus.ABANDONED)] == ["Billing.Overdue"])
+        assert not system.complete(ts.Token(overdue), "too late")
+        health = system.health()
+    assert (health.status, health.restarts) == ("running", 0), "the line of an end is told by the thread that commits"
+    assert {"operation.started", "operation.failed", "operation.abandoned"} <= set(broken_sink)
+    assert health.counters["log_lines_lost"] >= 3
+
+
+def test_an_engine_is_rebuilt_though_nobody_can_be_told_that_it_failed(stage: Stage, broken_sink: list[str]) -> None:
+    stage.disk.fails(written=False)
+    with pytest.raises(ts.CommitUnknown):
+        stage.system.ask(Do(job_id="a"))
+    health = stage.system.health()
+    assert (health.status, health.restarts, broken_sink[0]) == ("running", 1, "engine.failed")
+    assert stage.system.ask(Do(job_id="b")) == "b"
+
+
+def test_an_engine_is_rebuilt_though_the_telling_is_interrupted(stage: Stage) -> None:
+    def sink(_logger: object, _name: str, line: Any) -> Any:
+        if line["event"] == "engine.failed":
+            raise SystemExit(3)
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[sink])
+    stage.disk.fails(written=False)
+    with pytest.raises((SystemExit, ts.CommitUnknown)):
+        stage.system.ask(Do(job_id="a"))
+    assert (stage.system.health().status, stage.system.health().restarts) == ("running", 1)
+    assert stage.system.ask(Do(job_id="b")) == "b"
