@@ -96,6 +96,7 @@ if TYPE_CHECKING:
     from tallystick.domain.operations.watching import Alert
     from tallystick.domain.outcome import Cancelled, Failed, Outcome, Refused, Succeeded, TimedOut
     from tallystick.domain.process_module import Process, awaits, begun_by, failed_by
+    from tallystick.domain.progress import Progress
     from tallystick.domain.rate import Rate
     from tallystick.domain.record import Record
     from tallystick.domain.retention import Retention
@@ -219,6 +220,7 @@ __all__ = [
     "Priority",
     "Probe",
     "Process",
+    "Progress",
     "Query",
     "Rate",
     "Record",
@@ -336,6 +338,7 @@ _ROOMS = {
     "domain.module": "Module Turn each_step folds handles reacts_to",
     "domain.outcome": "Cancelled Failed Outcome Refused Succeeded TimedOut",
     "domain.process_module": "Process awaits begun_by failed_by",
+    "domain.progress": "Progress",
     "domain.rate": "Rate",
     "domain.record": "Record",
     "domain.retry": "ExponentialBackoff FixedDelay LinearBackoff RetryPolicy",

@@ -41,6 +41,10 @@ class AskedCall:
         """The question is alive."""
         self._call.heartbeat()
 
+    def progress(self, percent: float | None = None, message: str = "") -> None:
+        """How far the question is."""
+        self._call.progress(percent, message)
+
     def reveal(self, value: Sensitive[str]) -> str | Forgotten:
         """What a sensitive value says."""
         return self._call.reveal(value)

@@ -82,6 +82,17 @@ class QueueBeat(msgspec.Struct, frozen=True, eq=False, gc=False):
     until_us: int | None
 
 
+class QueueProgress(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """How far the call for the action at `index` is. It is alive, which holds until then; None: that needs no showing."""
+
+    context: Context
+    attempt: int
+    index: int
+    percent: float | None
+    message: str
+    until_us: int | None
+
+
 class TimeoutDecision(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A timeout is in the log and awaits its owner's decision."""
 
@@ -112,7 +123,7 @@ class ParkedDue(msgspec.Struct, frozen=True, eq=False, gc=False):
 
 
 REPORTS: tuple[type[Any], ...] = (
-    *(QueueCompleted, QueueFailed, QueueRejected, QueueAdvanced, QueueBeat),
+    *(QueueCompleted, QueueFailed, QueueRejected, QueueAdvanced, QueueBeat, QueueProgress),
     *(TimeoutDecision, RetryDue, ParkedDue),
 )
 """What a router hands on."""

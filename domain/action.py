@@ -53,6 +53,18 @@ class Call(Protocol):
         """Say that this attempt is alive, where its intent has a `heartbeat`; costs next to nothing in a loop. Safe in any thread."""
         ...
 
+    def progress(self, percent: float | None = None, message: str = "") -> None:
+        """Say how far this attempt is, 0 to 100, or only in words; a sign of life, as `heartbeat`. Safe in any thread, and does not wait.
+
+        At most four a second are written into the log, where the message stands as it is; the last of those that were held back is written
+        before the answer. Nothing is written once nobody waits any more, nor from a probe, nor where the action takes ticks.
+
+        Raises:
+            InvalidOperation: that is no percentage.
+            InvalidPayload: the message is no text; it is a sensitive value (PersonalDataRefused).
+        """
+        ...
+
     def reveal(self, value: Sensitive[str]) -> str | Forgotten:
         """What a sensitive value says. Messages of exceptions that are raised then are not written down. Safe in any thread."""
         ...

@@ -12,6 +12,7 @@ from tallystick.domain import retry
 from tallystick.domain.envelope import MICROSECOND, Recorded, from_micros, to_micros
 from tallystick.domain.intent import Intent
 from tallystick.domain.outcome import Failed, TimedOut
+from tallystick.domain.progress import Progress, progress_after
 from tallystick.domain.protocol import (
     ActionsAdvanced,
     AttemptStarted,
@@ -19,6 +20,7 @@ from tallystick.domain.protocol import (
     HeartbeatRecorded,
     IntentStarted,
     PersonNeeded,
+    ProgressReported,
     RetryScheduled,
     TimeoutFired,
 )
@@ -74,6 +76,7 @@ class Execution(Record, Generic[I]):
     attempt: int
     deadline: datetime | None
     key: str = ""
+    progress: Progress | None = None
 
 
 class ExecutionRecord(Record):
@@ -108,6 +111,8 @@ class ExecutionRecord(Record):
     """When the present attempt began, if it is not the first one."""
     edits: tuple[int, ...] = ()
     """For each action the attempt for which a person edited it last, 0 where nobody did; empty where nobody edited any."""
+    progress: Progress | None = None
+    """Of the present attempt and action; None where its performer has said nothing of it."""
 
     @property
     def dead(self) -> bool:
@@ -158,7 +163,7 @@ class ExecutionRecord(Record):
         """What handlers see."""
         deadline = None if self.deadline_us is None else from_micros(self.deadline_us)
         key = key_of(self.token, self.index, len(self.started.actions), self.edits)
-        return Execution(token=self.token, intent=self.intent, attempt=self.attempt, deadline=deadline, key=key)
+        return Execution(token=self.token, intent=self.intent, attempt=self.attempt, deadline=deadline, key=key, progress=self.progress)
 
 
 ExecutionMap = PMap[Token, ExecutionRecord]
@@ -189,28 +194,48 @@ def lean(started: IntentStarted[Any, Any]) -> IntentStarted[Any, Any]:
 
 def _retried(record: ExecutionRecord, event: RetryScheduled) -> ExecutionRecord:
     at_us = to_micros(event.retry_at)
-    return structs.replace(record, status="retrying", attempt=event.attempt, deadline_us=None, retry_at_us=at_us, since_us=at_us)
+    return structs.replace(
+        record, status="retrying", attempt=event.attempt, deadline_us=None, retry_at_us=at_us, since_us=at_us, progress=None
+    )
 
 
 def _restarted(record: ExecutionRecord, event: AttemptStarted) -> ExecutionRecord:
     return structs.replace(
-        record, status="running", attempt=event.attempt, call=event.call, deadline_us=deadline_us(event), retry_at_us=None
+        record,
+        status="running",
+        attempt=event.attempt,
+        call=event.call,
+        deadline_us=deadline_us(event),
+        retry_at_us=None,
+        progress=record.progress if event.attempt == record.attempt else None,
     )
 
 
 def _advanced(record: ExecutionRecord, event: ActionsAdvanced) -> ExecutionRecord:
-    return structs.replace(record, index=event.index) if event.attempt == record.attempt else record
+    return structs.replace(record, index=event.index, progress=None) if event.attempt == record.attempt else record
+
+
+def _is_of_present(record: ExecutionRecord, attempt: int) -> bool:
+    """Whether an attempt is the present one, and has not ended. "fired" too: the timer had written that before its owner knew."""
+    return record.attempt == attempt and record.status in {"running", "fired"}
 
 
 def _beaten(record: ExecutionRecord, event: HeartbeatRecorded) -> ExecutionRecord:
-    if record.status != "running" or record.attempt != event.attempt:
+    if not _is_of_present(record, event.attempt):
         return record
     return structs.replace(record, deadline_us=None if event.deadline is None else to_micros(event.deadline))
 
 
+def _progressed(record: ExecutionRecord, event: ProgressReported, at_us: int) -> ExecutionRecord:
+    if not _is_of_present(record, event.attempt):
+        return record
+    progress = progress_after(record.progress, event, from_micros(at_us))
+    deadline_us = record.deadline_us if event.deadline is None else to_micros(event.deadline)
+    return structs.replace(record, progress=progress, deadline_us=deadline_us)
+
+
 def _fired(record: ExecutionRecord, event: TimeoutFired) -> ExecutionRecord:
-    counts = record.status == "running" and record.attempt == event.attempt
-    return structs.replace(record, status="fired") if counts else record
+    return structs.replace(record, status="fired") if is_out(record, event.attempt) else record
 
 
 def _left_to_a_person(record: ExecutionRecord, event: PersonNeeded, asked_us: int) -> ExecutionRecord:
@@ -236,6 +261,7 @@ def redriven(record: ExecutionRecord, event: ExecutionRedriven[Any]) -> Executio
         call=0,
         deadline_us=None,
         retry_at_us=None,
+        progress=None,
     )
 
 
@@ -256,6 +282,8 @@ def after(record: ExecutionRecord | None, recorded: Recorded, payload: Any) -> E
         return begun(recorded, payload)
     if type(payload) is PersonNeeded and record is not None:
         return _left_to_a_person(record, payload, recorded.occurred_at_us)
+    if type(payload) is ProgressReported and record is not None:
+        return _progressed(record, payload, recorded.occurred_at_us)
     if type(payload) is ExecutionRedriven and record is not None:
         at_us = recorded.occurred_at_us
         return structs.replace(redriven(record, payload), opened_us=at_us, since_us=at_us)
@@ -274,6 +302,11 @@ def nothing_open() -> ExecutionMap:
 def counts(record: ExecutionRecord, attempt: int | None) -> bool:
     """Whether a failure of that attempt counts: only if it is current and not being retried; None is whatever is current (P4)."""
     return attempt is None or (record.attempt == attempt and record.status != "retrying")
+
+
+def is_out(record: ExecutionRecord, attempt: int) -> bool:
+    """Whether what a call of that attempt says of itself counts: only while that is the one that runs (P4)."""
+    return record.status == "running" and record.attempt == attempt
 
 
 def is_final(record: ExecutionRecord, error: type[BaseException] | None) -> bool:
@@ -346,9 +379,19 @@ def next_attempt(record: ExecutionRecord, now_us: int, *, again: bool = False) -
 
 def beat(record: ExecutionRecord, until_us: int | None) -> HeartbeatRecorded:
     """That the present attempt is alive, which holds until then, but not beyond its own time; None: nobody could say so now."""
+    return HeartbeatRecorded(attempt=record.attempt, deadline=_alive_until(record, until_us))
+
+
+def got_on(record: ExecutionRecord, percent: float | None, message: str, until_us: int | None) -> ProgressReported:
+    """How far the present attempt is; that it is alive holds until then, as a beat does; None: it needs to show none."""
+    deadline = None if until_us is None else _alive_until(record, until_us)
+    return ProgressReported(attempt=record.attempt, percent=percent, message=message, deadline=deadline)
+
+
+def _alive_until(record: ExecutionRecord, until_us: int | None) -> datetime | None:
     limit_us = record.limit_us
     ends_us = limit_us if until_us is None or (limit_us is not None and limit_us < until_us) else until_us
-    return HeartbeatRecorded(attempt=record.attempt, deadline=None if ends_us is None else from_micros(ends_us))
+    return None if ends_us is None else from_micros(ends_us)
 
 
 def deadline_us(event: AttemptStarted) -> int | None:

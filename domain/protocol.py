@@ -84,6 +84,15 @@ class HeartbeatRecorded(Record):
     deadline: datetime | None = None
 
 
+class ProgressReported(Record, omit_defaults=True):
+    """How far the attempt says that it is; so it is alive: where its intent has a `heartbeat`, its deadline is this one now (P8)."""
+
+    attempt: int
+    percent: float | None = None
+    message: str = ""
+    deadline: datetime | None = None
+
+
 class TimeoutFired(Record):
     """An attempt's deadline has passed; the owner has still to decide what follows (P8)."""
 
@@ -195,6 +204,7 @@ ENGINE_EVENTS: tuple[type[Record], ...] = (
     AttemptStarted,
     ActionsAdvanced,
     HeartbeatRecorded,
+    ProgressReported,
     TimeoutFired,
     PersonNeeded,
     ExecutionRedriven,

@@ -245,13 +245,19 @@ class LogModel:
         elif event == "ExecutionRedriven":
             self._redrive(execution, payload, violated)
             execution["opened_us"] = recorded.occurred_at_us
-        elif event == "HeartbeatRecorded" and execution["status"] == "running" and payload.attempt == execution["attempt"]:
-            execution |= {"due_us": None if payload.deadline is None else to_micros(payload.deadline), "beats": True}
+        elif event in {"HeartbeatRecorded", "ProgressReported"}:
+            self._stay_alive(event, payload, execution, violated)
 
     def _is_decided(self, owner: str, token: str) -> bool:
         """Whether its outcome is kept with its settlement handler, which has failed (P13)."""
         letter = self.parked[owner].get(("Execution", token))
         return letter is not None and letter["role"] == "settlement"
+
+    def _stay_alive(self, event: str, payload: Payload, execution: dict[str, Any], violated: Violated) -> None:
+        if payload.attempt != execution["attempt"]:
+            raise violated("P4", f"attempt {payload.attempt} says that it is alive, and {execution['attempt']} runs")
+        if execution["status"] == "running" and (payload.deadline is not None or event == "HeartbeatRecorded"):
+            execution |= {"due_us": None if payload.deadline is None else to_micros(payload.deadline), "beats": True}
 
     def _succeed_late(self, execution: dict[str, Any], violated: Violated) -> None:
         if execution["settled"] in (None, "succeeded") or execution["late"]:

@@ -14,6 +14,7 @@ from tallystick.actors.messages import (
     QueueBeat,
     QueueCompleted,
     QueueFailed,
+    QueueProgress,
     QueueRejected,
     Reply,
     RetryDue,
@@ -84,8 +85,14 @@ class Settling:
     def beaten(self, report: QueueBeat) -> None:
         """Write down that an attempt is alive, which alone extends its deadline (P8); of one that is over, nobody need know."""
         record = self.undecided(report.context.token)
-        if record is not None and record.status == "running" and record.attempt == report.attempt:
+        if record is not None and execution.is_out(record, report.attempt):
             self._acting.note(record, execution.beat(record, report.until_us))
+
+    def got_on(self, report: QueueProgress) -> None:
+        """Write down how far an attempt is, and that it is alive (P8); of one that is over (P4), or an action that is, nobody need know."""
+        record = self.undecided(report.context.token)
+        if record is not None and execution.is_out(record, report.attempt) and report.index >= record.index:
+            self._acting.note(record, execution.got_on(record, report.percent, report.message, report.until_us))
 
     def rejected(self, report: QueueRejected) -> None:
         """The queue did not take the actions: the owner hears of it as of any other end."""

@@ -14,6 +14,7 @@ from tallystick.domain.errors import LogError, SnapshotError
 from tallystick.domain.event import Resident
 from tallystick.domain.execution import ExecutionMap, ExecutionRecord, lean
 from tallystick.domain.parking import Parked, Parking, Source
+from tallystick.domain.progress import Progress
 from tallystick.domain.record import Record
 from tallystick.domain.token import Token
 from tallystick.store import known_streams
@@ -44,6 +45,7 @@ class SavedRecord(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     opened_us: int = 0
     since_us: int = 0
     edits: tuple[int, ...] = ()
+    progress: Progress | None = None
 
 
 class SavedExecution(Record):

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from tallystick.actors.messages import Context, Mailbox, StartQueue
-from tallystick.actors.performers.heartbeats import Heartbeats
+from tallystick.actors.performers.heartbeats import Heartbeats, Said, checked_progress
 from tallystick.actors.performers.promises import Promises
 from tallystick.domain.action import Later, Performer
 from tallystick.domain.envelope import from_micros
@@ -39,7 +39,8 @@ class RunningCall:
 
     __slots__ = (
         "__weakref__",
-        *("_cancelled", "_when_cancelled", "action", "attempt", "beats", "identity", "index", "key", "next_beat_us", "start"),
+        *("_cancelled", "_when_cancelled", "action", "attempt", "identity", "index", "key", "start"),
+        *("held_back", "hears", "in_window", "next_beat_us", "next_progress_us"),
         *("correlation_of", "revealed", "sealer", "thread", "token"),
     )
 
@@ -51,9 +52,12 @@ class RunningCall:
         self.action: Any = start.actions[index]
         self.key = key_of(token, index, len(start.actions), start.edits)
         self.identity = (token, attempt, index)
-        self.beats: Callable[[RunningCall], None] | None = None
-        """Where its heartbeats go; nowhere before it is made, and where its intent wants none."""
+        self.hears: Hears | None = None
+        """Who hears what it says of itself: nobody before it is made, nor of a question, nor where ticks are taken."""
+        self.in_window = False
         self.next_beat_us = 0
+        self.next_progress_us = 0
+        self.held_back: Said | None = None
         self._cancelled = False
         self.sealer: Sealer | None = None
         self.correlation_of: CorrelationOf = _unknown
@@ -79,9 +83,18 @@ class RunningCall:
 
     def heartbeat(self) -> None:
         """Say that it is alive; safe in any thread."""
-        beats = self.beats
-        if beats is not None and not self._cancelled:
-            beats(self)
+        if self.in_window and self.hears is not None and not self._cancelled:
+            self.hears(self, None)
+
+    def progress(self, percent: float | None = None, message: str = "") -> None:
+        """Say how far it is; safe in any thread.
+
+        Raises:
+            InvalidPayload: as `checked_progress`.
+        """
+        said = checked_progress(percent, message)
+        if self.hears is not None and not self._cancelled:
+            self.hears(self, said)
 
     def reveal(self, value: Sensitive[str]) -> str | Forgotten:
         """What a sensitive value says; safe in any thread."""
@@ -103,6 +116,10 @@ class RunningCall:
         tell, self._when_cancelled = self._when_cancelled, None
         if tell is not None:
             tell()
+
+
+Hears = Callable[[RunningCall, Said | None], None]
+"""Told what a call says of itself: how far it is, or only that it is alive."""
 
 
 class Answered(msgspec.Struct, frozen=True, eq=False, gc=False):
@@ -179,13 +196,14 @@ class PerformerPool:
         self.promises = Promises()
         self._queue: Mailbox | None = None
         self._heartbeats: Heartbeats | None = None
+        self._hears: Hears = self._heard
         self.sealer: Sealer | None = None
         """What calls may reveal by."""
         self.correlation_of: CorrelationOf = _unknown
         """How calls find out the correlation of the execution that they work for, where it was not known when it was begun."""
 
     def report_to(self, queue: Mailbox | None, heartbeats: Heartbeats | None = None) -> None:
-        """Answers and heartbeats go to this generation from now on; while there is none, answers are kept, and heartbeats lost."""
+        """Answers, heartbeats and progress go to this generation from now on; while there is none, beats are lost, and all else kept."""
         with self._lock:
             self._queue = queue
             self._heartbeats = heartbeats
@@ -208,6 +226,7 @@ class PerformerPool:
             else:
                 known.start = call.start  # the same, as the present engine has it; so that there is one of it
         self.equip(call)
+        call.hears = self._hears
         if call.start.heartbeat_us is not None and answer is None:
             self._opens_window(known or call)
         if known is None:
@@ -223,16 +242,22 @@ class PerformerPool:
         call.correlation_of = self.correlation_of
 
     def _opens_window(self, call: RunningCall) -> None:
-        call.beats = self._beat
+        call.in_window = True
         if self._heartbeats is not None:
             self._heartbeats.begin(call)
 
-    def _beat(self, call: RunningCall) -> None:
+    def _heard(self, call: RunningCall, said: Said | None) -> None:
         heartbeats = self._heartbeats
-        if heartbeats is not None:
-            heartbeats.beat(call)
+        if said is None:
+            if heartbeats is not None:
+                heartbeats.beat(call)
+        elif heartbeats is not None:
+            heartbeats.progress(call, said)
+        else:  # the engine is being rebuilt, and hears of it with what comes next
+            call.held_back = said.after(call.held_back)
 
     def _closes_window(self, call: RunningCall) -> None:
+        call.in_window = False
         heartbeats = self._heartbeats
         if heartbeats is not None:
             heartbeats.end(call)
@@ -286,7 +311,9 @@ class PerformerPool:
         self._closes_window(call)
 
     def _answered(self, answered: Answered) -> None:
-        identity = answered.call.identity
+        identity, heartbeats = answered.call.identity, self._heartbeats
+        if heartbeats is not None and not answered.call.cancelled():
+            heartbeats.answered(answered.call)
         with self._lock:
             made = self._calls.get(identity)
             if made is answered.call and _is_promise(answered):

@@ -9,7 +9,8 @@ import msgspec
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.operations.operation import OperationSnapshot, OperationStatus
 from tallystick.domain.operations.timeline import title_of
-from tallystick.domain.protocol import EXECUTION
+from tallystick.domain.progress import Progress, progress_after
+from tallystick.domain.protocol import EXECUTION, ProgressReported
 from tallystick.domain.record import Record
 
 
@@ -32,6 +33,7 @@ class Standing(Record):
     deadline: datetime | None = None
     retry_at: datetime | None = None
     reason: str = ""
+    progress: Progress | None = None
 
 
 class Here(NamedTuple):
@@ -73,7 +75,8 @@ def standing_of(records: Iterable[Recorded]) -> Standing | None:
         if recorded.aggregate_type == EXECUTION and recorded.aggregate_version == 1:
             standing = _begun(recorded, content)
         if standing is not None:
-            changes = {"status": "ended", "settles": recorded.settles} if recorded.settles else _changes(recorded.event_type, content)
+            ended = {"status": "ended", "settles": recorded.settles}
+            changes = ended if recorded.settles else _changes(standing, recorded, content)
             standing = msgspec.structs.replace(standing, last_event=recorded.event_type, last_at=recorded.occurred_at, **changes)
     return standing
 
@@ -107,6 +110,7 @@ def _moment(text: str | None) -> datetime | None:
 
 _CHANGES: Final[Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]] = {
     "AttemptStarted": lambda it: {"status": "running", "attempt": it["attempt"], "deadline": _moment(it.get("deadline")), "retry_at": None},
+    "HeartbeatRecorded": lambda it: {"deadline": _moment(it.get("deadline"))},
     "RetryScheduled": lambda it: {
         "status": "retrying",
         "attempt": it["attempt"],
@@ -114,16 +118,21 @@ _CHANGES: Final[Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]] = {
         "retry_at": _moment(it["retryAt"]),
         "reason": it["code"],
     },
-    "ActionsAdvanced": lambda it: {"index": it["index"]},
+    "ActionsAdvanced": lambda it: {"index": it["index"], "progress": None},
     "TimeoutFired": lambda _: {"status": "fired"},
     "PersonNeeded": lambda it: {"status": "person", "reason": it["reason"], "deadline": None},
     "ExecutionRedriven": lambda it: {"status": "running", "attempt": it["attempt"], "deadline": None, "retry_at": None},
 }
 
 
-def _changes(event_type: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    change = _CHANGES.get(event_type)
-    return {} if change is None else change(content)
+def _changes(standing: Standing, recorded: Recorded, content: Mapping[str, Any]) -> dict[str, Any]:
+    if recorded.event_type == ProgressReported.__name__:
+        said = msgspec.convert(content, ProgressReported)
+        deadline = standing.deadline if said.deadline is None else said.deadline
+        return {"progress": progress_after(standing.progress, said, recorded.occurred_at), "deadline": deadline}
+    change = _CHANGES.get(recorded.event_type)
+    changes = {} if change is None else change(content)
+    return changes if changes.get("attempt", standing.attempt) == standing.attempt else {**changes, "progress": None}
 
 
 # The sentence.
@@ -163,7 +172,7 @@ def _sentence(standing: Standing, operation: OperationSnapshot | None, here: Her
             return f"{title} waits for {standing.owner} to decide: the time of attempt {standing.attempt} is up."
         case _:
             waits = _work(standing, here) if standing.actions else _completion(standing, operation, here)
-            return f"{title} waits for {waits}{_else(standing, operation, now)}"
+            return f"{title} waits for {waits}{_progress(standing, now)}{_else(standing, operation, now)}"
 
 
 def _work(standing: Standing, here: Here | None) -> str:
@@ -191,6 +200,16 @@ def _completion(standing: Standing, operation: OperationSnapshot | None, here: H
             return f"the code inside its bracket, which runs in {here.thread}{where}"
         return "a person: the process that ran it is gone, and nobody knows how far it came"
     return f"somebody to complete it by its {'id' if standing.operation else 'token'}"
+
+
+def _progress(standing: Standing, now: datetime) -> str:
+    progress = standing.progress
+    if progress is None:
+        return ""
+    share = () if progress.percent is None else (f"{progress.percent:.3g} %",)
+    said = ", ".join((*share, *([f'"{progress.message}"'] if progress.message else ())))
+    seconds = max(0, round((now - progress.at).total_seconds()))
+    return f"; {seconds} s ago it said {said or 'that it goes on'}"
 
 
 def _else(standing: Standing, operation: OperationSnapshot | None, now: datetime) -> str:

@@ -206,7 +206,11 @@ def checked_percent(percent: float | None) -> float | None:
     Raises:
         InvalidOperation: it is outside of that, or no number.
     """
-    if percent is not None and not 0 <= percent <= 100:  # noqa: PLR2004 - a hundred per cent
+    try:
+        fits = percent is None or 0 <= percent <= 100  # noqa: PLR2004 - a hundred per cent
+    except TypeError:
+        fits = False
+    if not fits:
         msg = f"Progress is {percent!r} per cent; it lies between 0 and 100."
         raise InvalidOperation(msg)
     return percent

@@ -61,6 +61,9 @@ class RemoteCall(NamedTuple):
     def heartbeat(self) -> None:
         """Nobody here would hear it."""
 
+    def progress(self, percent: float | None = None, message: str = "") -> None:
+        """Nobody here would hear it."""
+
     def reveal(self, value: ts.Sensitive[str]) -> str | ts.Forgotten:
         """Nothing that is sensitive comes here.
 

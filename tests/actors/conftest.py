@@ -9,6 +9,7 @@ import structlog.testing
 
 import tallystick as ts
 from tallystick.actors.runtimes.runtime import Runtime
+from tests.actors.fetcher import Scene
 from tests.actors.stage import Stage
 
 RUNTIMES: dict[str, Callable[[], Runtime]] = {
@@ -44,3 +45,17 @@ def lines() -> Iterator[list[Any]]:
     with structlog.testing.capture_logs() as captured:
         yield captured
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def scene() -> Iterator[Callable[..., Scene]]:
+    """Makes systems with one fetcher, by the script of what is answered."""
+    scenes: list[Scene] = []
+
+    def made(*answers: Any) -> Scene:
+        scenes.append(Scene(*answers))
+        return scenes[-1]
+
+    yield made
+    for each in scenes:
+        each.system.stop()

@@ -1,141 +1,14 @@
 """How long an execution may take, and what is tried again: errors by type, delays that are asked for, all attempts together, heartbeats."""
 
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import tallystick as ts
 from tallystick.actors.performers.heartbeats import A_WINDOW
-from tallystick.actors.performers.performer import RunningCall
-from tests.actors.outside import ByHandRuntime, StillRunning
-
-NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-SECOND = timedelta(seconds=1)
-
-
-class SoldOut(LookupError):
-    """One of the errors that the outside world raises."""
-
-
-class SoldOutForEver(SoldOut):
-    """A kind of it."""
-
-
-class Fetch(ts.Action[str]):
-    what: str
-
-
-class Fetching(ts.Intent[str]):
-    what: str
-    timeout = timedelta(seconds=60)
-    retry = ts.FixedDelay(interval=10 * SECOND, max_retries=3, final=(SoldOut, ZeroDivisionError))
-
-
-class Bounded(Fetching):
-    schedule_to_close = timedelta(seconds=100)
-
-
-class Beating(Fetching):
-    heartbeat = timedelta(seconds=8)
-    retry = ts.FixedDelay(interval=10 * SECOND, max_retries=1)
-
-
-class Begin(ts.Command[str]):
-    what: str
-    kind: str = "Fetching"
-    retry: ts.FixedDelay | None = None
-    several: int = 1
-
-
-KINDS: dict[str, type[Fetching]] = {"Fetching": Fetching, "Bounded": Bounded, "Beating": Beating}
-
-
-class Fetcher(ts.Module):
-    name = "fetcher"
-
-    @ts.handles(Begin)
-    def begin(self, turn: ts.Turn, command: Begin) -> ts.Decision[str]:
-        token = turn.new_token()
-        actions = tuple(Fetch(what=command.what) for _ in range(command.several))
-        yield ts.Begin(intent=KINDS[command.kind](what=command.what), actions=actions, retry=command.retry, token=token)
-        return token
-
-    @Fetching.settled
-    def fetched(self, _turn: ts.Turn, _fetching: Fetching, _outcome: ts.Outcome[str]) -> ts.Effects:
-        return ()
-
-    @Bounded.settled
-    def bounded(self, _turn: ts.Turn, _fetching: Bounded, _outcome: ts.Outcome[str]) -> ts.Effects:
-        return ()
-
-    @Beating.settled
-    def beating(self, _turn: ts.Turn, _fetching: Beating, _outcome: ts.Outcome[str]) -> ts.Effects:
-        return ()
-
-
-class Scene:
-    """A system in virtual time; what is raised, returned or left open is by script, then "there"."""
-
-    def __init__(self, *answers: Any) -> None:
-        self.script: list[Any] = list(answers)
-        self.calls: list[ts.Call] = []
-        self.clock = ts.ManualClock(NOON)
-        self.log: ts.MemoryLog = ts.MemoryLog()
-        self.open()
-
-    def open(self) -> None:
-        self.runtime = ByHandRuntime(self.clock)
-        self.system = ts.System([Fetcher()], performers=[Fetch.performed_by(self.fetch)], log=self.log, runtime=self.runtime)
-        self.system.__enter__()
-
-    def crash(self) -> None:
-        """The process is gone; another one opens the log."""
-        self.log = self.log.reopened()
-        self.open()
-
-    def fetch(self, _action: Fetch, call: ts.Call) -> Any:
-        self.calls.append(call)
-        answer = self.script.pop(0) if self.script else "there"
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
-
-    def begin(self, kind: str = "Fetching", **more: Any) -> ts.Token:
-        token = ts.Token(self.system.ask(Begin(what="x", kind=kind, **more)))
-        self.runtime.run_until_idle()
-        return token
-
-    def advance(self, seconds: float) -> None:
-        self.runtime.advance(timedelta(seconds=seconds))
-
-    def story(self) -> list[tuple[float, str]]:
-        """What is in the log of the execution, and how many seconds after noon."""
-        return [((each.occurred_at - NOON).total_seconds(), each.event_type) for each in self.system.events() if each.token]
-
-    def outcome(self) -> Any:
-        """The library's own completion event."""
-        (ended,) = [each for each in self.system.events() if each.settles]
-        return self.system._codec.decode(ended).outcome
-
-    @property
-    def open_call(self) -> RunningCall:
-        return self.runtime.open_calls[-1].call
-
-
-@pytest.fixture
-def scene() -> Iterator[Callable[..., Scene]]:
-    scenes: list[Scene] = []
-
-    def made(*answers: Any) -> Scene:
-        scenes.append(Scene(*answers))
-        return scenes[-1]
-
-    yield made
-    for each in scenes:
-        each.system.stop()
-
+from tests.actors.fetcher import SECOND, Scene, SoldOut, SoldOutForEver
+from tests.actors.outside import StillRunning
 
 Make = Callable[..., Scene]
 

@@ -38,6 +38,8 @@ def a_bit_of_everything(stage: Stage) -> None:
     for job_id in ("running", "retrying", "done", "for a person"):
         stage.system.ask(Do(job_id=job_id), idempotency_key=f"key of {job_id}")
     stage.idle()
+    stage.open_call("running").call.progress(40, "halfway, nearly")
+    stage.open_call("for a person").call.progress(100)
     stage.open_call("for a person").returns(42)
     stage.system.ask(Order(order_id="parked"))
     stage.idle()

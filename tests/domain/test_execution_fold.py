@@ -13,13 +13,16 @@ from tallystick.domain import execution
 from tallystick.domain.envelope import Recorded, Settles, from_micros
 from tallystick.domain.execution import ExecutionMap, ExecutionRecord
 from tallystick.domain.protocol import (
+    ActionsAdvanced,
     AttemptStarted,
     CursorAdvanced,
     ExecutionRedriven,
+    HeartbeatRecorded,
     IntentEnded,
     IntentStarted,
     LateSuccess,
     PersonNeeded,
+    ProgressReported,
     RetryScheduled,
     TimeoutFired,
 )
@@ -94,6 +97,15 @@ moments = st.integers(min_value=NOON_US, max_value=NOON_US + 10 * MINUTE_US).map
 payloads: st.SearchStrategy[Any] = st.one_of(
     st.builds(RetryScheduled, attempt=attempts, retry_at=moments, code=st.just("X")),
     st.builds(AttemptStarted, attempt=attempts, call=st.integers(1, 9), deadline=st.none() | moments),
+    st.builds(ActionsAdvanced, attempt=attempts, index=st.integers(0, 2)),
+    st.builds(HeartbeatRecorded, attempt=attempts, deadline=st.none() | moments),
+    st.builds(
+        ProgressReported,
+        attempt=attempts,
+        percent=st.sampled_from([None, 1.0, 2.0]),
+        message=st.sampled_from(["", "x", "y"]),
+        deadline=st.none() | moments,
+    ),
     st.builds(TimeoutFired, attempt=attempts),
     st.builds(PersonNeeded, reason=st.just("odd"), cause=st.none() | st.just(ts.Failed(code="X"))),
     st.builds(ExecutionRedriven, attempt=attempts, who=st.just("Ann")),
@@ -119,9 +131,15 @@ class Plain:
         self.attempt, self.call, self.status = 1, 1, "running"
         self.deadline = deadline
         self.retry_at: datetime | None = None
+        self.index = 0
+        self.progress: ts.Progress | None = None
 
-    def hear(self, event: Any) -> None:
+    def hear(self, event: Any, position: int) -> None:
         fields: dict[str, Any] = structs.asdict(event)
+        alive = self.status in {"running", "fired"} and self.attempt == fields.get("attempt")
+        another = isinstance(event, AttemptStarted) and event.attempt != self.attempt
+        if another or isinstance(event, RetryScheduled | ExecutionRedriven):
+            self.progress = None
         match event.__class__.__name__:
             case "RetryScheduled":
                 self.status, self.attempt, self.deadline, self.retry_at = "retrying", fields["attempt"], None, fields["retry_at"]
@@ -130,6 +148,15 @@ class Plain:
                 self.deadline, self.retry_at = fields["deadline"], None
             case "TimeoutFired" if self.status == "running" and self.attempt == fields["attempt"]:
                 self.status = "fired"
+            case "ActionsAdvanced" if self.attempt == fields["attempt"]:
+                self.index, self.progress = fields["index"], None
+            case "HeartbeatRecorded" if alive:
+                self.deadline = fields["deadline"]
+            case "ProgressReported" if alive:
+                said, self.deadline = self.progress, fields["deadline"] or self.deadline
+                percent = said.percent if said and fields["percent"] is None else fields["percent"]
+                message = fields["message"] or (said.message if said else "")
+                self.progress = ts.Progress(at=from_micros(NOON_US + position), percent=percent, message=message)
             case "PersonNeeded":
                 self.status, self.retry_at = "person", None
             case "ExecutionRedriven":
@@ -139,13 +166,13 @@ class Plain:
                 pass
 
     def seen(self) -> tuple[Any, ...]:
-        return (self.position, self.attempt, self.call, self.status, self.deadline, self.retry_at)
+        return (self.position, self.attempt, self.call, self.status, self.deadline, self.retry_at, self.index, self.progress)
 
 
 def seen(record: ExecutionRecord) -> tuple[Any, ...]:
     deadline = None if record.deadline_us is None else from_micros(record.deadline_us)
     retry_at = None if record.retry_at_us is None else from_micros(record.retry_at_us)
-    return (record.position, record.attempt, record.call, record.status, deadline, retry_at)
+    return (record.position, record.attempt, record.call, record.status, deadline, retry_at, record.index, record.progress)
 
 
 @settings(max_examples=200)
@@ -160,7 +187,7 @@ def test_at_any_time_each_token_has_at_most_one_open_record_and_it_is_the_models
         elif step.token is not None and isinstance(step.payload, IntentStarted):
             model[step.token] = Plain(position, step.payload.deadline)
         elif step.token in model:
-            model[step.token].hear(step.payload)
+            model[step.token].hear(step.payload, position)
         assert {token: seen(record) for token, record in executions.items()} == {token: each.seen() for token, each in model.items()}
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from click.testing import CliRunner, Result
 import tallystick as ts
 from tallystick.host import control
 from tallystick.host.cli import cli
+from tests.actors.outside import PATIENCE_S, wait_until
 from tests.host import shop
 from tests.store.archived import small_archives
 
@@ -108,6 +110,28 @@ def test_actions_that_were_out_wait_for_a_process_to_open_the_log(tmp_path: Path
         (open_one,) = system.open_executions()
         assert "waits for the answer of Carry, attempt 1" in run("why", path, open_one.execution.token).stdout
     assert "waits for a process to open the log: Carry, attempt 1" in run("why", path, open_one.execution.token).stdout
+
+
+def test_how_far_a_performer_is_stands_in_what_is_said_of_it(tmp_path: Path) -> None:
+    path, go = tmp_path / "shop.db", threading.Event()
+
+    def carry(_action: shop.Carry, call: ts.Call) -> str:
+        call.progress(60, "on the bridge")
+        assert go.wait(PATIENCE_S)
+        return "carried"
+
+    with ts.System([shop.Shop(), shop.Clerk()], performers=[shop.Carry.performed_by(carry)], log=path) as system:
+        system.ask(shop.Send(parcel_id="a", street="Elm"))
+        wait_until(lambda: system.open_executions()[0].execution.progress is not None)
+        token = system.open_executions()[0].execution.token
+        said = " ".join(run("why", path, token).stdout.split())
+        shown = json.loads(run("why", path, token, "--json").stdout)
+        timeline = " ".join(run("timeline", path, token).stdout.split())
+        go.set()
+    assert 's ago it said 60 %, "on the bridge"; nothing ends it by itself.' in said
+    assert (shown["standing"]["progress"]["percent"], shown["standing"]["progress"]["message"]) == (60, "on the bridge")
+    assert "ProgressReported" in timeline
+    assert "on the bridge" in timeline
 
 
 def test_each_has_the_correlation_of_its_records_also_from_an_archive(log: Path) -> None:

@@ -38,6 +38,9 @@ class PlainCall(NamedTuple):
     def heartbeat(self) -> None:
         pass
 
+    def progress(self, percent: float | None = None, message: str = "") -> None:
+        pass
+
     def reveal(self, value: ts.Sensitive[str]) -> str | ts.Forgotten:
         return ts.Forgotten(subject=value.sealed_for)
 

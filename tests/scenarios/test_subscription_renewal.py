@@ -42,6 +42,9 @@ class Answerable:
     def heartbeat(self) -> None:
         """Alive."""
 
+    def progress(self, percent: float | None = None, message: str = "") -> None:
+        """Getting on."""
+
     def reveal(self, value: ts.Sensitive[str]) -> str | ts.Forgotten:
         raise AssertionError(value)
 
