@@ -118,12 +118,17 @@ class OperationQueries:
         return iter(sorted(found, key=_began))
 
     def open_intents(self, *, name_prefix: str = "", older_than: timedelta = timedelta(0), limit: int = PAGE) -> list[OpenIntent]:
-        """Open ones that were begun at least `older_than` ago, oldest first, with the time since."""
+        """Open ones that were begun at least `older_than` ago, oldest first, with the time since; at most `limit`, and none for 0.
+
+        Raises:
+            InvalidOperation: the limit is below zero.
+        """
+        left = _checked_limit(limit)
         now = from_micros(self.clock.now_us())
         found: list[OpenIntent] = []
         for each in self.open(name_prefix=name_prefix):
             since = now - (each.started_at or now)
-            if len(found) == limit or since < older_than:
+            if len(found) == left or since < older_than:
                 break
             found.append(OpenIntent(each, since, now - (each.alive_at or now)))
         return found
@@ -142,10 +147,13 @@ class OperationQueries:
         """Operations that match, newest first; give `before` the `next` of the page before.
 
         Raises:
-            InvalidOperation: a moment has no time zone.
+            InvalidOperation: a moment has no time zone, or the size is below 1: it would never come to the last page.
             TypeError: there is no such filter.
         """
         check_named("page", filters, OperationFilters)
+        if size < 1:
+            msg = f"A page of {size} operations has none; give a size of 1 or more."
+            raise InvalidOperation(msg)
         begun = {"since_us": _micros(filters.get("since")), "before_us": _micros(filters.get("until"))}
         last = None if before is None else before - 1
         records = self._host.events(
@@ -162,12 +170,24 @@ class OperationQueries:
         return OperationPage(tuple(found), None)
 
     def find(self, *, limit: int = PAGE, **filters: Unpack[OperationFilters]) -> list[OperationSnapshot]:
-        """As `page`, the first one of that size."""
-        return list(self.page(size=limit, **filters).operations)
+        """As `page`, the first one of that size; none for a limit of 0.
+
+        Raises:
+            InvalidOperation: a moment has no time zone, or the limit is below zero.
+            TypeError: there is no such filter.
+        """
+        check_named("find", filters, OperationFilters)
+        return list(self.page(size=limit, **filters).operations) if _checked_limit(limit) else []
 
     def abandoned(self, *, name_prefix: str = "", limit: int = PAGE) -> list[OperationSnapshot]:
-        """Those that were given up, the last given up first."""
+        """Those that were given up, the last given up first; at most `limit`, and none for 0.
+
+        Raises:
+            InvalidOperation: the limit is below zero.
+        """
         found: list[OperationSnapshot] = []
+        if not _checked_limit(limit):
+            return found
         for recorded in self._host.events(event_types=(OperationAbandoned.__name__,), newest_first=True):
             operation = self.get(recorded.aggregate_id)
             if operation is not None and operation.name.startswith(name_prefix):
@@ -220,6 +240,14 @@ def _is_meant(operation: OperationSnapshot, filters: OperationFilters) -> bool:
         and filters.get("parent") in {None, operation.parent}
         and (tag is None or operation.tags.get(tag[0]) == tag[1])
     )
+
+
+def _checked_limit(limit: int) -> int:
+    """At most so many, as of `Query.limit`."""
+    if limit < 0:
+        msg = f"limit is {limit}; it cannot be below zero."
+        raise InvalidOperation(msg)
+    return limit
 
 
 def _micros(moment: datetime | None) -> int | None:

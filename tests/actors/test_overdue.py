@@ -1,6 +1,6 @@
 """What becomes of operations that are overdue, by each policy; and what people, keys and audit records add to them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -252,6 +252,26 @@ def test_open_intents_are_asked_for_by_type_age_and_number(system: ts.System, ru
     asked = system.operations.open_intents(name_prefix="Import", older_than=2 * MINUTE, limit=5)
     assert [(each.operation.name, each.since_start) for each in asked] == [("Import", 3 * MINUTE), ("Import", 2 * MINUTE)]
     assert len(system.operations.open_intents(limit=1)) == 1
+
+
+def test_of_a_limit_of_none_there_are_none_and_what_is_below_is_refused(system: ts.System) -> None:
+    open_one, given_up = (system.operations.start("Import") for _ in range(2))
+    system.operations.abandon(given_up, by="ann", why="it hangs")
+    asked: list[Callable[[int], Sequence[object]]] = [
+        lambda limit: system.operations.find(limit=limit),
+        lambda limit: system.operations.open_intents(limit=limit),
+        lambda limit: system.operations.abandoned(limit=limit),
+        lambda limit: list(system.events(limit=limit)),
+    ]
+    assert [len(ask(1)) for ask in asked] == [1, 1, 1, 1]
+    assert [len(ask(0)) for ask in asked] == [0, 0, 0, 0]
+    for ask in asked:
+        with pytest.raises(ValueError, match="limit is -1; it cannot be below zero"):
+            ask(-1)
+    for size in (0, -1):  # whoever goes on to the next page would never come to the last
+        with pytest.raises(ts.InvalidOperation, match="give a size of 1 or more"):
+            system.operations.page(size=size)
+    assert [each.operation_id for each in system.operations.find()] == [given_up, open_one]
 
 
 def test_pages_lose_none_of_those_that_began_at_one_time(system: ts.System) -> None:
