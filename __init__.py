@@ -81,7 +81,7 @@ if TYPE_CHECKING:
     from tallystick.domain.line import Line, Priority
     from tallystick.domain.module import Module, Turn, each_step, folds, handles, reacts_to
     from tallystick.domain.operations.events import Anchor
-    from tallystick.domain.operations.explanation import Explanation
+    from tallystick.domain.operations.explanation import Explanation, UnknownToken
     from tallystick.domain.operations.figures import Durations, OperationStatistics
     from tallystick.domain.operations.operation import (
         AlreadyEnded,
@@ -274,6 +274,7 @@ __all__ = [
     "UnknownEventType",
     "UnknownEventVersion",
     "UnknownSaga",
+    "UnknownToken",
     "UnreadableEvent",
     "VersionConflict",
     "awaits",
@@ -294,7 +295,7 @@ __all__ = [
 
 _ROOMS = {
     "domain.operations.timeline": "Timeline",
-    "domain.operations.explanation": "Explanation",
+    "domain.operations.explanation": "Explanation UnknownToken",
     "domain.operations.watching": "Alert",
     "actors.operations.watching": "Look OperationWatcher Sweep",
     "actors.operations.brackets": "Operation current_operation",

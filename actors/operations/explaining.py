@@ -17,9 +17,8 @@ from tallystick.domain.envelope import from_micros
 from tallystick.domain.errors import DefinitionError
 from tallystick.domain.line import Place, Standing
 from tallystick.domain.operations.events import OfOperation
-from tallystick.domain.operations.explanation import Explanation, Here, explained, standing_of, with_last
+from tallystick.domain.operations.explanation import Explanation, Here, UnknownToken, explained, standing_of, with_last
 from tallystick.domain.operations.explanation import Standing as Stands
-from tallystick.domain.operations.operation import AlreadyEnded
 from tallystick.domain.operations.timeline import Timeline, timeline_of
 from tallystick.domain.parking import Source
 from tallystick.domain.protocol import EXECUTION
@@ -65,13 +64,13 @@ class ExplainsItself(BracketsOperations):
         """What an execution or operation waits for: its facts, and a sentence.
 
         Raises:
-            AlreadyEnded: it was never begun; there is nothing to explain.
+            UnknownToken: nothing was ever begun with it.
         """
         checked_text("a token", token)
         standing = standing_of(matching(self._life, Query(token=token)))
         if standing is None:
             msg = f"Nothing was ever begun with token {token}; an operation's token is its id."
-            raise AlreadyEnded(msg)
+            raise UnknownToken(msg)
         operation = None
         if standing.operation:
             operation = self.operations.get(token)

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from tallystick.domain.envelope import Recorded
+from tallystick.domain.errors import TallystickError
 from tallystick.domain.operations.operation import OperationSnapshot, OperationStatus
 from tallystick.domain.operations.timeline import title_of
 from tallystick.domain.progress import Progress, progress_after
@@ -14,8 +15,15 @@ from tallystick.domain.protocol import EXECUTION, ProgressReported
 from tallystick.domain.record import Record
 
 
+class UnknownToken(TallystickError):
+    """Nothing was ever begun with that token."""
+
+
 class Standing(Record):
-    """Where an execution stands, as far as its records say. `status` is that of its `ExecutionRecord`, or "ended"."""
+    """Where an execution stands, as far as its records say. `status` is that of its `ExecutionRecord`, or "ended".
+
+    `last_event` is the one that ended it, if it has ended, even where evidence has come since.
+    """
 
     token: str
     owner: str
@@ -74,7 +82,7 @@ def standing_of(records: Iterable[Recorded]) -> Standing | None:
         content = msgspec.json.decode(recorded.payload)
         if recorded.aggregate_type == EXECUTION and recorded.aggregate_version == 1:
             standing = _begun(recorded, content)
-        if standing is not None:
+        if standing is not None and standing.status != "ended":
             ended = {"status": "ended", "settles": recorded.settles}
             changes = ended if recorded.settles else _changes(standing, recorded, content)
             standing = msgspec.structs.replace(standing, last_event=recorded.event_type, last_at=recorded.occurred_at, **changes)
@@ -82,8 +90,8 @@ def standing_of(records: Iterable[Recorded]) -> Standing | None:
 
 
 def with_last(standing: Standing, last: Recorded | None) -> Standing:
-    """The same with what its operation last said, if that came later than what its execution did."""
-    if last is None or last.occurred_at < standing.last_at or last.event_type == "OperationStarted":
+    """The same with what its operation last said, if that came later than what its execution did; an end stays the last."""
+    if last is None or standing.status == "ended" or last.occurred_at < standing.last_at or last.event_type == "OperationStarted":
         return standing
     return msgspec.structs.replace(standing, last_event=last.event_type, last_at=last.occurred_at)
 
@@ -161,8 +169,8 @@ def _sentence(standing: Standing, operation: OperationSnapshot | None, here: Her
         return f"{title} waits for {standing.owner} to take its outcome, which is known: its handler failed; see dead letters."
     match standing.status:
         case "ended":
-            ended = f"{standing.settles}, by {standing.last_event} at {standing.last_at:%Y-%m-%d %H:%M:%S}"
-            return f"{title} waits for nothing: it has {ended}."
+            ended = f"{_end(standing, operation)}, by {standing.last_event} at {standing.last_at:%Y-%m-%d %H:%M:%S}"
+            return f"{title} waits for nothing: it {ended}."
         case "person":
             return f"{title} waits for a person: {standing.reason}. Redrive it, settle it, or give it up."
         case "retrying":
@@ -173,6 +181,12 @@ def _sentence(standing: Standing, operation: OperationSnapshot | None, here: Her
         case _:
             waits = _work(standing, here) if standing.actions else _completion(standing, operation, here)
             return f"{title} waits for {waits}{_progress(standing, now)}{_else(standing, operation, now)}"
+
+
+def _end(standing: Standing, operation: OperationSnapshot | None) -> str:
+    if standing.settles != "abandoned":
+        return f"has {standing.settles}"
+    return "was canceled" if operation is not None and operation.status is OperationStatus.CANCELED else "was abandoned"
 
 
 def _work(standing: Standing, here: Here | None) -> str:

@@ -1,7 +1,7 @@
 """Why is it stuck, and what has led to what: from a running system, at each moment that an execution can be in."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -48,8 +48,30 @@ def test_what_has_ended_waits_for_nothing_and_what_never_began_is_an_error(syste
     operation_id = system.operations.start("Import")
     system.operations.fail(operation_id, "LOST")
     assert "waits for nothing: it has failed, by OperationFailed" in system.why(operation_id).sentence
-    with pytest.raises(ts.AlreadyEnded, match="Nothing was ever begun"):
+    with pytest.raises(ts.UnknownToken, match="Nothing was ever begun"):
         system.why("nobody")
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        (lambda operations, it: operations.succeed(it), "has succeeded, by OperationSucceeded at"),
+        (lambda operations, it: operations.fail(it, "LOST"), "has failed, by OperationFailed at"),
+        (lambda operations, it: operations.cancel(it), "was canceled, by OperationCanceled at"),
+        (lambda operations, it: operations.abandon(it, by="ann", why="it hangs"), "was abandoned, by OperationAbandoned at"),
+    ],
+)
+def test_it_is_said_how_it_ended_and_by_what_whatever_evidence_came_since(
+    system: ts.System, runtime: ts.SteppedRuntime, end: Callable[[ts.OperationTracker, str], None], said: str
+) -> None:
+    operation_id = system.operations.start("Import")
+    end(system.operations, operation_id)
+    runtime.advance(MINUTE)
+    system.operations.note(operation_id, "found", "it was in the other folder")
+    if "succeeded" not in said:
+        with pytest.raises(ts.AlreadyEnded):
+            system.operations.succeed(operation_id)  # which is kept as evidence, with its token
+    assert system.why(operation_id).sentence.startswith(f"Import waits for nothing: it {said}")
 
 
 def test_a_body_is_shown_with_its_thread_and_stack() -> None:
