@@ -11,7 +11,7 @@ import msgspec
 
 from tallystick.domain.action import Action
 from tallystick.domain.behaviour import Behaviour
-from tallystick.domain.command import Command
+from tallystick.domain.command import AskedSomewhere, Command
 from tallystick.domain.envelope import Recorded, Settles
 from tallystick.domain.errors import (
     DefinitionError,
@@ -332,6 +332,9 @@ class Codec:
         Of a command with sensitive values there are two parts: of all but what they say, and of all. It tells nobody what they say, since
         only who has the keys could try texts out.
         """
+        return self._content_hash(command.contents()[0] if isinstance(command, AskedSomewhere) else command)
+
+    def _content_hash(self, command: Command[Any]) -> str:
         name, content = type(command).__name__.encode(), self._encode(command)
         if self.sealer is None or (shown := redacted(content)) is content:
             return _hash(name, content)
@@ -342,6 +345,8 @@ class Codec:
         own = self.content_hash(command)
         if own == content_hash:
             return True
+        if isinstance(command, AskedSomewhere):
+            return any(self._content_hash(each) == content_hash for each in command.contents())
         of_rest = len(own) // 2
         return len(own) > len(_hash(b"", b"")) and own[:of_rest] == content_hash[:of_rest] and has_forgotten(self._encode(command))
 

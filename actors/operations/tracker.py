@@ -86,7 +86,7 @@ class OperationTracker(OperationQueries):
     # Starting.
 
     def start(self, name: str, *, held: bool = False, **terms: Unpack[OperationTerms]) -> OperationId:
-        """Begin an operation that somebody completes by its id. With a key it is begun once, and its id returned again.
+        """Begin an operation that somebody completes by its id. With a key it is begun once, and its id returned again, also elsewhere.
 
         It becomes a child of the operation that the calling code runs in, and has its tags and, unless one is given, its correlation.
         `timeout` is when it is overdue, and `on_overdue` what happens then: it is abandoned (unless said otherwise), or fails; "retry"
@@ -144,6 +144,7 @@ class OperationTracker(OperationQueries):
             stalled_after_us=_micros(terms.get("stalled_after")),
             heartbeat_us=_micros(terms.get("heartbeat_within")),
             held=held,
+            given=terms.get("tags") or {},
         )
         return command, around
 

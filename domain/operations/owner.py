@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
+from msgspec import UNSET, UnsetType, structs
+
 from tallystick.domain.action import Action
-from tallystick.domain.command import Command
+from tallystick.domain.command import AskedSomewhere, Command
 from tallystick.domain.effect import Begin, Decision, Effects, Settle
 from tallystick.domain.envelope import MICROSECOND
 from tallystick.domain.errors import Rejected
@@ -43,8 +45,8 @@ OWNER = "operations"
 """The owner's name in the log."""
 
 
-class StartOperation(Command[str]):
-    """Begin an operation; the reply is its id. Times are microseconds."""
+class StartOperation(AskedSomewhere[str]):
+    """Begin an operation; the reply is its id. Times are microseconds. The parent and the tags that were not `given` are surroundings."""
 
     name: str
     parent: str = ""
@@ -55,6 +57,15 @@ class StartOperation(Command[str]):
     stalled_after_us: int | None = None
     heartbeat_us: int | None = None
     held: bool = False
+    given: Mapping[str, str] | UnsetType = UNSET
+    """Of the tags, those that the call names; where that is not said, all of them."""
+
+    def contents(self) -> tuple["StartOperation", ...]:
+        """Without its surroundings, which a second delivery of a message has others of; former versions took them for content, too."""
+        if self.given is UNSET:
+            return (self,)
+        asked = structs.replace(self, given=UNSET)
+        return structs.replace(asked, parent="", tags=self.given), asked
 
 
 class UpdateProgress(Command[None]):
