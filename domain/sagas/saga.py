@@ -88,7 +88,8 @@ class SagaStep(Generic[In, R]):
     ) -> Any:
         """Mark the method `(self, given, result) -> action` that undoes the step; it must do no harm where it is done twice.
 
-        `timeout` bounds one attempt, `retry` repeats it; when all have failed the saga waits for a person.
+        `timeout` bounds one attempt, five minutes if nothing is said; `retry` repeats it, ten times if nothing is said, which wait for
+        17 minutes in all; when all have failed the saga waits for a person.
         """
         self._check_no_child()
         self.undo_patience = Patience(timeout, retry)
@@ -170,7 +171,8 @@ def step(
     """Mark the method `(self, given, done) -> action` that says what a step asks of the outside world.
 
     `given` is the saga's input, `done` has the results so far. A step begins when the step before it is done, or those in `after`: so
-    steps with the same `after` run at once, and `after=()` begins at once. `timeout` bounds one attempt, `retry` repeats it; an outside
+    steps with the same `after` run at once, and `after=()` begins at once. `timeout` bounds one attempt, five minutes if nothing is said;
+    `retry` repeats it, three times if nothing is said, after 1, 2 and 4 seconds; when all have failed the step is in doubt. An outside
     world that takes days answers `Later`, and its step has a timeout of days, or None. After a `pivot` there is no way back: what fails
     then waits for a person, who has it tried again. `in_doubt` says what is done about a step that is to be undone and of which nobody
     knows whether it was done: "undo" asks the performer's probe (or takes `undone_in_doubt`), "ask_person" leaves it to somebody,

@@ -1,6 +1,7 @@
 """Sagas that cannot work are refused when they are composed, and those that can have types as strict as any."""
 
 # ruff: noqa: ARG002 - a step is given what it may use
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import msgspec
@@ -252,3 +253,16 @@ def test_a_subclass_keeps_its_bases_steps_in_their_places() -> None:
 
     assert [step.name for step in plan_of(Longer).steps] == ["first", "second_step", "third", "fourth"]
     assert not plan_of(Longer).steps[0].undoable
+
+
+def test_what_the_page_says_of_a_step_that_says_nothing_is_so() -> None:
+    step, intent = plan_of(Fine).steps[0], ts.Intent
+    waits = [
+        [each.retry.delay(retry, 0.0) for retry in range(each.retry.max_retries)]
+        for each in (step.patience, step.undo_patience)
+        if each.retry
+    ]
+    assert step.patience.timeout == step.undo_patience.timeout == timedelta(minutes=5)
+    assert waits[0] == [timedelta(seconds=seconds) for seconds in (1, 2, 4)]
+    assert (len(waits[1]), round(sum(waits[1], timedelta()) / timedelta(minutes=1))) == (10, 17)
+    assert (intent.timeout, intent.retry) == (None, None)
