@@ -1,8 +1,8 @@
 """What a page tells its reader to write and to run is written and run, in that order, and ends as the page says.
 
 A block of Python that begins with a file's name is written to that file, after what is there already. A block of console input and output
-has a command in its first line; each of its other lines must be found in the command's output, in that order: `...` stands for anything,
-and one space for any number of them.
+has a command in its first line, which ends well unless a comment says with which exit code; each of its other lines must be found in the
+command's output, in that order: `...` stands for anything, and one space for any number of them.
 """
 
 import re
@@ -42,8 +42,14 @@ def blocks(page: str) -> list[tuple[str, str]]:
     return BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
 
 
-def run(command: str, folder: Path) -> str:
-    program, *arguments = shlex.split(command)
+def expected_code(command: str) -> int:
+    """The exit code that a command's line says: `$ pytest test_it.py  # exit code 1`."""
+    said = re.search(r"  # exit code (\d+)$", command)
+    return int(said[1]) if said else 0
+
+
+def run(command: str, folder: Path) -> tuple[str, int]:
+    program, *arguments = shlex.split(command, comments=True)
     done = subprocess.run(  # noqa: S603 - our own page's command
         [sys.executable, *MODULES[program], *arguments],
         cwd=folder,
@@ -53,7 +59,7 @@ def run(command: str, folder: Path) -> str:
         check=False,
         timeout=TIMEOUT_S,
     )
-    return done.stdout
+    return done.stdout, done.returncode
 
 
 def missing(expected: list[str], output: str) -> list[str]:
@@ -77,8 +83,8 @@ def test_what_a_page_tells_its_reader_to_do_ends_as_it_says(page: str, tmp_path:
             with (tmp_path / head.removeprefix("# ")).open("a", encoding="utf-8") as file:
                 file.write(f"{body}\n")
         else:
-            output = run(head.removeprefix("$ "), tmp_path)
-            assert missing(body.splitlines(), output) == [], f"{head}\n{output}"
+            output, code = run(head.removeprefix("$ "), tmp_path)
+            assert (missing(body.splitlines(), output), code) == ([], expected_code(head)), f"{head}\n{output}"
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -92,3 +98,10 @@ def test_every_block_of_the_page_says_where_it_belongs(page: str) -> None:
 def test_lines_are_found_in_their_order_only() -> None:
     assert missing(["a", "c...e f"], "xa\nb\ncde   f\n") == []
     assert missing(["c", "a"], "a\nc\n") == ["a"]
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_program_that_dies_at_once_is_seen_also_where_no_line_is_expected(code: int, tmp_path: Path) -> None:
+    (tmp_path / "dies.py").write_text(f"raise SystemExit({code})")
+    assert run("python dies.py  # exit code 1", tmp_path) == ("", code)
+    assert (expected_code("$ python dies.py"), expected_code("$ python dies.py  # exit code 1")) == (0, 1)
