@@ -7,23 +7,24 @@ in `__all__` and in `_ROOMS`; a test holds the three together.
 
 TYPE_CHECKING = False  # what type checkers take for true; importing typing for it would cost more than all the rest
 if TYPE_CHECKING:
-    from tallystick.actors.admission import Limits
+    from tallystick.actors.admission import Limits, WhenFull
     from tallystick.actors.clock import ManualClock, SeededIdentity, SystemClock
-    from tallystick.actors.dead_letters import DeadLetter, DeadLetterQuery
-    from tallystick.actors.metering import Meter
+    from tallystick.actors.dead_letters import DeadLetter, DeadLetterQuery, Decided, Refusal
+    from tallystick.actors.metering import Measured, Meter
     from tallystick.actors.operating import OpenExecution
-    from tallystick.actors.operations.brackets import Operation, current_operation
+    from tallystick.actors.operations.brackets import Operation, OperationScope, current_operation
     from tallystick.actors.operations.explaining import InLine
-    from tallystick.actors.operations.queries import OpenIntent, OperationPage
-    from tallystick.actors.operations.tracker import OperationTracker
+    from tallystick.actors.operations.queries import OpenIntent, OperationFilters, OperationPage
+    from tallystick.actors.operations.tracker import OperationTerms, OperationTracker
     from tallystick.actors.operations.watching import Look, OperationWatcher, Sweep
-    from tallystick.actors.retaining import Archived
+    from tallystick.actors.retaining import Archived, ArchiveMade, Leaving
     from tallystick.actors.runtimes.dispatcher import DispatcherRuntime
     from tallystick.actors.runtimes.stepped import SteppedRuntime
     from tallystick.actors.runtimes.threads import ThreadsRuntime
-    from tallystick.actors.sagas import SagaHandle, SagaStatus
+    from tallystick.actors.sagas import SagaHandle, SagaStatus, Waiting
     from tallystick.actors.saves.document import SaveFormat
-    from tallystick.actors.supervision import Health, RestartPolicy
+    from tallystick.actors.scheduling import Scheduler
+    from tallystick.actors.supervision import Health, OwnerHealth, RestartPolicy
     from tallystick.actors.surroundings import Surroundings, surroundings
     from tallystick.actors.system import System
     from tallystick.domain.action import Action, Call, Done, Later, NotDone, Performer, Probe, Running, Ticker, Unknown
@@ -76,11 +77,11 @@ if TYPE_CHECKING:
         VersionConflict,
     )
     from tallystick.domain.event import Aggregate, Event, Resident
-    from tallystick.domain.execution import Execution
+    from tallystick.domain.execution import Execution, ExecutionRecord
     from tallystick.domain.intent import Intent
     from tallystick.domain.line import Line, Priority
     from tallystick.domain.module import Module, Turn, each_step, folds, handles, reacts_to
-    from tallystick.domain.operations.events import Anchor
+    from tallystick.domain.operations.events import Anchor, Failure, OperationNoted, Verdict
     from tallystick.domain.operations.explanation import Explanation, UnknownToken
     from tallystick.domain.operations.figures import Durations, OperationStatistics
     from tallystick.domain.operations.operation import (
@@ -100,7 +101,7 @@ if TYPE_CHECKING:
     from tallystick.domain.rate import Rate
     from tallystick.domain.record import Record
     from tallystick.domain.retention import Retention
-    from tallystick.domain.retry import ExponentialBackoff, FixedDelay, LinearBackoff, RetryPolicy
+    from tallystick.domain.retry import AnyRetry, ExponentialBackoff, FixedDelay, LinearBackoff, RetryPolicy
     from tallystick.domain.sagas.composition import saga_modules
     from tallystick.domain.sagas.saga import Results, Saga, SagaStep, step, sub_saga
     from tallystick.domain.schedules import Schedule
@@ -142,8 +143,10 @@ __all__ = [
     "AlreadyEnded",
     "AlreadySettled",
     "Anchor",
+    "AnyRetry",
     "ArchiveDamaged",
     "ArchiveError",
+    "ArchiveMade",
     "Archived",
     "Begin",
     "Call",
@@ -152,6 +155,7 @@ __all__ = [
     "CommitUnknown",
     "DeadLetter",
     "DeadLetterQuery",
+    "Decided",
     "Decision",
     "DefinitionError",
     "DispatcherRuntime",
@@ -164,9 +168,11 @@ __all__ = [
     "Event",
     "EventLog",
     "Execution",
+    "ExecutionRecord",
     "Explanation",
     "ExponentialBackoff",
     "Failed",
+    "Failure",
     "Fenced",
     "FixedDelay",
     "Forgotten",
@@ -182,6 +188,7 @@ __all__ = [
     "KeyStore",
     "KeyStoreError",
     "Later",
+    "Leaving",
     "Limits",
     "Line",
     "LinearBackoff",
@@ -193,6 +200,7 @@ __all__ = [
     "Look",
     "MalformedPayload",
     "ManualClock",
+    "Measured",
     "MemoryKeys",
     "MemoryLog",
     "Meter",
@@ -205,15 +213,20 @@ __all__ = [
     "OpenExecution",
     "OpenIntent",
     "Operation",
+    "OperationFilters",
     "OperationId",
+    "OperationNoted",
     "OperationPage",
+    "OperationScope",
     "OperationSnapshot",
     "OperationStatistics",
     "OperationStatus",
+    "OperationTerms",
     "OperationTracker",
     "OperationWatcher",
     "Outcome",
     "Overloaded",
+    "OwnerHealth",
     "Performer",
     "PersonalDataRefused",
     "PositionConflict",
@@ -225,6 +238,7 @@ __all__ = [
     "Rate",
     "Record",
     "Recorded",
+    "Refusal",
     "Refused",
     "Rejected",
     "Resident",
@@ -247,6 +261,7 @@ __all__ = [
     "SaveMismatch",
     "SaveVersionError",
     "Schedule",
+    "Scheduler",
     "SeededIdentity",
     "Sensitive",
     "Settle",
@@ -276,7 +291,10 @@ __all__ = [
     "UnknownSaga",
     "UnknownToken",
     "UnreadableEvent",
+    "Verdict",
     "VersionConflict",
+    "Waiting",
+    "WhenFull",
     "awaits",
     "begun_by",
     "current_operation",
@@ -298,27 +316,28 @@ _ROOMS = {
     "domain.operations.explanation": "Explanation UnknownToken",
     "domain.operations.watching": "Alert",
     "actors.operations.watching": "Look OperationWatcher Sweep",
-    "actors.operations.brackets": "Operation current_operation",
+    "actors.operations.brackets": "Operation OperationScope current_operation",
     "actors.surroundings": "Surroundings surroundings",
-    "actors.operations.queries": "OpenIntent OperationPage",
-    "actors.operations.tracker": "OperationTracker",
+    "actors.operations.queries": "OpenIntent OperationFilters OperationPage",
+    "actors.operations.tracker": "OperationTerms OperationTracker",
     "domain.operations.operation": "AlreadyEnded Ending InvalidOperation OperationId OperationSnapshot OperationStatus parsed_id",
-    "actors.retaining": "Archived",
-    "domain.operations.events": "Anchor",
+    "actors.retaining": "ArchiveMade Archived Leaving",
+    "domain.operations.events": "Anchor Failure OperationNoted Verdict",
     "domain.retention": "Retention",
     "domain.operations.figures": "Durations OperationStatistics",
-    "actors.admission": "Limits",
+    "actors.admission": "Limits WhenFull",
     "actors.clock": "ManualClock SeededIdentity SystemClock",
-    "actors.dead_letters": "DeadLetter DeadLetterQuery",
+    "actors.dead_letters": "DeadLetter DeadLetterQuery Decided Refusal",
     "actors.operations.explaining": "InLine",
-    "actors.metering": "Meter",
+    "actors.metering": "Measured Meter",
     "actors.operating": "OpenExecution",
     "actors.runtimes.dispatcher": "DispatcherRuntime",
     "actors.runtimes.stepped": "SteppedRuntime",
     "actors.runtimes.threads": "ThreadsRuntime",
     "actors.saves.document": "SaveFormat",
-    "actors.sagas": "SagaHandle SagaStatus",
-    "actors.supervision": "Health RestartPolicy",
+    "actors.sagas": "SagaHandle SagaStatus Waiting",
+    "actors.scheduling": "Scheduler",
+    "actors.supervision": "Health OwnerHealth RestartPolicy",
     "actors.system": "System",
     "domain.action": "Action Call Done Later NotDone Performer Probe Running Ticker Unknown",
     "domain.command": "Command",
@@ -333,7 +352,7 @@ _ROOMS = {
         "VersionConflict"
     ),
     "domain.event": "Aggregate Event Resident",
-    "domain.execution": "Execution",
+    "domain.execution": "Execution ExecutionRecord",
     "domain.intent": "Intent",
     "domain.line": "Line Priority",
     "domain.module": "Module Turn each_step folds handles reacts_to",
@@ -342,7 +361,7 @@ _ROOMS = {
     "domain.progress": "Progress",
     "domain.rate": "Rate",
     "domain.record": "Record",
-    "domain.retry": "ExponentialBackoff FixedDelay LinearBackoff RetryPolicy",
+    "domain.retry": "AnyRetry ExponentialBackoff FixedDelay LinearBackoff RetryPolicy",
     "domain.sagas.saga": "Results Saga SagaStep step sub_saga",
     "domain.sagas.composition": "saga_modules",
     "domain.schedules": "Schedule",

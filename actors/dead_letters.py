@@ -85,7 +85,7 @@ class Refusal(Record):
     error: str
 
 
-class Done(Record):
+class Decided(Record):
     """What became of several letters: with how many it was done, and which refused."""
 
     done: int

@@ -12,7 +12,7 @@ from tallystick.actors.dead_letters import (
     EVERY_LETTER,
     DeadLetter,
     DeadLetterQuery,
-    Done,
+    Decided,
     Refusal,
     letter_of_execution,
     letter_of_parked,
@@ -244,15 +244,15 @@ class Operating:
         token, by, given = Token(letter.aggregate_id), _by(who, why), _said(outcome, (Succeeded, Failed, Cancelled))
         self._request(letter.owner, lambda reply: SettleByHand(token, given, reply, by, dead=True))
 
-    def redrive_all(self, query: DeadLetterQuery, *, who: str = "", why: str = "") -> Done:
+    def redrive_all(self, query: DeadLetterQuery, *, who: str = "", why: str = "") -> Decided:
         """Redrive all that the query means by now; one that refuses keeps no other back."""
         return self._with_each(query, lambda letter: self.redrive(letter, who=who, why=why))
 
-    def discard_all(self, query: DeadLetterQuery, *, who: str = "", why: str = "") -> Done:
+    def discard_all(self, query: DeadLetterQuery, *, who: str = "", why: str = "") -> Decided:
         """Discard all that the query means by now; one that refuses keeps no other back."""
         return self._with_each(query, lambda letter: self.discard(letter, who=who, why=why))
 
-    def _with_each(self, query: DeadLetterQuery, decide: Callable[[DeadLetter], None]) -> Done:
+    def _with_each(self, query: DeadLetterQuery, decide: Callable[[DeadLetter], None]) -> Decided:
         letters = self.dead_letters(query)
         refused: list[Refusal] = []
         for letter in letters:
@@ -260,7 +260,7 @@ class Operating:
                 decide(letter)
             except Rejected as error:
                 refused.append(Refusal(id=letter.id, error=str(error)))
-        return Done(done=len(letters) - len(refused), refused=tuple(refused))
+        return Decided(done=len(letters) - len(refused), refused=tuple(refused))
 
     # Health.
 

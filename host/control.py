@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 import tallystick as ts
-from tallystick.actors.dead_letters import Done
+from tallystick.actors.dead_letters import Decided
 from tallystick.host.requests import (
     NOT_EDITED,
     Archive,
@@ -52,7 +52,7 @@ class NobodyServes(ControlError):
 class Answer(ts.Record):
     """What came of a request. `error` is empty, or the name of the error; `code` is a refusal's."""
 
-    done: Done = Done(done=0)
+    done: Decided = Decided(done=0)
     error: str = ""
     code: str = ""
     message: str = ""
@@ -62,7 +62,7 @@ _request: Final = msgspec.json.Decoder(Request, strict=True)
 _answer: Final = msgspec.json.Decoder(Answer, strict=True)
 
 
-def carry_out(system: ts.System, request: Request) -> Done:
+def carry_out(system: ts.System, request: Request) -> Decided:
     """Do what is asked, durably.
 
     Raises:
@@ -86,12 +86,12 @@ def carry_out(system: ts.System, request: Request) -> Done:
         case SettleOperation(operation=operation, how=how):
             settle_operation(system, operation, how, Words(who, why, request.message, request.code))
         case ForgetPerson(person=person):
-            return Done(done=int(system.forget(person, who=who, why=why)))
+            return Decided(done=int(system.forget(person, who=who, why=why)))
         case Archive(policy=policy, dry_run=True):
-            return Done(done=sum(not each.stays for each in system.retention(policy)))
+            return Decided(done=sum(not each.stays for each in system.retention(policy)))
         case Archive(policy=policy):
-            return Done(done=system.archive(policy, who=who, why=why, limit=1).records)
-    return Done(done=1)
+            return Decided(done=system.archive(policy, who=who, why=why, limit=1).records)
+    return Decided(done=1)
 
 
 def _outcome_of(request: Settle) -> ts.Succeeded[Any] | ts.Failed | ts.Cancelled:
@@ -275,7 +275,7 @@ def _line(answer: Answer) -> bytes:
     line = msgspec.json.encode(answer)
     if len(line) >= ANSWER_LIMIT_BYTES:
         refused = len(answer.done.refused)
-        cut = Done(done=answer.done.done, refused=answer.done.refused[:100])
+        cut = Decided(done=answer.done.done, refused=answer.done.refused[:100])
         line = msgspec.json.encode(Answer(done=cut, message=f"{refused} refused; the first 100 are told."))
     return line + b"\n"
 
@@ -283,7 +283,7 @@ def _line(answer: Answer) -> bytes:
 # The caller's side.
 
 
-def ask(path: str | os.PathLike[str], request: Request) -> Done:
+def ask(path: str | os.PathLike[str], request: Request) -> Decided:
     """Have the host that serves at a path carry out a request; it is durable when this returns.
 
     Raises:

@@ -13,7 +13,7 @@ import click
 import msgspec
 
 import tallystick as ts
-from tallystick.actors.dead_letters import Done
+from tallystick.actors.dead_letters import Decided
 from tallystick.domain.sensitive import redacted
 from tallystick.host.dead_letters import letters_in
 from tallystick.host.log_command import moment
@@ -241,7 +241,7 @@ def _decide(  # noqa: PLR0913 - the options of a command
     if dry_run:
         found = found_in(file, query)
         meant = named(found, letters) if letters else found
-        _say(Done(done=len(meant)), as_json=as_json, would=[letter.id for letter in meant])
+        _say(Decided(done=len(meant)), as_json=as_json, would=[letter.id for letter in meant])
         return
     requests = [one(letter, who, why) for letter in letters] or [several(query, who, why)]
     _ask(requests, file, program, control, as_json=as_json)
@@ -254,7 +254,7 @@ def _ask(requests: Sequence[Request], file: Path, program: str | None, control: 
         raise click.exceptions.Exit(1)
 
 
-def _say(done: Done, *, as_json: bool, would: list[str] | None = None) -> None:
+def _say(done: Decided, *, as_json: bool, would: list[str] | None = None) -> None:
     if as_json:
         print_json({"would": would} if would is not None else {"done": done.done, "refused": done.refused})
         return

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import tallystick as ts
-from tallystick.actors.dead_letters import Done, Refusal
+from tallystick.actors.dead_letters import Decided, Refusal
 from tallystick.domain import privacy, schedules
 from tallystick.domain.operations import owner as operations_owner
 from tallystick.host import control, requests
@@ -92,7 +92,7 @@ class Operator:
         self._program = program_named(program or default or "operations")
         self._socket = socket if socket is not None else control.path_beside(log)
 
-    def carry_out(self, requests: Sequence[requests.Request]) -> Done:
+    def carry_out(self, requests: Sequence[requests.Request]) -> Decided:
         """Have all done, each durably: by the program, run here without performing anything, or by the host that has the log.
 
         What refuses is told of, and keeps nothing else back.
@@ -140,7 +140,7 @@ class Operator:
             raise otherwise from error
 
 
-def _all(requests: Sequence[requests.Request], carry_out: Callable[[requests.Request], Done]) -> Done:
+def _all(requests: Sequence[requests.Request], carry_out: Callable[[requests.Request], Decided]) -> Decided:
     done, refused = 0, list[Refusal]()
     for request in requests:
         try:
@@ -150,4 +150,4 @@ def _all(requests: Sequence[requests.Request], carry_out: Callable[[requests.Req
         else:
             done += each.done
             refused += each.refused
-    return Done(done=done, refused=tuple(refused))
+    return Decided(done=done, refused=tuple(refused))
