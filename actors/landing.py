@@ -3,46 +3,70 @@
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextvars import copy_context
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from tallystick.actors.replies import HostReply
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Awaited(Generic[T_co]):
+    """A reply on its way to a task. Whose waiting is cancelled may wait again: the reply comes all the same."""
+
+    __slots__ = ("_landing", "_reply", "_wake")
+
+    def __init__(self, landing: "Landing") -> None:
+        self._landing = landing
+        self._reply: HostReply | None = None
+        self._wake: asyncio.Future[None] | None = None
+
+    def __await__(self) -> Generator[Any, None, T_co]:
+        """What the reply says, or raises."""
+        if self._reply is None:
+            self._wake = self._landing.loop.create_future()
+            yield from self._wake
+        reply: Any = self._reply
+        return cast("T_co", reply.result())
+
+    def deliver(self, reply: HostReply) -> None:
+        """Have it land; any thread. Never raises, since it is called in the midst of a commit."""
+        self._landing.arrived(self, reply)
+
+    def land(self, reply: HostReply) -> None:
+        """It is there. In the loop's thread."""
+        self._reply = reply
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
 
 
 class Landing:
-    """Where the replies for one event loop arrive. `awaited` is for its own thread; what it gives out, for any."""
+    """Where the replies for one event loop arrive."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._arrived: deque[tuple[asyncio.Future[Any], HostReply]] = deque()
+        self._arrived: deque[tuple[Awaited[Any], HostReply]] = deque()
         self._woken = False
         """Whether the loop is to look; set after an arrival, and taken back before it looks, so that none is overlooked."""
 
-    def awaited(self) -> tuple[asyncio.Future[Any], Callable[[HostReply], None]]:
-        """A future, and what puts a reply into it; that never raises, since it is called in the midst of a commit."""
-        future = self.loop.create_future()
-        return future, partial(self._arrive, future)
-
-    def _arrive(self, future: asyncio.Future[Any], reply: HostReply) -> None:
-        self._arrived.append((future, reply))
+    def arrived(self, awaited: Awaited[Any], reply: HostReply) -> None:
+        """Have the loop hand a reply over; any thread."""
+        self._arrived.append((awaited, reply))
         if self._woken:
             return
         self._woken = True
         try:
-            self.loop.call_soon_threadsafe(self._give_out)
+            self.loop.call_soon_threadsafe(self._hand_over)
         except RuntimeError:  # it is closed: nobody waits in it any more
             self._arrived.clear()
 
-    def _give_out(self) -> None:
+    def _hand_over(self) -> None:
         self._woken = False
         while self._arrived:
-            future, reply = self._arrived.popleft()
-            if not future.done():  # else its task was cancelled
-                reply.put_into(future)
+            awaited, reply = self._arrived.popleft()
+            awaited.land(reply)
 
 
 class Landings(threading.local):
@@ -63,12 +87,18 @@ class Landings(threading.local):
         return last
 
 
-def in_thread(call: Callable[[], T]) -> "asyncio.Future[T]":
-    """Have a thread call it, in these surroundings; under way when it returns."""
-    return asyncio.get_running_loop().run_in_executor(None, copy_context().run, call)
+class InThread(Generic[T]):
+    """A call that a thread of the loop's makes in these surroundings; under way once it is made. It may be awaited again, as `Awaited`."""
+
+    def __init__(self, call: Callable[[], T]) -> None:
+        self._future: asyncio.Future[T] = asyncio.get_running_loop().run_in_executor(None, copy_context().run, call)
+
+    def __await__(self) -> Generator[Any, None, T]:
+        """What it returned, or raised."""
+        return (yield from asyncio.shield(self._future))
 
 
-async def outlasting(future: "asyncio.Future[T]") -> tuple[T, asyncio.CancelledError | None]:
+async def outlasting(awaited: Awaited[T] | InThread[T]) -> tuple[T, asyncio.CancelledError | None]:
     """Wait for what cannot be taken back, also in a task that is cancelled meanwhile; with what it was cancelled by, for who began it.
 
     Raises:
@@ -76,13 +106,12 @@ async def outlasting(future: "asyncio.Future[T]") -> tuple[T, asyncio.CancelledE
         Exception: what it waited for failed.
     """
     cancelled: asyncio.CancelledError | None = None
-    while not future.done():
+    while True:
         try:
-            await asyncio.shield(future)
+            return await awaited, cancelled
         except asyncio.CancelledError as error:
             cancelled = cancelled or error
         except Exception as error:
             if cancelled is not None:
                 raise cancelled from error
             raise
-    return future.result(), cancelled

@@ -1,6 +1,5 @@
 """Operating a system: how it stands, what is open or waits for a person, and what people decide on it. Commands are not here."""
 
-from asyncio import Future
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -19,6 +18,7 @@ from tallystick.actors.dead_letters import (
     not_editable,
     waiting_in,
 )
+from tallystick.actors.landing import Awaited
 from tallystick.actors.lifecycle import Lifecycle
 from tallystick.actors.messages import (
     By,
@@ -98,7 +98,7 @@ class Operating:
         """Send an owner a message, and wait for its reply."""
         raise NotImplementedError
 
-    def _send_in_loop(self, owner: str, message: Callable[[HostReply], Any]) -> "Future[Any]":
+    def _send_in_loop(self, owner: str, message: Callable[[HostReply], Any]) -> Awaited[Any]:
         """Send an owner a message, from an event loop."""
         raise NotImplementedError
 
@@ -118,8 +118,8 @@ class Operating:
         """As `complete`, where the owner is known and need not be looked up."""
         return bool(self._request(owner, lambda reply: SettleFromOutside(token, result, None, reply)))
 
-    def complete_in_loop(self, owner: str, token: Token, result: object) -> "Future[bool]":
-        """As `complete_as`, without waiting: a future of the event loop that runs in this thread."""
+    def complete_in_loop(self, owner: str, token: Token, result: object) -> Awaited[bool]:
+        """As `complete_as`, sent when it returns; the reply lands in the event loop that runs in this thread."""
         return self._send_in_loop(owner, lambda reply: SettleFromOutside(token, result, None, reply))
 
     def fail(self, token: Token, reason: Failed, *, who: str = "", why: str = "") -> bool:

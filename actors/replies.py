@@ -1,6 +1,5 @@
 """Replies: what a host's call waits for. Given out once: when its append is durable, or with what became of it when the log failed."""
 
-import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -108,13 +107,6 @@ class HostReply:
         """Resolve its future. A caller that has cancelled it hears nothing."""
         if not future.set_running_or_notify_cancel():
             return
-        if self._error is not None:
-            future.set_exception(self._error)
-        else:
-            future.set_result(self.value)
-
-    def put_into(self, future: "asyncio.Future[Any]") -> None:
-        """Resolve a future of an event loop's, in its thread."""
         if self._error is not None:
             future.set_exception(self._error)
         else:

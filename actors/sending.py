@@ -1,12 +1,11 @@
 """Sending: how what a host asks for gets to its owner, and the reply back to whoever waits for it: a thread, a future, or an event loop."""
 
-import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar, cast
 
 from tallystick.actors.admission import Admission, WhenFull
-from tallystick.actors.landing import Landings
+from tallystick.actors.landing import Awaited, Landings
 from tallystick.actors.lifecycle import Lifecycle
 from tallystick.actors.messages import Ask
 from tallystick.actors.replies import HostReply, Resolver
@@ -68,8 +67,8 @@ class SendsCommands:
             return self.ask(command, idempotency_key=idempotency_key, when_full="raise")
         return await self.ask_in_loop(command, idempotency_key)
 
-    def ask_in_loop(self, command: Command[R], idempotency_key: str | None = None) -> "asyncio.Future[R]":
-        """As `ask_async`, but sent when it returns; who cancels the future hears nothing of the reply. Not in the stepped runtime."""
+    def ask_in_loop(self, command: Command[R], idempotency_key: str | None = None) -> Awaited[R]:
+        """As `ask_async`, but sent when it returns. Not in the stepped runtime."""
         return self._send_in_loop(*self._asking(command, idempotency_key))
 
     def _asking(self, command: Command[Any], key: str | None) -> tuple[str, Callable[[HostReply], Ask]]:
@@ -114,11 +113,11 @@ class SendsCommands:
             raise
         return reply
 
-    def _send_in_loop(self, owner: str, message: Callable[[HostReply], Any]) -> "asyncio.Future[Any]":
-        """Send an owner a message; a future, of the loop that runs in this thread, of the reply. Raises `Overloaded` at once."""
-        future, deliver = self._landings.here.awaited()
-        self._send(owner, message, "raise", deliver=deliver)
-        return future
+    def _send_in_loop(self, owner: str, message: Callable[[HostReply], Any]) -> Awaited[Any]:
+        """Send an owner a message; its reply lands in the event loop that runs in this thread. Raises `Overloaded` at once."""
+        awaited: Awaited[Any] = Awaited(self._landings.here)
+        self._send(owner, message, "raise", deliver=awaited.deliver)
+        return awaited
 
     def _enter(self, reply: HostReply, when_full: WhenFull, timeout_s: float | None) -> None:
         if not self._runtime.inline or when_full == "raise":

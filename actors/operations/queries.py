@@ -1,11 +1,11 @@
 """Questions about operations: which there are, how they stand, which are open, stalled, abandoned, and how long they took."""
 
-from asyncio import Future
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol, TypedDict, TypeVar, Unpack
 
 from tallystick.actors.admission import WhenFull
+from tallystick.actors.landing import Awaited
 from tallystick.actors.surroundings import Common
 from tallystick.domain.clock import Clock
 from tallystick.domain.command import Command
@@ -35,7 +35,7 @@ class Host(Protocol):
         """As `System.submit`."""
         ...
 
-    def ask_in_loop(self, command: Command[R], idempotency_key: str | None = None) -> "Future[R]":
+    def ask_in_loop(self, command: Command[R], idempotency_key: str | None = None) -> Awaited[R]:
         """As `System.ask_in_loop`."""
         ...
 
@@ -43,7 +43,7 @@ class Host(Protocol):
         """As `System.complete`, of an execution whose owner is known."""
         ...
 
-    def complete_in_loop(self, owner: str, token: Token, result: object) -> "Future[bool]":
+    def complete_in_loop(self, owner: str, token: Token, result: object) -> Awaited[bool]:
         """As `System.complete_in_loop`."""
         ...
 

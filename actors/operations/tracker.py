@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple, TypedDict, Unpack
 
-from tallystick.actors.landing import in_thread, outlasting
+from tallystick.actors.landing import Awaited, InThread, outlasting
 from tallystick.actors.operation_ends import tell_end
 from tallystick.actors.operations.queries import Host, OperationQueries, check_named
 from tallystick.actors.surroundings import Surrounded, Surroundings, surroundings
@@ -111,11 +111,12 @@ class OperationTracker(OperationQueries):
         """
         command, around = self._asked_for(name, terms, held=held)
         key = terms.get("idempotency_key")
+        begun: Awaited[str] | InThread[str]
         with Surrounded(around):
             try:
                 begun = self._host.ask_in_loop(command, key)
             except NOT_NOW:  # a thread can wait for room, and for the next engine
-                begun = in_thread(lambda: self._host.ask(command, idempotency_key=key))
+                begun = InThread(lambda: self._host.ask(command, idempotency_key=key))
         operation_id, cancelled = await outlasting(begun)
         return self._started(OperationId(operation_id), command, around), cancelled
 
@@ -227,10 +228,11 @@ class OperationTracker(OperationQueries):
 
     async def try_complete_in_loop(self, operation_id: str, ending: Ending) -> tuple[bool, Cancelled]:
         """As `try_complete`, without holding up the event loop that runs here, and whatever happens to the task: as `start_in_loop`."""
+        ended: Awaited[bool] | InThread[bool]
         try:
             ended = self._host.complete_in_loop(OWNER, Token(operation_id), ending)
         except NOT_NOW:
-            ended = in_thread(lambda: self.try_complete(operation_id, ending))
+            ended = InThread(lambda: self.try_complete(operation_id, ending))
         return await outlasting(ended)
 
     def succeed(self, operation_id: str, message: str = "", *, data: Mapping[str, Json] | None = None, by: str = "", why: str = "") -> None:

@@ -1,6 +1,8 @@
 """Brackets of tasks: no thread of the event loop's is needed for them, and no cancellation leaves one open that nobody would end."""
 
 import asyncio
+import contextvars
+import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -11,7 +13,7 @@ from unittest import mock
 import pytest
 
 import tallystick as ts
-from tallystick.actors.landing import Landing, in_thread, outlasting
+from tallystick.actors.landing import Awaited, InThread, Landing, outlasting
 from tallystick.actors.replies import HostReply
 from tallystick.actors.runtimes.runtime import Runtime
 from tests.actors.outside import FaultyLog, in_a_thread, wait_until
@@ -221,10 +223,13 @@ def test_an_operation_that_cannot_be_ended_says_so_in_what_its_body_raised(real_
 # How replies get there.
 
 
-def given(value: str, deliver: Callable[[HostReply], None]) -> HostReply:
-    reply = HostReply(lambda _reply: True, deliver)
-    reply.answer(value)
-    return reply
+def reply_to(awaited: Awaited[str], value: str | None) -> None:
+    reply = HostReply(lambda _reply: True, awaited.deliver)
+    if value is None:
+        reply.refuse(OSError("gone"))
+    else:
+        reply.answer(value)
+    reply.release()
 
 
 def test_replies_that_come_together_wake_the_loop_once() -> None:
@@ -232,17 +237,14 @@ def test_replies_that_come_together_wake_the_loop_once() -> None:
         loop = asyncio.get_running_loop()
         landing = Landing(loop)
         with mock.patch.object(loop, "call_soon_threadsafe", wraps=loop.call_soon_threadsafe) as wakes:
-            futures = []
-            for number in range(3):
-                future, deliver = landing.awaited()
-                futures.append(future)
-                given(str(number), deliver).release()
-            futures[1].cancel()
-            assert [str(each) for each in await asyncio.gather(*futures, return_exceptions=True)] == ["0", "", "2"]
+            together: list[Awaited[str]] = [Awaited(landing) for _ in range(3)]
+            for number, awaited in enumerate(together):
+                reply_to(awaited, str(number))
+            assert [await awaited for awaited in together] == ["0", "1", "2"]
             assert wakes.call_count == 1
-            later, deliver = landing.awaited()
-            given("later", deliver).release()
-            assert (await later, wakes.call_count) == ("later", 2)
+            later: Awaited[str] = Awaited(landing)
+            reply_to(later, "later")
+            assert (await later, await later, wakes.call_count) == ("later", "later", 2)
 
     asyncio.run(main())
 
@@ -278,34 +280,56 @@ def test_each_thread_with_a_loop_gets_its_own_replies(real_runtime: Runtime) -> 
         assert sorted(heard) == sorted(f"{name}{number}" for name in ("a", "b", "main") for number in range(8) for _ in range(2))
 
 
+async def waiting(awaited: Awaited[str] | InThread[str]) -> "asyncio.Task[tuple[str, asyncio.CancelledError | None]]":
+    task = asyncio.create_task(outlasting(awaited))
+    await OthersRun()
+    return task
+
+
 def test_what_cannot_be_taken_back_is_waited_for() -> None:
     async def main() -> None:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[str] = loop.create_future()
-        task = asyncio.create_task(outlasting(future))
-        await OthersRun()
+        landing = Landing(asyncio.get_running_loop())
+        awaited: Awaited[str] = Awaited(landing)
+        task = await waiting(awaited)
         task.cancel("why")
         await OthersRun()
-        future.set_result("done")
+        reply_to(awaited, "done")
         result, cancelled = await task
         assert (result, cancelled is not None and cancelled.args) == ("done", ("why",))
 
-        failing: asyncio.Future[str] = loop.create_future()
-        task = asyncio.create_task(outlasting(failing))
-        await OthersRun()
-        failing.set_exception(OSError("gone"))
+        failing: Awaited[str] = Awaited(landing)
+        task = await waiting(failing)
+        reply_to(failing, None)
         with pytest.raises(OSError, match="gone"):
             await task
 
-        both: asyncio.Future[str] = loop.create_future()
-        task = asyncio.create_task(outlasting(both))
-        await OthersRun()
+        both: Awaited[str] = Awaited(landing)
+        task = await waiting(both)
         task.cancel()
         await OthersRun()
-        both.set_exception(OSError("gone"))
+        reply_to(both, None)
         with pytest.raises(asyncio.CancelledError) as raised:
             await task
         assert isinstance(raised.value.__cause__, OSError)
-        assert await in_thread(lambda: "called") == "called"
 
     asyncio.run(main())
+
+
+def test_what_a_thread_does_is_waited_for_too() -> None:
+    async def main() -> tuple[str, bool]:
+        go_on = threading.Event()
+        name = contextvars.ContextVar("name", default="")
+        name.set("as here")
+
+        def called() -> str:
+            go_on.wait()
+            return name.get()
+
+        task = await waiting(InThread(called))
+        task.cancel()
+        await OthersRun()
+        go_on.set()
+        result, cancelled = await task
+        return result, cancelled is not None
+
+    assert asyncio.run(main()) == ("as here", True)
