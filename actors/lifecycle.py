@@ -142,10 +142,10 @@ class Lifecycle:
             forget_again(self._vault, engine)
         self._engine = engine
         self._admission.pressure = engine.pressure
+        self.status = "running"  # before anything runs that could fail, else nobody would hear of it
+        self._admission.open()
         engine.begin()
         self._program.runtime.start()
-        self.status = "running"
-        self._admission.open()
 
     # Failing.
 
@@ -171,8 +171,10 @@ class Lifecycle:
                 try:
                     self._log = self._log.reopened()
                     self._run(self._log)
-                except Exception as failure:  # noqa: BLE001 - whatever it was, it counts as one more failure
+                except BaseException as failure:  # noqa: BLE001 - whatever it was, it counts as one more failure
                     warn("engine.not_rebuilt", error=said_by(failure))
+                    self.status = "recovering"
+                    self._admission.pause(failure)
                     self._log.close()
                     cause = failure
                 else:

@@ -6,7 +6,10 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any
 
+from tallystick.actors.interrupts import leave_to_the_host
+from tallystick.actors.telling import warn
 from tallystick.domain.errors import CommitUnknown, NotAccepted, NotCommitted
+from tallystick.domain.evidence import said_by
 from tallystick.store.journal import Fate
 
 
@@ -104,13 +107,17 @@ class HostReply:
         return future
 
     def _fill(self, future: "Future[Any]") -> None:
-        """Resolve its future. A caller that has cancelled it hears nothing."""
+        """Resolve its future. A caller that has cancelled it hears nothing; what ends a thread is not for callbacks to raise."""
         if not future.set_running_or_notify_cancel():
             return
-        if self._error is not None:
-            future.set_exception(self._error)
-        else:
-            future.set_result(self.value)
+        try:
+            if self._error is not None:
+                future.set_exception(self._error)
+            else:
+                future.set_result(self.value)
+        except BaseException as error:  # noqa: BLE001 - a callback's; errors of others than these it is told of by its future
+            warn("reply.callback_failed", error=said_by(error))
+            leave_to_the_host(error)
 
 
 class Resolver:

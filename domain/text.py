@@ -20,6 +20,18 @@ def checked_text(what: str, text: object) -> None:
             raise InvalidPayload(msg) from error
 
 
+def plain_text(what: str, text: object) -> str:
+    """The text itself of what is more than that, such as a member of an enumeration: a log gives back plain text.
+
+    Raises:
+        InvalidPayload: it is no text.
+    """
+    if not isinstance(text, str):
+        msg = f"{what} is {text!r}: a log holds text and would give that back, which is something else; say it in text."
+        raise InvalidPayload(msg)
+    return "".join(text)
+
+
 def checked_id(what: str, text: str) -> None:
     """As `checked_text`, for what tells one thing from all others of its kind.
 

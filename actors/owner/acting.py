@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tallystick.actors.counters import Counters
+from tallystick.actors.interrupts import leave_to_the_host
 from tallystick.actors.messages import NO_TAGS, Context, FinishQueue, FinishTogether, Mailbox, ParkedDue, RetryDue, StartQueue, TimeoutDue
 from tallystick.actors.operation_ends import ended_by_itself
 from tallystick.actors.owner.state import OwnerState
@@ -152,7 +153,8 @@ class Acting:
         """What ends a thread or this engine is not for handlers to raise; and what was revealed to one is not to be written down."""
         if turn.revealed:
             withhold(error)
-        if not isinstance(error, Exception | KeyboardInterrupt) or isinstance(error, NotAccepted):
+        leave_to_the_host(error)
+        if not isinstance(error, Exception) or isinstance(error, NotAccepted | StopIteration):
             msg = f"A handler of {self.name} raised {said_by(error)}, which is not for handlers to raise; it is taken as its failure."
             raise EffectError(msg) from error
 

@@ -20,6 +20,7 @@ from tallystick.domain.outcome import Failed, Outcome, Succeeded, TimedOut
 from tallystick.domain.parking import Source
 from tallystick.domain.protocol import EXECUTION, IntentStarted, LateSuccess, PersonNeeded
 from tallystick.domain.sensitive import Forgotten, Sensitive
+from tallystick.domain.text import checked_text, plain_text
 from tallystick.domain.token import Token
 from tallystick.store.codec import Codec, Form
 from tallystick.store.journal import Draft, Stream
@@ -158,6 +159,7 @@ class TurnInProgress:
         """An aggregate that is not in memory; asked for once a turn."""
         entry = self._read.get(stream)
         if entry is None:
+            checked_text("An aggregate's id", stream[1])
             entry = self._read[stream] = self._state.read_back(stream)
         return entry
 
@@ -204,7 +206,8 @@ class TurnInProgress:
         """Write an event of the program and fold it."""
         form = publication.form
         payload, event = self._setting.codec.encoded(form, event)
-        stream = (publication.aggregate_type, event.aggregate_id)
+        aggregate_id = event.aggregate_id
+        stream = (publication.aggregate_type, aggregate_id if type(aggregate_id) is str else plain_text("An aggregate's id", aggregate_id))
         entries = self.entries
         version, states = entries.get(stream) or self._state.entries.get(stream) or self._read_back(stream)
         if publication.folds:
@@ -284,6 +287,9 @@ class TurnInProgress:
         token = begin.token
         if token is None:
             token = Token(self._setting.identity.new_id(self.now_us))
+        elif type(token) is not str or not token.strip():
+            msg = f"{token!r} is no token; take the one of turn.new_token()."
+            raise EffectError(msg)
         elif any(token == begun.context.token for begun in self.begun) or (token not in self._new_tokens and self._state.was_begun(token)):
             msg = f"Token {token} was used before; begin with a new one."
             raise EffectError(msg)
@@ -308,6 +314,10 @@ class TurnInProgress:
             tags={**self.tags, **begin.tags} if self.tags else begin.tags,
         )
         form, payload, started = self._setting.codec.encode_started(started)
+        subject: object = begin.intent.subject
+        if not isinstance(subject, str):
+            msg = f"{type(begin.intent).__name__}.subject is {subject!r}; say in text whose line it stands in, '' for none."
+            raise EffectError(msg)
         self.begun = (*self.begun, Begun(Context(self._setting.behaviour.name, token), started, deadline_us))
         self._draft(Draft(form, (EXECUTION, token), 0, payload, started, token))
 
