@@ -13,6 +13,17 @@ class TallystickError(Exception):
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message if message is not None else (type(self).__doc__ or "").partition("\n")[0])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As it stands, whatever a subclass is made from: one that cannot be loaded breaks the pool of processes that it comes from."""
+        return _loaded, (type(self), self.args), vars(self)
+
+
+def _loaded(kind: type[TallystickError], arguments: tuple[Any, ...]) -> TallystickError:
+    error = kind.__new__(kind)
+    TallystickError.__init__(error, *arguments[:1])
+    error.args = arguments
+    return error
+
 
 # The program's: wrong declarations, found when a class is made or a system is composed.
 
@@ -40,9 +51,6 @@ class Rejected(TallystickError):
         self.code = code
         self.message = message
 
-    def __reduce__(self) -> tuple[type["Rejected"], tuple[str, str]]:
-        return type(self), (self.code, self.message)
-
 
 class RetryAfter(TallystickError):
     """What is asked of the outside world can be had later: raised by a performer, it says how long the next attempt has to wait.
@@ -59,13 +67,6 @@ class RetryAfter(TallystickError):
         self.delay = delay
         self.code = code
         self.message = message
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _retry_after, (self.delay, self.message, self.code)
-
-
-def _retry_after(delay: timedelta, message: str, code: str) -> RetryAfter:
-    return RetryAfter(delay, message, code=code)
 
 
 class IdempotencyConflict(TallystickError):
