@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from tallystick.actors.replies import HostReply
-from tallystick.domain.errors import NotAccepted, Overloaded
+from tallystick.domain.errors import DefinitionError, NotAccepted, Overloaded
 
 WhenFull = Literal["wait", "raise"]
 """What a call does when a limit is reached: wait until there is room, or raise `Overloaded`."""
@@ -18,11 +18,20 @@ PRESSURE_CHECK_S = 0.05
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much may be in flight: commands without a reply, records numbered but not yet durable, and records an owner lags behind."""
+    """How much may be in flight: commands without a reply, records numbered but not yet durable, and records an owner lags behind.
+
+    Raises:
+        DefinitionError: one of them is not positive, so that no command would ever be let in.
+    """
 
     commands: int = 10_000
     undurable_records: int = 100_000
     lag_records: int = 1_000_000
+
+    def __post_init__(self) -> None:
+        if min(self.commands, self.undurable_records, self.lag_records) < 1:
+            msg = f"{self} let no command in; give positive numbers."
+            raise DefinitionError(msg)
 
 
 class Admission:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from tallystick.actors.operations.tracker import OperationTracker
 from tallystick.actors.telling import warn
 from tallystick.domain.envelope import MICROSECOND, from_micros
+from tallystick.domain.errors import DefinitionError
 from tallystick.domain.evidence import said_by
 from tallystick.domain.operations.operation import OperationSnapshot
 from tallystick.domain.operations.watching import Alert, alerts_in, orphans_in, threshold_of
@@ -38,6 +39,9 @@ class OperationWatcher:
 
     Each trouble of each operation is told to `on_alert` once per `cool_down`; what it raises is warned about, and holds up nothing. Which
     ones were told is remembered by this object only: after a restart they are told again.
+
+    Raises:
+        DefinitionError: a threshold is not positive.
     """
 
     def __init__(
@@ -48,6 +52,10 @@ class OperationWatcher:
         on_alert: TellAlert | None = None,
         cool_down: timedelta = timedelta(minutes=15),
     ) -> None:
+        for name_prefix, threshold in (thresholds or {}).items():
+            if threshold <= timedelta(0):
+                msg = f"A threshold of {threshold} for {name_prefix!r} leaves no time to get on; give a positive one."
+                raise DefinitionError(msg)
         self._tracker = tracker
         self._thresholds = thresholds or {}
         self._on_alert = on_alert
@@ -94,7 +102,14 @@ class OperationWatcher:
 
     @contextmanager
     def every(self, interval: timedelta) -> Generator[None]:
-        """Look so often, in a thread of its own, until the block is left. In the stepped runtime call `look` in a step instead."""
+        """Look so often, in a thread of its own, until the block is left. In the stepped runtime call `look` in a step instead.
+
+        Raises:
+            DefinitionError: the interval is not positive: it would look without a pause.
+        """
+        if interval <= timedelta(0):
+            msg = f"A watcher that looks every {interval} would do nothing else; give a positive interval."
+            raise DefinitionError(msg)
         ending = threading.Event()
         thread = threading.Thread(target=self._run, args=(ending, interval.total_seconds()), name="tallystick-watcher", daemon=True)
         thread.start()

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final, Literal, NewType
+from typing import Any, Final, Literal, NewType, get_args
 
 from msgspec import structs
 
@@ -39,6 +39,7 @@ TEXT_LIMIT_CHARS: Final = 2_000
 """The longest message of an operation; a longer one is cut."""
 NAME_LIMIT_CHARS: Final = 200
 _AUDIT_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
+_POLICIES: Final = get_args(OnOverdue)
 _NAME: Final = re.compile(r"[A-Z][A-Za-z0-9]*(\.[A-Z][A-Za-z0-9]*)*")
 
 
@@ -198,6 +199,23 @@ def checked_audit_name(name: str) -> str:
         msg = f"{name[:NAME_LIMIT_CHARS]!r} is no name of an audit record; names are stable and dotted, such as webhook.processed."
         raise InvalidOperation(msg)
     return name
+
+
+def check_overdue(name: str, on_overdue: OnOverdue, *, timed: bool, retried: bool) -> None:
+    """Refuse what could never have an effect. Only a time makes an operation overdue; alerts come of its silence, too.
+
+    Raises:
+        InvalidOperation: there is no such policy, it needs a time that is not given, or it is not one that retries.
+    """
+    if on_overdue not in _POLICIES:
+        msg = f"on_overdue is {on_overdue!r}; it is one of {', '.join(_POLICIES)}."
+        raise InvalidOperation(msg)
+    if on_overdue in {"fail", "retry", "handler"} and not timed:
+        msg = f"{name} has on_overdue={on_overdue!r} and no timeout, so it would never be overdue; give it a timeout."
+        raise InvalidOperation(msg)
+    if on_overdue != "retry" and retried:
+        msg = f'{name} has a retry and on_overdue={on_overdue!r}, so it would never be tried again; say on_overdue="retry".'
+        raise InvalidOperation(msg)
 
 
 def checked_percent(percent: float | None) -> float | None:

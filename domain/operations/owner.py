@@ -60,6 +60,10 @@ class StartOperation(AskedSomewhere[str]):
     given: Mapping[str, str] | UnsetType = UNSET
     """Of the tags, those that the call names; where that is not said, all of them."""
 
+    def __post_init__(self) -> None:
+        """Refuse terms that could never have an effect, with `InvalidOperation`."""
+        operations.check_overdue(self.name, self.on_overdue, timed=self.timeout_us is not None, retried=self.retry is not None)
+
     def contents(self) -> tuple["StartOperation", ...]:
         """Without its surroundings, which a second delivery of a message has others of; former versions took them for content, too."""
         if self.given is UNSET:

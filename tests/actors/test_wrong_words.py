@@ -83,6 +83,42 @@ def test_an_operation_is_begun_by_terms_that_there_are() -> None:
             system.operations.find(name="Report.Make")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
+@pytest.mark.parametrize(
+    ("terms", "why"),
+    [
+        ({"on_overdue": "fail"}, "no timeout, so it would never be overdue"),
+        ({"on_overdue": "retry"}, "no timeout, so it would never be overdue"),
+        ({"on_overdue": "handler", "heartbeat_within": timedelta(seconds=5)}, "no timeout, so it would never be overdue"),
+        ({"timeout": timedelta(seconds=5), "retry": ts.FixedDelay(interval=timedelta(seconds=1))}, 'say on_overdue="retry"'),
+        ({"timeout": timedelta(seconds=5), "on_overdue": "forget"}, "it is one of abandon, fail, retry, alert, handler"),
+    ],
+)
+def test_terms_of_an_operation_that_could_never_have_an_effect_are_refused(terms: Any, why: str) -> None:
+    with ts.System(runtime=ts.SteppedRuntime()) as system:
+        with pytest.raises(ts.InvalidOperation, match=why):
+            system.operations.start("Report.Make", **terms)
+        with pytest.raises(ts.InvalidOperation, match=why), system.bracket("Report.Make", **terms):
+            pass
+        assert system.operations.find() == []
+        assert system.operations.start("Report.Make", on_overdue="alert", stalled_after=timedelta(seconds=5)), "which the watcher tells of"
+
+
+@pytest.mark.parametrize("setting", ["commands", "undurable_records", "lag_records"])
+def test_limits_that_let_no_command_in_are_refused(setting: str) -> None:
+    with pytest.raises(ts.DefinitionError, match=f"{setting}=0.* let no command in"):
+        ts.Limits(**{setting: 0})
+    with ts.System(runtime=ts.SteppedRuntime(), limits=ts.Limits(**{setting: 1})) as system:
+        assert system.operations.start("Report.Make")
+
+
+def test_a_watcher_that_would_do_nothing_else_or_calls_everything_stalled_is_refused() -> None:
+    with ts.System() as system:
+        with pytest.raises(ts.DefinitionError, match="positive interval"), system.watch().every(timedelta(0)):
+            pass
+        with pytest.raises(ts.DefinitionError, match=r"'Report' leaves no time to get on"):
+            system.watch(thresholds={"Import": timedelta(minutes=5), "Report": timedelta(0)})
+
+
 @pytest.mark.parametrize("act", ["abandon", "resume", "retry"])
 @pytest.mark.parametrize(("by", "why"), [("", "it hangs"), ("ann", " ")])
 def test_a_person_who_decides_on_an_operation_says_who_and_why(act: str, by: str, why: str) -> None:
