@@ -46,6 +46,8 @@ class QueueCompleted(msgspec.Struct, frozen=True, eq=False, gc=False):
     context: Context
     attempt: int | None
     result: Any
+    revealed: bool = False
+    """Whether something sensitive was revealed to the performer, or probe, that says so."""
 
 
 class QueueFailed(msgspec.Struct, frozen=True, eq=False, gc=False):

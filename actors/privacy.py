@@ -5,7 +5,7 @@ from typing import Any, Protocol, cast
 
 from tallystick.actors.clock import random_bytes
 from tallystick.actors.engine import Engine
-from tallystick.actors.surroundings import surroundings
+from tallystick.actors.surroundings import reveal_here
 from tallystick.actors.telling import note
 from tallystick.actors.vault import Vault
 from tallystick.domain.behaviour import Behaviour
@@ -37,16 +37,14 @@ class KeepsPersonalData:
     _vault: Vault | None
 
     def reveal(self, value: Sensitive[str]) -> str | Forgotten:
-        """What a sensitive value says, for the host. In a bracket, exceptions that leave it are then evidence without their messages.
+        """What a sensitive value says, for the host. Exceptions that leave the bracket, or call, are then evidence without their messages.
 
         Raises:
             KeyMissing: its person was not forgotten, but the keys have none that fits.
             KeyStoreError: the keys cannot be read.
             DefinitionError: the system has no keys.
         """
-        operation = surroundings().operation
-        if operation is not None:
-            operation.knows_secrets()
+        reveal_here()
         return self._codec.reveal(value)
 
     def seal(self, value: Sensitive[str]) -> Sensitive[str]:

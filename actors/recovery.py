@@ -259,7 +259,7 @@ def _find_late_successes(engine: Engine) -> int:
     for (owner, doubt), verdict in zip(doubts, verdicts, strict=True):
         if verdict.done:
             _took(engine, "late_success")
-            owner.settling.completed(QueueCompleted(doubt.context, None, verdict.result))
+            owner.settling.completed(QueueCompleted(doubt.context, None, verdict.result, verdict.revealed))
     return len(doubts)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, Final
 
+from tallystick.domain.evidence import Knower
 from tallystick.domain.sensitive import refuse_sensitive
 from tallystick.domain.text import checked_text
 
@@ -47,6 +48,12 @@ class Surroundings:
         """What the code can say as that operation, where it runs in this process."""
 
     @property
+    def knower(self) -> Knower | None:
+        """Who knows what is revealed to the code; None where that writes down nothing of what it raises."""
+        knower: Knower | None = self.operation
+        return knower
+
+    @property
     def carried(self) -> Mapping[str, str]:
         """What the log keeps of it with what is asked here: its tags, and the traceparent among them."""
         return self.tags if self.traceparent is None else {**self.tags, TRACEPARENT: self.traceparent}
@@ -74,6 +81,13 @@ _current: ContextVar[Surroundings] = ContextVar("tallystick_surroundings", defau
 def surroundings() -> Surroundings:
     """Those of the calling code."""
     return _current.get()
+
+
+def reveal_here() -> None:
+    """Something sensitive is revealed to the calling code: what it raises is evidence without its message."""
+    knower = surroundings().knower
+    if knower is not None:
+        knower.knows_secrets()
 
 
 class Surrounded:

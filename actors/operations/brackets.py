@@ -16,7 +16,7 @@ from tallystick.actors.operations.tracker import NOT_NOW, OperationTerms, Operat
 from tallystick.actors.surroundings import Surrounded, Surroundings, correlation_of, surroundings
 from tallystick.actors.telling import WhenShown, bound, log_lines_are_bound, warn
 from tallystick.domain.errors import Rejected, TallystickError
-from tallystick.domain.evidence import message_of, withhold
+from tallystick.domain.evidence import Knower, message_of, withhold
 from tallystick.domain.operations.events import Failure, Json, OperationNoted
 from tallystick.domain.operations.operation import (
     Ending,
@@ -40,10 +40,11 @@ NOT_WANTED = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorEx
 """What leaves a bracket when nobody wants it done any more; any other exception is its failure."""
 
 
-class Operation:
+class Operation(Knower):
     """The operation that the code inside a bracket runs as. For one thread or task at a time."""
 
     def __init__(self, tracker: OperationTracker, operation_id: OperationId, name: str) -> None:
+        super().__init__(surroundings().knower)
         self._tracker = tracker
         self.id = operation_id
         self.name = name
@@ -57,10 +58,6 @@ class Operation:
         self._beat_us: int | None = None
         self._last: Any = None
         self._over = False
-        self.around: Operation | None = surroundings().operation
-        """The operation that it was begun in, where code of this process runs as that."""
-        self.revealed = self.around is not None and self.around.revealed
-        """Whether its code knows something that may not be written down."""
 
     @property
     def ended(self) -> bool:
@@ -142,13 +139,6 @@ class Operation:
         operation = self._tracker.get(self.id)
         self._over = operation is None or operation.status.ended
         return self._over
-
-    def knows_secrets(self) -> None:
-        """Something sensitive was revealed to its code, and so to that of the operations around it."""
-        operation: Operation | None = self
-        while operation is not None:
-            operation.revealed = True
-            operation = operation.around
 
     def flush(self) -> None:
         """Write the progress that was held back."""

@@ -29,6 +29,7 @@ from tallystick.actors.telling import warn
 from tallystick.domain import execution
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import InvalidPayload, NotAccepted, Rejected
+from tallystick.domain.evidence import WITHHELD
 from tallystick.domain.execution import CALLS_LIMIT, ExecutionRecord
 from tallystick.domain.outcome import Cancelled, Failed, Outcome, Refused, Succeeded, TimedOut
 from tallystick.domain.parking import Source
@@ -57,7 +58,8 @@ class Settling:
         try:
             outcome = self._success(record, report.result)
         except InvalidPayload as error:
-            self.leave_to_person(record, f"its performer returned what {type(record.intent).__name__} does not promise: {error}")
+            said = WITHHELD if report.revealed else error  # which may quote the result
+            self.leave_to_person(record, f"its performer returned what {type(record.intent).__name__} does not promise: {said}")
             return
         self.settle(record, outcome)
 

@@ -33,6 +33,11 @@ class OfCall(Surroundings):
         return self._call.start.tags.get(TRACEPARENT)
 
     @property
+    def knower(self) -> RunningCall:
+        """The call itself."""
+        return self._call
+
+    @property
     def correlation(self) -> str | None:
         """The execution's."""
         start = self._call.start

@@ -14,10 +14,11 @@ import msgspec
 from tallystick.actors.messages import Context, Mailbox, StartQueue
 from tallystick.actors.performers.heartbeats import Heartbeats, Said, checked_progress
 from tallystick.actors.performers.promises import Promises
+from tallystick.actors.surroundings import reveal_here
 from tallystick.domain.action import Later, Performer
 from tallystick.domain.envelope import from_micros
 from tallystick.domain.errors import DefinitionError, Rejected, RetryAfter
-from tallystick.domain.evidence import WITHHELD, is_withheld, message_of, withhold
+from tallystick.domain.evidence import WITHHELD, Knower, is_withheld, message_of, withhold
 from tallystick.domain.execution import key_of
 from tallystick.domain.outcome import Failed
 from tallystick.domain.rate import Bucket
@@ -34,17 +35,18 @@ def _unknown(_context: Context) -> str | None:
     return None
 
 
-class RunningCall:
+class RunningCall(Knower):
     """One call of a performer, as it sees it (`Call`) and as the queue follows it."""
 
     __slots__ = (
         "__weakref__",
         *("_cancelled", "_when_cancelled", "action", "attempt", "identity", "index", "key", "start"),
         *("held_back", "hears", "in_window", "next_beat_us", "next_progress_us"),
-        *("correlation_of", "revealed", "sealer", "thread", "token"),
+        *("correlation_of", "sealer", "thread", "token"),
     )
 
     def __init__(self, start: StartQueue, index: int) -> None:
+        super().__init__()
         self.start = start
         self.index = index
         self.token = token = start.context.token
@@ -61,8 +63,6 @@ class RunningCall:
         self._cancelled = False
         self.sealer: Sealer | None = None
         self.correlation_of: CorrelationOf = _unknown
-        self.revealed = False
-        """Whether its performer knows something that may not be written down."""
         self.thread: int | None = None
         """Which thread runs it, once one does; so that its stack can be looked at."""
         self._when_cancelled: Callable[[], None] | None = None
@@ -98,7 +98,8 @@ class RunningCall:
 
     def reveal(self, value: Sensitive[str]) -> str | Forgotten:
         """What a sensitive value says; safe in any thread."""
-        self.revealed = True
+        self.knows_secrets()
+        reveal_here()
         return revealed(value, self.sealer)
 
     def cancel(self) -> None:

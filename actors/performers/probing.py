@@ -47,13 +47,14 @@ class Doubt(NamedTuple):
 class Verdict(NamedTuple):
     """What the probes said. `resume`: performing goes on from the answers found; `unknown`: a person; neither: perform it again.
 
-    `done`: all actions were done, the last one with `result`.
+    `done`: all actions were done, the last one with `result`; `revealed`: its probe knew something that may not be written down.
     """
 
     resume: bool = False
     done: bool = False
     unknown: bool = False
     result: Any = None
+    revealed: bool = False
 
 
 AGAIN = Verdict()
@@ -107,6 +108,7 @@ def _probe(pool: PerformerPool, doubt: Doubt) -> Verdict:
         tags=doubt.tags,
     )
     result: Any = None
+    revealed = False
     for index, action in list(enumerate(doubt.actions))[doubt.first :]:
         call = RunningCall(start, index)
         pool.equip(call)
@@ -131,10 +133,10 @@ def _probe(pool: PerformerPool, doubt: Doubt) -> Verdict:
             if not isinstance(answer, NotDone | Later):
                 warn("probe.odd_answer", owner=doubt.owner, token=doubt.token, action=type(action).__name__, answer=type(answer).__name__)
             return AGAIN
-        result = answer.result
+        result, revealed = answer.result, call.revealed
         if doubt.attempt:
             pool.hold(Answered(call, result))
-    return Verdict(resume=True, done=True, result=result)
+    return Verdict(resume=True, done=True, result=result, revealed=revealed)
 
 
 def _doubt_about(start: StartQueue) -> Doubt:
@@ -180,4 +182,4 @@ class Prober:
                 return
             verdict = _probe(self._pool, _doubt_about(start))
             if verdict.done:
-                self._router.tell(QueueCompleted(start.context, None, verdict.result))
+                self._router.tell(QueueCompleted(start.context, None, verdict.result, verdict.revealed))

@@ -131,7 +131,7 @@ class Performing:
         elif call.index + 1 == len(call.start.actions):
             if entry is not None:
                 entry.reported, entry.in_doubt = "completed", False
-            self._router.tell(QueueCompleted(context, attempt, answered.result))
+            self._router.tell(QueueCompleted(context, attempt, answered.result, call.revealed))
         elif entry is not None and entry.awaits(call):
             self._advance(entry)
 
