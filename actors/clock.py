@@ -11,6 +11,8 @@ import uuid_utils
 
 from tallystick.domain.envelope import from_micros, to_micros
 
+LONGEST_SLEEP_S = 86_400.0
+
 
 class SystemClock:
     """Wall clock at the start plus monotonic time since: jumps of the wall clock while it runs have no effect (P24)."""
@@ -23,8 +25,8 @@ class SystemClock:
         return (self._offset_ns + time.monotonic_ns()) // 1000
 
     def sleeping_us(self, until_us: int) -> float:
-        """Seconds until then."""
-        return max(until_us - self.now_us(), 0) / 1e6
+        """Seconds until then, or a day if that is longer: no thread can be put to sleep for three hundred years."""
+        return min(max(until_us - self.now_us(), 0) / 1e6, LONGEST_SLEEP_S)
 
 
 class ManualClock:

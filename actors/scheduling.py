@@ -11,7 +11,7 @@ from tallystick.actors.cron import CronDates
 from tallystick.actors.operating import OpenExecution
 from tallystick.actors.runtimes.runtime import Runtime, off_loop
 from tallystick.domain.command import Command
-from tallystick.domain.envelope import MICROSECOND
+from tallystick.domain.envelope import LONGEST, MICROSECOND
 from tallystick.domain.errors import DefinitionError, InvalidPayload, UnknownCommand
 from tallystick.domain.event import Aggregate
 from tallystick.domain.module import Module
@@ -22,8 +22,6 @@ from tallystick.store.codec import Codec
 G = TypeVar("G", bound=Aggregate)
 
 DATES = CronDates()
-LONGEST = timedelta(days=1_000_000)
-"""How long a delay can be: some 2,700 years; calendars end in the year 9999."""
 
 
 class Host(Protocol):

@@ -13,7 +13,11 @@ Settles = Literal["succeeded", "failed", "abandoned"]
 """How a completion event ended its execution."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(9999, 12, 30, tzinfo=UTC)
+"""What stands for a moment that no calendar has: the last day of all but one, so that it is a moment in every zone."""
 MICROSECOND = timedelta(microseconds=1)
+LONGEST = timedelta(days=1_000_000)
+"""The longest time that a caller may ask for: some 2,700 years; calendars end in the year 9999."""
 
 
 def to_micros(moment: datetime) -> int:
@@ -29,8 +33,11 @@ def to_micros(moment: datetime) -> int:
 
 
 def from_micros(micros: int) -> datetime:
-    """The moment in UTC, from microseconds since 1970-01-01 UTC."""
-    return EPOCH + timedelta(microseconds=micros)
+    """The moment in UTC, from microseconds since 1970-01-01 UTC; `LATEST` if no calendar has it, so that no time to wait is an error."""
+    try:
+        return EPOCH + timedelta(microseconds=micros)
+    except OverflowError:
+        return LATEST
 
 
 def event_id_of(log_tag: int, position: int, occurred_at_us: int) -> str:

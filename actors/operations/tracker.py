@@ -12,7 +12,7 @@ from tallystick.actors.surroundings import Surrounded, Surroundings, surrounding
 from tallystick.actors.telling import WhenShown, note, warn
 from tallystick.domain.action import Call
 from tallystick.domain.clock import Clock
-from tallystick.domain.envelope import MICROSECOND
+from tallystick.domain.envelope import LONGEST, MICROSECOND
 from tallystick.domain.errors import NotAccepted, Overloaded, Rejected
 from tallystick.domain.operations.events import Anchor, AuditOutcome, Json, OnOverdue, Verdict
 from tallystick.domain.operations.operation import (
@@ -139,11 +139,11 @@ class OperationTracker(OperationQueries):
             name=checked_name(name),
             parent=around.operation_id,
             tags=around.tags,
-            timeout_us=_micros(terms.get("timeout")),
+            timeout_us=_span_us(terms.get("timeout")),
             on_overdue=terms.get("on_overdue", "abandon"),
             retry=terms.get("retry"),
-            stalled_after_us=_micros(terms.get("stalled_after")),
-            heartbeat_us=_micros(terms.get("heartbeat_within")),
+            stalled_after_us=_span_us(terms.get("stalled_after")),
+            heartbeat_us=_span_us(terms.get("heartbeat_within")),
             held=held,
             given=terms.get("tags") or {},
         )
@@ -349,6 +349,14 @@ class OperationTracker(OperationQueries):
             if refusal.code == "ALREADY_ENDED":
                 raise AlreadyEnded(refusal.message) from refusal
             raise
+
+
+def _span_us(duration: timedelta | None) -> int | None:
+    span_us = _micros(duration)
+    if duration is not None and duration > LONGEST:
+        msg = f"{duration} is longer than calendars go; give at most {LONGEST.days} days, or None for no limit."
+        raise InvalidOperation(msg)
+    return span_us
 
 
 def _micros(duration: timedelta | None) -> int | None:

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, NewType, get_args
 
 from msgspec import structs
 
-from tallystick.domain.envelope import MICROSECOND, Recorded, Settles, from_micros, to_micros
+from tallystick.domain.envelope import LATEST, MICROSECOND, Recorded, Settles, from_micros, to_micros
 from tallystick.domain.errors import InvalidPayload, TallystickError
 from tallystick.domain.event import Aggregate, Event
 from tallystick.domain.intent import Intent
@@ -244,7 +244,11 @@ def cut(text: str) -> str:
 
 
 def _after(moment: datetime, span_us: int | None) -> datetime | None:
-    return None if span_us is None else moment + span_us * MICROSECOND
+    """A fold never fails for it: a log may ask for more time than calendars have."""
+    try:
+        return None if span_us is None else moment + span_us * MICROSECOND
+    except OverflowError:
+        return LATEST
 
 
 def started(event: OperationStarted, recorded: Recorded) -> OperationSnapshot:

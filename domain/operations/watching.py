@@ -65,11 +65,10 @@ def orphans_in(index: Iterable[OperationSnapshot], now: datetime, older_than: ti
     old: list[OperationSnapshot] = []
     in_doubt: list[OperationSnapshot] = []
     for each in index:
-        began = each.started_at or now
-        by = began + older_than if each.overdue_at is None else each.overdue_at
+        late = now - (each.started_at or now) > older_than if each.overdue_at is None else each.overdue_at < now
         if each.held and each.operation_id not in running:
             in_doubt.append(each)
-        elif by < now and each.operation_id not in running and each.on_overdue not in {"alert", "handler"}:
+        elif late and each.operation_id not in running and each.on_overdue not in {"alert", "handler"}:
             old.append(each)
     old.sort(key=_age)
     in_doubt.sort(key=_age)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.domain.envelope import Recorded, event_id_of, from_micros, log_tag_of, position_in, tags_text, to_micros
+from tallystick.domain.envelope import LATEST, Recorded, event_id_of, from_micros, log_tag_of, position_in, tags_text, to_micros
 
 moments = st.datetimes(timezones=st.just(UTC))
 positions = st.integers(min_value=1, max_value=(1 << 44) - 1)
@@ -60,3 +60,11 @@ def test_tags_are_one_text_in_whatever_order_they_were_given_and_come_back(given
     recorded = Recorded(1, "Happened", 1, "Thing", "thing", 1, 1, "things", "c", b"{}", tags_json=text)
     assert recorded.tags == given_tags
     assert text is None or [*json.loads(text)] == sorted(given_tags)
+
+
+@pytest.mark.parametrize("micros", [1 << 62, 10**30, to_micros(datetime.max.replace(tzinfo=UTC)) + 1])
+def test_a_moment_that_no_calendar_has_is_the_latest_in_every_zone(micros: int) -> None:
+    latest = from_micros(micros)
+    assert latest == LATEST
+    for hours in (-23, 23):
+        assert latest.astimezone(timezone(timedelta(hours=hours))) == LATEST
