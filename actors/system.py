@@ -1,6 +1,5 @@
 """The system: what a host holds in its hands, and the one place where everything is put together."""
 
-import asyncio
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import timedelta
@@ -25,7 +24,7 @@ from tallystick.actors.reading import aggregate, correlation_of, following, matc
 from tallystick.actors.replies import Resolver
 from tallystick.actors.retaining import RetainsLog
 from tallystick.actors.runtimes.dispatcher import DispatcherRuntime
-from tallystick.actors.runtimes.runtime import Runtime
+from tallystick.actors.runtimes.runtime import Runtime, off_loop
 from tallystick.actors.sagas import Sagas, StartsSagas
 from tallystick.actors.saves.document import ANY_SAVES, SaveFormat
 from tallystick.actors.saves.loading import Loaded
@@ -137,13 +136,13 @@ class System(SendsCommands, Operating, StartsSagas, RetainsLog, HasSchedules, Ke
         self.stop()
 
     async def __aenter__(self) -> Self:
-        """As `__enter__`, without holding up the event loop."""
-        await asyncio.to_thread(self._life.start)
+        """As `__enter__`, without holding up the event loop; in the stepped runtime, in the thread that drives it."""
+        await off_loop(self._runtime, self._life.start)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """As `__exit__`, without holding up the event loop."""
-        await asyncio.to_thread(self.stop)
+        """As `__exit__`, otherwise as `__aenter__`."""
+        await off_loop(self._runtime, self.stop)
 
     def stop(self) -> None:
         """Stop; calling it again does nothing."""

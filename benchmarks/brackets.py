@@ -4,6 +4,7 @@ Run: python -m benchmarks.brackets
 """
 
 import argparse
+import asyncio
 import statistics
 import sys
 import tempfile
@@ -82,6 +83,34 @@ def together(folder: Path, callers: int, count: int) -> dict[str, float]:
             thread.join()
         took_s, cpu_s = time.perf_counter() - began_s, time.process_time() - began_cpu_s
     return {"callers": callers, "brackets_per_s": each * callers / took_s, "cpu_us_per_bracket": cpu_s / (each * callers) * 1e6}
+
+
+def in_a_loop(folder: Path, callers: int, count: int) -> dict[str, float]:
+    """Many callers on a durable log, each a task of one event loop: brackets a second."""
+
+    async def caller(system: ts.System, count: int) -> None:
+        for _ in range(count):
+            async with system.bracket(NAME):
+                pass
+
+    async def all_of_them(system: ts.System, each: int) -> float:
+        began_s = time.perf_counter()
+        await asyncio.gather(*(caller(system, each) for _ in range(callers)))
+        return time.perf_counter() - began_s
+
+    with ts.System(log=folder / "loop.db") as system:
+        asyncio.run(all_of_them(system, 4))
+        each = count // callers
+        before, began_cpu_s = system.health().commits, time.process_time()
+        took_s = asyncio.run(all_of_them(system, each))
+        cpu_s, commits = time.process_time() - began_cpu_s, system.health().commits - before
+    done = each * callers
+    return {
+        "tasks": callers,
+        "tasks_brackets_per_s": done / took_s,
+        "tasks_cpu_us_per_bracket": cpu_s / done * 1e6,
+        "tasks_commits_per_bracket": commits / done,
+    }
 
 
 def in_memory(count: int) -> dict[str, float]:
@@ -163,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--together", type=int, default=20_000, help="all callers' brackets")
     parser.add_argument("--open", type=int, default=100_000, help="open operations to look among")
     parser.add_argument("--events", type=int, default=10_000_000, help="events of the log that has the timeline: 3 GB")
-    parser.add_argument("--only", choices=("alone", "together", "memory", "lookups", "timeline"))
+    parser.add_argument("--only", choices=("alone", "together", "tasks", "memory", "lookups", "timeline"))
     parser.add_argument("--directory", type=Path, default=Path(".bench"), help="where the logs are made; on a disk, not in memory")
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     options = parser.parse_args(arguments)
@@ -176,6 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         measurements: dict[str, Callable[[], dict[str, float]]] = {
             "alone": lambda: alone(folder, options.brackets),
             "together": lambda: together(folder, options.callers, options.together),
+            "tasks": lambda: in_a_loop(folder, options.callers, options.together),
             "memory": lambda: in_memory(options.brackets),
             "lookups": lambda: looked_up(options.open),
             "timeline": lambda: timeline(folder, options.events),

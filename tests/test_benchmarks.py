@@ -22,6 +22,7 @@ FLOOR = {f"floor_{name}" for name in SIDES}
         (
             ["brackets", "--brackets", "20", "--together", "64", "--open", "20", "--events", "50"],
             {"one_caller_p50_us", "two_bare_commits_p50_us", "one_caller_ratio", "callers", "brackets_per_s", "cpu_us_per_bracket"}
+            | {"tasks", "tasks_brackets_per_s", "tasks_cpu_us_per_bracket", "tasks_commits_per_bracket"}
             | {"memory_p50_us", "memory_stepped_p50_us", "open_operations", "find_stalled_ms", "find_overdue_ms"}
             | {"log_events", "timeline_events", "timeline_ms"},
         ),

@@ -195,11 +195,6 @@ def test_tasks_side_by_side_do_not_see_each_others_operations(runtime: Runtime) 
             return operation.id
 
     async def all_of_them() -> None:
-        if runtime.inline:
-            with ts.System(runtime=runtime) as system:
-                met = asyncio.Barrier(3)
-                assert len(set(await asyncio.gather(*(one(system, "Outer", met) for _ in range(3))))) == 3
-            return
         async with ts.System(runtime=runtime) as system:
             met = asyncio.Barrier(3)
             assert len(set(await asyncio.gather(*(one(system, "Outer", met) for _ in range(3))))) == 3

@@ -231,9 +231,6 @@ def test_commands_can_be_awaited(start: Open) -> None:
 
 
 def test_a_system_is_an_async_context_manager(runtime: Runtime) -> None:
-    if runtime.inline:
-        pytest.skip("the stepped runtime belongs to one thread, an async with opens it in another")
-
     async def run() -> str:
         async with ts.System([Workshop()], performers=Provider().performers(), runtime=runtime) as system:
             return await system.ask_async(Do(job_id="a"))
