@@ -43,6 +43,7 @@ class Behaviour:
         self.commands: dict[type[Command[Any]], Handler] = {}
         self.settlements: dict[type[Intent[Any]], Handler] = {}
         self.late: dict[type[Intent[Any]], Handler] = {}
+        self.extended: dict[type[Intent[Any]], Handler] = {}
         self.steps: tuple[Handler, ...] = ()
         self.folds: dict[type[Event], tuple[Fold, ...]] = {}
         self.aggregate_folds: dict[type[Event], tuple[Fold, ...]] = {}
@@ -75,6 +76,8 @@ class Behaviour:
                 _put(self.settlements, mark.kind, handler, where, "settles")
             case "late":
                 _put(self.late, mark.kind, handler, where, "answers late successes of")
+            case "extended":
+                _put(self.extended, mark.kind, handler, where, "hears of further attempts of")
             case "steps":
                 self.steps = (*self.steps, handler)
             case "folds":

@@ -11,7 +11,7 @@ ATTRIBUTE = "__tallystick_marks__"
 class Mark(NamedTuple):
     """One thing that a method is for: the kind of handler, and the record type that it handles."""
 
-    role: Literal["reacts", "handles", "folds", "settled", "late", "steps"]
+    role: Literal["reacts", "handles", "folds", "settled", "late", "extended", "steps"]
     kind: type[Any]
     emits: Sequence[type[Any]] = ()
     into: type[Any] | None = None

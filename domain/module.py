@@ -23,6 +23,7 @@ G = TypeVar("G", bound=Aggregate)
 Re = TypeVar("Re", bound=Resident)
 I = TypeVar("I", bound=Intent[Any])  # noqa: E741 - the intent's type
 C = TypeVar("C", bound=Command[Any])
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Turn(Protocol):
@@ -96,6 +97,15 @@ def folds_recorded(kind: type[E], into: type[G]) -> Callable[[Callable[[M, G, E,
     no other event of that state may be in the turn. For the library's own modules, which see to both.
     """
     return lambda fn: marked(fn, Mark("folds", kind, into=into, recorded=True))
+
+
+def extended(kind: type[Intent[Any]]) -> Callable[[F], F]:
+    """Mark the method `(self, turn, intent, ends_at) -> effects` that hears when a further attempt will have used its time up.
+
+    What it yields is in the append that schedules the attempt, or begins one that a person wants; it must not fail. Of attempts without
+    a time it does not hear. For the library's own modules.
+    """
+    return lambda fn: marked(fn, Mark("extended", kind))
 
 
 def each_step(fn: Callable[[M, Turn, Step], Effects]) -> Callable[[M, Turn, Step], Effects]:

@@ -14,6 +14,16 @@ from tallystick.domain.action import Call
 from tallystick.domain.clock import Clock
 from tallystick.domain.envelope import LONGEST, MICROSECOND
 from tallystick.domain.errors import NotAccepted, Overloaded, Rejected
+from tallystick.domain.operations.commands import (
+    AddEvidence,
+    Beat,
+    GiveUp,
+    MarkStalled,
+    RecordAudit,
+    Resume,
+    StartOperation,
+    UpdateProgress,
+)
 from tallystick.domain.operations.events import Anchor, AuditOutcome, Json, OnOverdue, Verdict
 from tallystick.domain.operations.operation import (
     AlreadyEnded,
@@ -28,18 +38,7 @@ from tallystick.domain.operations.operation import (
     checked_percent,
     cut,
 )
-from tallystick.domain.operations.owner import (
-    OWNER,
-    AddEvidence,
-    AttendOperation,
-    Beat,
-    GiveUp,
-    MarkStalled,
-    RecordAudit,
-    Resume,
-    StartOperation,
-    UpdateProgress,
-)
+from tallystick.domain.operations.owner import OWNER, AttendOperation
 from tallystick.domain.retry import AnyRetry
 from tallystick.domain.sensitive import checked_evidence, refuse_sensitive
 from tallystick.domain.text import checked_person, checked_text

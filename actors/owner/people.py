@@ -97,3 +97,4 @@ def check_edit(before: tuple[Action[Any], ...], after: tuple[Action[Any], ...]) 
 def _note_both(turn: TurnInProgress, record: ExecutionRecord, redriven: ExecutionRedriven[Any], attempt: AttemptStarted) -> None:
     turn.note(record.token, redriven)
     turn.note(record.token, attempt)
+    turn.extend(record, execution.deadline_us(attempt))

@@ -27,13 +27,13 @@ from tallystick.actors.owner.parked import ParkedSources
 from tallystick.actors.owner.turn import TurnInProgress
 from tallystick.actors.telling import warn
 from tallystick.domain import execution
-from tallystick.domain.envelope import Recorded
+from tallystick.domain.envelope import Recorded, to_micros
 from tallystick.domain.errors import InvalidPayload, NotAccepted, Rejected
 from tallystick.domain.evidence import WITHHELD
 from tallystick.domain.execution import CALLS_LIMIT, ExecutionRecord
 from tallystick.domain.outcome import Cancelled, Failed, Outcome, Refused, Succeeded, TimedOut
 from tallystick.domain.parking import Source
-from tallystick.domain.protocol import EXECUTION, ActionsAdvanced, IntentStarted, LateSuccess, PersonActed, PersonNeeded
+from tallystick.domain.protocol import EXECUTION, ActionsAdvanced, IntentStarted, LateSuccess, PersonActed, PersonNeeded, RetryScheduled
 from tallystick.domain.token import Token
 from tallystick.store.codec import Codec
 
@@ -227,7 +227,8 @@ class Settling:
         if scheduled is None:
             return False
         outputs = (self._acting.finish_output(record.token, record.attempt),) if record.started.performs else ()
-        self._acting.note(record, scheduled, outputs)
+        self._acting.take(Cause(record.correlation, record.position, record.started.tags), _schedule, record, scheduled, outputs=outputs)
+        self._acting.arm(record.token)
         self._acting.counters.count("retries")
         return True
 
@@ -291,6 +292,11 @@ _DONE_BY_HAND: dict[type[Any], Literal["completed", "failed", "abandoned"]] = {
 def acted_by(by: By, did: Literal["completed", "failed", "abandoned", "discarded", "redriven"]) -> PersonActed | None:
     """What is recorded of a person's decision; nothing where nobody is named."""
     return PersonActed(did=did, who=by.who, why=by.why) if by.who or by.why else None
+
+
+def _schedule(turn: TurnInProgress, record: ExecutionRecord, scheduled: RetryScheduled) -> None:
+    turn.note(record.token, scheduled)
+    turn.extend(record, execution.deadline_of(type(record.intent), record.timeout_us, to_micros(scheduled.retry_at), record.closes_us))
 
 
 def _settle_by_hand(turn: TurnInProgress, record: ExecutionRecord, outcome: Outcome[Any], acted: PersonActed) -> None:

@@ -273,6 +273,12 @@ class TurnInProgress:
         if handler is not None:
             self.answer(handler, intent, stored.result)
 
+    def extend(self, record: ExecutionRecord, ends_us: int | None) -> None:
+        """Have whoever wants to know hear when a further attempt, which the turn writes down, will have used its time up."""
+        handler = self._setting.behaviour.extended.get(type(record.intent))
+        if handler is not None and ends_us is not None:
+            self.answer(handler, record.intent, from_micros(ends_us))
+
     def settle_without_handler(self, record: ExecutionRecord, outcome: Outcome[Any]) -> None:
         """Write the library's own completion event."""
         if all(settled.token != record.token for settled in self.settled):

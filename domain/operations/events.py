@@ -105,6 +105,13 @@ class OperationOverdue(OfOperation):
     round: int
 
 
+class OperationExtended(OfOperation):
+    """It has another time: it is to be tried again, or whoever decides on it gives it more. No sign of life."""
+
+    at: datetime
+    overdue_at: datetime
+
+
 class OperationSucceeded(OfOperation, omit_defaults=True):
     """Done; `data` is its result, as far as it is worth keeping."""
 

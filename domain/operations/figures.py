@@ -21,6 +21,7 @@ _KINDS: Final[tuple[type[Any], ...]] = (
     events.OperationStalled,
     events.OperationResumed,
     events.OperationOverdue,
+    events.OperationExtended,
     *STATUS_OF,
     events.OperationSucceededLate,
 )
@@ -50,6 +51,7 @@ _FOLDS: Final[Mapping[type[Any], Callable[[OperationSnapshot, Any], OperationSna
     events.OperationNoted: lambda operation, event: operations.noted(operation, event.at),
     events.OperationStalled: operations.stalled,
     events.OperationResumed: lambda operation, event: operations.resumed(operation, event.at),
+    events.OperationExtended: operations.extended,
     **dict.fromkeys(STATUS_OF, operations.ended),
 }
 

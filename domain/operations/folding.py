@@ -7,6 +7,7 @@ from tallystick.domain.operations.events import (
     OperationAbandoned,
     OperationBeat,
     OperationCanceled,
+    OperationExtended,
     OperationFailed,
     OperationNoted,
     OperationOverdue,
@@ -60,6 +61,11 @@ class SnapshotsOfOperations(Module):
         """No sign of life: nobody but a timer has said anything."""
         del event
         return operation
+
+    @folds(OperationExtended, OperationSnapshot)
+    def on_extended(self, operation: OperationSnapshot, event: OperationExtended) -> OperationSnapshot:
+        """Overdue later."""
+        return operations.extended(operation, event)
 
     @folds(OperationSucceeded, OperationSnapshot)
     def on_succeeded(self, operation: OperationSnapshot, event: OperationSucceeded) -> OperationSnapshot:
@@ -120,6 +126,11 @@ class IndexOfOperations(Module):
     def index_resumed(self, index: OpenOperations, event: OperationResumed) -> OpenOperations:
         """It goes on."""
         return index.with_changed(event.operation_id, lambda each: operations.resumed(each, event.at))
+
+    @folds(OperationExtended, OpenOperations)
+    def index_extended(self, index: OpenOperations, event: OperationExtended) -> OpenOperations:
+        """It is overdue later."""
+        return index.with_changed(event.operation_id, lambda each: operations.extended(each, event))
 
     @folds(OperationSucceeded, OpenOperations)
     def index_succeeded(self, index: OpenOperations, event: OperationSucceeded) -> OpenOperations:

@@ -24,6 +24,7 @@ from tallystick.domain.operations.events import (
     OperationAbandoned,
     OperationBeat,
     OperationCanceled,
+    OperationExtended,
     OperationFailed,
     OperationProgressed,
     OperationStalled,
@@ -307,6 +308,11 @@ def stalled(operation: OperationSnapshot, event: OperationStalled) -> OperationS
 def resumed(operation: OperationSnapshot, at: datetime) -> OperationSnapshot:
     """It runs, because a person says so."""
     return _alive(operation, at, status=OperationStatus.RUNNING, missed=None)
+
+
+def extended(operation: OperationSnapshot, event: OperationExtended) -> OperationSnapshot:
+    """Its time is up later; nobody has said anything of it."""
+    return structs.replace(operation, overdue_at=event.overdue_at)
 
 
 def ended(operation: OperationSnapshot, event: End) -> OperationSnapshot:

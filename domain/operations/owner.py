@@ -1,29 +1,32 @@
 """The owner of operations: an ordinary module. It has an execution for each open operation, and is told by commands and completions."""
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
-from msgspec import UNSET, UnsetType, structs
-
 from tallystick.domain.action import Action
-from tallystick.domain.command import AskedSomewhere, Command
 from tallystick.domain.effect import Begin, Decision, Effects, Settle
 from tallystick.domain.envelope import MICROSECOND
 from tallystick.domain.errors import Rejected
 from tallystick.domain.event import Event
 from tallystick.domain.intent import Intent
-from tallystick.domain.module import Turn, handles
+from tallystick.domain.module import Turn, extended, handles
 from tallystick.domain.operations import operation as operations
+from tallystick.domain.operations.commands import (
+    AddEvidence,
+    Beat,
+    GiveUp,
+    MarkStalled,
+    RecordAudit,
+    Resume,
+    StartOperation,
+    UpdateProgress,
+)
 from tallystick.domain.operations.events import (
-    Anchor,
-    AuditOutcome,
-    Json,
-    OnOverdue,
     OperationAbandoned,
     OperationAudited,
     OperationBeat,
     OperationCanceled,
+    OperationExtended,
     OperationFailed,
     OperationNoted,
     OperationOverdue,
@@ -38,98 +41,11 @@ from tallystick.domain.operations.events import (
 from tallystick.domain.operations.folding import IndexOfOperations, SnapshotsOfOperations
 from tallystick.domain.operations.operation import GIVEN_UP, GIVES_UP, ORPHAN, Bracket, Ending, OperationSnapshot, OperationStatus
 from tallystick.domain.outcome import Cancelled, Failed, Outcome, Refused, Succeeded, TimedOut
-from tallystick.domain.retry import AnyRetry, ExponentialBackoff, FixedDelay
+from tallystick.domain.retry import ExponentialBackoff, FixedDelay
 from tallystick.domain.token import Token
 
 OWNER = "operations"
 """The owner's name in the log."""
-
-
-class StartOperation(AskedSomewhere[str]):
-    """Begin an operation; the reply is its id. Times are microseconds. The parent and the tags that were not `given` are surroundings."""
-
-    name: str
-    parent: str = ""
-    tags: Mapping[str, str] = {}
-    timeout_us: int | None = None
-    on_overdue: OnOverdue = "abandon"
-    retry: AnyRetry | None = None
-    stalled_after_us: int | None = None
-    heartbeat_us: int | None = None
-    held: bool = False
-    given: Mapping[str, str] | UnsetType = UNSET
-    """Of the tags, those that the call names; where that is not said, all of them."""
-
-    def __post_init__(self) -> None:
-        """Refuse terms that could never have an effect, with `InvalidOperation`."""
-        operations.check_overdue(self.name, self.on_overdue, timed=self.timeout_us is not None, retried=self.retry is not None)
-
-    def contents(self) -> tuple["StartOperation", ...]:
-        """Without its surroundings, which a second delivery of a message has others of; former versions took them for content, too."""
-        if self.given is UNSET:
-            return (self,)
-        asked = structs.replace(self, given=UNSET)
-        return structs.replace(asked, parent="", tags=self.given), asked
-
-
-class UpdateProgress(Command[None]):
-    """An operation got on."""
-
-    operation_id: str
-    percent: float | None = None
-    message: str = ""
-
-
-class Beat(Command[None]):
-    """An operation is alive."""
-
-    operation_id: str
-
-
-class AddEvidence(Command[None]):
-    """Something worth keeping happened in an operation; also after its end."""
-
-    operation_id: str
-    kind: str
-    message: str = ""
-    data: Mapping[str, Json] = {}
-
-
-class MarkStalled(Command[bool]):
-    """Say that an operation is stalled, if it is; the reply says whether it was not known to be.
-
-    Of a type that has a threshold of its own, `silent_us` is how long it may go without progress.
-    """
-
-    operation_id: str
-    silent_us: int | None = None
-
-
-class Resume(Command[None]):
-    """A person says that a stalled operation goes on."""
-
-    operation_id: str
-    by: str
-    why: str
-
-
-class GiveUp(Command[bool]):
-    """Abandon an orphan: an operation that is older than `started_before` and has not ended; the reply says whether it was one."""
-
-    operation_id: str
-    started_before: datetime
-    why: str
-
-
-class RecordAudit(Command[str]):
-    """Write an audit record; the reply is its id."""
-
-    name: str
-    message: str = ""
-    outcome: AuditOutcome = "Success"
-    who: str = ""
-    operation_id: str = ""
-    anchors: tuple[Anchor, ...] = ()
 
 
 class AttendOperation(Action[Verdict]):
@@ -258,6 +174,8 @@ class Operations(SnapshotsOfOperations, IndexOfOperations):
         operation = _known(turn, command.operation_id)
         if operation.status.ended or operation.started_at is None or operation.started_at >= command.started_before:
             return False
+        if operation.overdue_at is not None and operation.overdue_at >= turn.now:
+            return False
         yield Settle(token=Token(command.operation_id), outcome=Failed(code=ORPHAN, message=command.why))
         return True
 
@@ -291,6 +209,11 @@ class Operations(SnapshotsOfOperations, IndexOfOperations):
             for token in waiting:
                 yield Settle(token=token, outcome=Cancelled(reason="the operation has ended"))
 
+    @extended(Bracket)
+    def extend(self, turn: Turn, bracket: Bracket, ends_at: datetime) -> Effects:
+        """Another attempt is overdue when its own time is up, and not when that of the first one was."""
+        yield OperationExtended(operation_id=bracket.operation_id, at=turn.now, overdue_at=ends_at)
+
     @Bracket.late
     def late(self, turn: Turn, bracket: Bracket, ending: Ending) -> Effects:
         """It was completed after all; the end stands, and this is kept beside it."""
@@ -320,6 +243,8 @@ class Operations(SnapshotsOfOperations, IndexOfOperations):
         token = Token(attention.operation_id)
         match outcome:
             case Succeeded(result="retry"):
+                ends_at = turn.now + attention.timeout_us * MICROSECOND
+                yield OperationExtended(operation_id=attention.operation_id, at=turn.now, overdue_at=ends_at)
                 yield _deadline(token, attention.operation_name, attention.timeout_us, attention.round + 1)
             case Succeeded(result="alert"):
                 return

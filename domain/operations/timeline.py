@@ -19,7 +19,7 @@ Kind = Literal["operation", "evidence", "event", "attempt", "timer", "audit", "e
 that passed or is to pass; what a person did or an audit record says; the library's own bookkeeping."""
 
 _ATTEMPTS: Final = frozenset({"AttemptStarted", "ActionsAdvanced", "PersonNeeded"})
-_TIMERS: Final = frozenset({"TimeoutFired", "RetryScheduled", "OperationOverdue"})
+_TIMERS: Final = frozenset({"TimeoutFired", "RetryScheduled", "OperationOverdue", "OperationExtended"})
 _PEOPLE: Final = frozenset(
     {
         "PersonActed",
@@ -41,6 +41,7 @@ _DETAILS: Final = (
     "attempt",
     "retryAt",
     "deadline",
+    "overdueAt",
     "outcome",
     "who",
     "by",

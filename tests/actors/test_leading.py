@@ -13,7 +13,7 @@ import pytest
 
 import tallystick as ts
 from tallystick.actors.actor import EngineActor
-from tallystick.domain.operations.owner import RecordAudit
+from tallystick.domain.operations.commands import RecordAudit
 from tallystick.store.log import Head
 from tallystick.testing import check_invariants
 from tests.actors.outside import PATIENCE_S, FaultyLog, Provider, has_ended, in_a_thread, wait_until

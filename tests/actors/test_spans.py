@@ -10,7 +10,7 @@ import tallystick as ts
 from tallystick.actors.clock import LONGEST_SLEEP_S, SystemClock
 from tallystick.actors.runtimes.runtime import Runtime
 from tallystick.domain.envelope import LATEST, LONGEST, MICROSECOND
-from tallystick.domain.operations.owner import StartOperation
+from tallystick.domain.operations.commands import StartOperation
 from tests.actors.outside import PATIENCE_S, wait_until
 from tests.actors.stage import Stage
 
