@@ -21,9 +21,9 @@ from tallystick.store.archives.file import HEADER, UNSEALED, ArchiveWriter, cont
 from tallystick.store.archives.reading import Archive, RecentBlocks, sealed_at
 from tallystick.store.chain import link
 from tallystick.store.log import Query, Sealed
-from tallystick.store.sqlite.opening import ARCHIVE_SCHEMA
 from tallystick.store.sqlite.reader import SqliteReader
 from tallystick.store.sqlite.rows import IDENTITY
+from tallystick.store.sqlite.tables import ARCHIVE_SCHEMA
 
 RECORDS_LIMIT: Final = 100_000
 BYTES_LIMIT: Final = 256 << 20

@@ -1,7 +1,6 @@
 """Opening a SQLite log for writing: its tables made or checked, its end checked, the next epoch taken. Not its files or its lock."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final, cast
 
 import apsw
@@ -11,15 +10,11 @@ from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import LogCorrupt, LogError
 from tallystick.store.chain import link, start
 from tallystick.store.log import Beginning, Head, Query
-from tallystick.store.sqlite.beginning import SCHEMA as BEGINNING_SCHEMA
 from tallystick.store.sqlite.beginning import beginning_in, put
-from tallystick.store.sqlite.file import WITH_ARCHIVES
 from tallystick.store.sqlite.query import page_of
 from tallystick.store.sqlite.rows import IDENTITY, records_in
+from tallystick.store.sqlite.tables import SCHEMA, check_tables
 
-_SCHEMA: Final = Path(__file__).with_name("schema.sql")
-ARCHIVE_SCHEMA: Final = Path(__file__).with_name("archive.sql")
-_TABLES: Final = "SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
 _NEXT_EPOCH: Final = "UPDATE meta SET epoch = epoch + 1 RETURNING epoch, correlated"
 _CHECKED_AT_THE_END: Final = 64
 _CACHE_KB: Final = 1_024
@@ -47,7 +42,7 @@ def prepare(connection: apsw.Connection, *, new: bool, synchronous: str) -> Open
     # A file of no pages has a header only until its creation, which a power cut had interrupted, was rolled back by the first question.
     if new or not connection.pragma("page_count"):
         _create(connection)
-    _check_tables(connection)
+    check_tables(lambda sql: connection.execute(sql).fetchone(), connection.filename)
     if connection.pragma("journal_mode", "wal") != "wal":
         msg = f"{connection.filename} cannot have a write-ahead log where it lies; use a local file system."
         raise LogError(msg)
@@ -78,27 +73,9 @@ def _create(connection: apsw.Connection, fill: Callable[[], None] = lambda: None
     # Not IMMEDIATE, which would make the first page before it is said that what leaves for archives is to give its space back bit by bit.
     connection.execute("BEGIN")
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    connection.execute(_SCHEMA.read_text("utf-8"))
+    connection.execute(SCHEMA.read_text("utf-8"))
     fill()
     connection.execute("COMMIT")
-
-
-def _check_tables(connection: apsw.Connection) -> None:
-    found = _rows(connection, _TABLES)
-    pattern = apsw.Connection(":memory:")
-    try:
-        pattern.execute(_SCHEMA.read_text("utf-8"))
-        if connection.pragma("user_version") == WITH_ARCHIVES:
-            pattern.execute(ARCHIVE_SCHEMA.read_text("utf-8"))
-        if any(name == "beginning" for name, _ in found):
-            pattern.execute(BEGINNING_SCHEMA.read_text("utf-8"))
-        wanted = _rows(pattern, _TABLES)
-    finally:
-        pattern.close()
-    if found != wanted:
-        names = sorted({row[0] for row in set(found) ^ set(wanted)})
-        msg = f"{connection.filename} does not have the tables of its format: {', '.join(names)} differ. Restore a copy of the log."
-        raise LogCorrupt(msg)
 
 
 def _identity(connection: apsw.Connection) -> str:

@@ -24,6 +24,7 @@ from tallystick.store.sqlite.file import check_header, check_regular, connect, u
 from tallystick.store.sqlite.query import page_of
 from tallystick.store.sqlite.rows import IDENTITY, records_in
 from tallystick.store.sqlite.snapshots import newest_first
+from tallystick.store.sqlite.tables import check_tables
 from tallystick.store.sqlite.verify import verified, verified_since
 
 _EVERYTHING: Final = Query()
@@ -182,7 +183,11 @@ class SqliteReader:
         return newest_first(self.first_row, self.archived_hash, owner)
 
     def verify(self) -> Iterator[Recorded]:
-        """Every record in order, its chain, position and version checked, then SQLite's own structure. Errors as `LogReader.verify`."""
+        """Every record in order, its chain, position and version checked, then the correlation index and SQLite's own structure.
+
+        Errors as `LogReader.verify`; what the tables are declared as is looked at before the first record.
+        """
+        check_tables(self.first_row, self.path)
         if self.beginning is not None:
             return verified_since(self.beginning, self.read, self.first_row)
         return verified(self.read, self.first_row, self.archives, self.revision)

@@ -1,6 +1,6 @@
-"""Verifying a SQLite log from its first record to its last: the chain, positions, versions, then SQLite's own structure. Reads only.
+"""Verifying a SQLite log from its first record to its last: the chain, positions, versions, then its indexes and SQLite's own structure.
 
-SQLite's integrity check alone is not enough: it does not look at what is in a row.
+Reads only. SQLite's integrity check alone is not enough: it does not look at what is in a row, and takes the correlation index for a table.
 """
 
 from collections.abc import Callable, Iterator
@@ -35,6 +35,20 @@ SELECT count(*) + (SELECT sum(records) FROM archive) - (max(position) - min((SEL
 WHERE NOT EXISTS (SELECT 1 FROM archive WHERE gone < last)
 """
 """How many records are in two places; null while some are on their way, which are in both for that time."""
+# The records in their order, each with one look-up in the index by its key. Whether rows of the index are left over, the counts say: which
+# ones, is asked only then.
+_CORRELATED: Final = """
+SELECT
+    min(iif(EXISTS (SELECT 1 FROM correlation AS filed WHERE (filed.correlation, filed.position) = (event.correlation, event.position)),
+        NULL, position)),
+    count(*) - (SELECT count(*) FROM correlation)
+FROM event WHERE position <= (SELECT correlated FROM meta)
+"""
+_STRAY: Final = """
+SELECT min(position) FROM correlation AS filed
+WHERE position > (SELECT correlated FROM meta)
+    OR NOT EXISTS (SELECT 1 FROM event WHERE event.position = filed.position AND event.correlation = filed.correlation)
+"""
 _STRUCTURE: Final = "PRAGMA integrity_check(1)"
 
 Read = Callable[[Query], Iterator[Recorded]]
@@ -127,7 +141,22 @@ def _check_whole(first_row: FirstRow, begins: Head, *, end: int) -> None:
     if row and row[0] is not None:
         msg = f"Something refers to position {row[0]}, beyond the last record: the log was cut off after it was written. Restore a copy."
         raise LogCorrupt(msg, position=end + 1)
+    _check_correlations(first_row)
     row = first_row(_STRUCTURE)
     if row != ("ok",):
         msg = f"All records are as written, but the file's structure is damaged ({row[0] if row else None}). Restore a copy of the log."
         raise LogCorrupt(msg)
+
+
+def _check_correlations(first_row: FirstRow) -> None:
+    """The index has each live record up to its mark, and nothing else; or what is asked by correlation is short, or doubled."""
+    missing, surplus = first_row(_CORRELATED) or (None, 0)
+    wrong = [position for position in (missing, _stray(first_row) if surplus or missing else None) if position is not None]
+    if wrong:
+        msg = f"The index of correlations is not that of the records, first at position {min(wrong)}. Restore a copy of the log."
+        raise LogCorrupt(msg, position=min(wrong))
+
+
+def _stray(first_row: FirstRow) -> int | None:
+    row = first_row(_STRAY)
+    return None if row is None else row[0]

@@ -238,3 +238,46 @@ def test_a_correlation_index_ahead_of_its_mark_holds_up_neither_writing_nor_clos
     assert again.open().position == 2
     assert [each.position for each in again.read(Query(correlation="c"))] == [1, 2]
     again.close()
+
+
+@pytest.mark.parametrize(
+    ("sql", "first"),
+    [
+        ("DELETE FROM correlation WHERE position IN (700, 1500)", 700),
+        ("UPDATE correlation SET correlation = 'x' WHERE position = 700", 700),
+        ("INSERT INTO correlation SELECT 'x', position FROM event WHERE position > 1200", 1201),
+        ("INSERT INTO correlation VALUES ('x', 9000); DELETE FROM correlation WHERE position = 1500", 1500),
+        ("INSERT INTO correlation VALUES ('x', 9000)", 9000),
+        ("UPDATE meta SET correlated = 1800", 1801),
+        ("DELETE FROM correlation", 1),
+    ],
+    ids=["rows left out", "a row changed", "rows of others", "one for one", "one beyond the end", "a mark put back", "all gone"],
+)
+def test_a_correlation_index_that_is_not_that_of_the_records_is_found(damaged: Callable[[str], SqliteReader], sql: str, first: int) -> None:
+    reader = damaged(sql)
+    with pytest.raises(LogCorrupt, match=f"index of correlations is not that of the records, first at position {first}") as found:
+        list(reader.verify())
+    assert found.value.position == first
+
+
+def test_a_correlation_index_that_lies_behind_while_the_log_is_written_is_whole(path: Path, records: MakeMany) -> None:
+    log = SqliteLog(path)
+    log.open()
+    log.write(records(1, 100, token=None))
+    log = log.reopened()
+    log.open()
+    log.write(records(101, 200, token=None))
+    assert log._reading().first_row("SELECT correlated FROM meta") == (100,)
+    assert len(list(log.verify())) == 200
+    log.close()
+
+
+@pytest.mark.parametrize("sql", ["DROP TABLE correlation", "DROP INDEX event_settlement", "CREATE TABLE more (a)"])
+def test_a_log_that_cannot_be_opened_for_its_tables_is_not_verified_either(
+    path: Path, damaged: Callable[[str], SqliteReader], sql: str
+) -> None:
+    reader = damaged(sql)
+    with pytest.raises(LogCorrupt, match=f"{path} does not have the tables of its format: .* differ"):
+        list(reader.verify())
+    with pytest.raises(LogCorrupt, match=f"{path} does not have the tables of its format: .* differ"):
+        SqliteLog(path).open()
