@@ -62,7 +62,7 @@ class QueueFailed(msgspec.Struct, frozen=True, eq=False, gc=False):
 
 
 class QueueRejected(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """The queue did not take the actions."""
+    """The queue does not serve it, or not any more; one that is superseded may have performed some of its actions."""
 
     context: Context
     cause: Literal["busy", "no_actions", "unknown_subject", "superseded"]

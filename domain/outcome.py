@@ -26,7 +26,10 @@ class Failed(Record, tag=True):
 
 
 class Refused(Record, tag=True):
-    """The queue did not take the actions; nothing was performed."""
+    """The queue does not serve it, or not any more.
+
+    Nothing was performed, except with "superseded": one that was interrupted may have performed actions before it was dropped.
+    """
 
     cause: Literal["busy", "no_actions", "unknown_subject", "superseded"]
 

@@ -3,4 +3,4 @@
 from typing import NewType
 
 Token = NewType("Token", str)
-"""The id of one execution, made by its owner; also the idempotency key for the outside world."""
+"""The id of one execution, made by its owner. The outside world is given `Call.key`, which is made of it (P5)."""

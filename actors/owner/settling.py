@@ -97,7 +97,7 @@ class Settling:
             self._acting.note(record, execution.got_on(record, report.percent, report.message, report.until_us))
 
     def rejected(self, report: QueueRejected) -> None:
-        """The queue did not take the actions: the owner hears of it as of any other end."""
+        """The queue does not serve it (any more): the owner hears of it as of any other end."""
         record = self.undecided(report.context.token)
         if record is None:
             self._count_stale("stale_rejections", report.context.token, 0)

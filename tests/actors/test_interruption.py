@@ -156,6 +156,16 @@ def test_what_interrupted_it_fails_and_it_goes_on_or_is_dropped_or_fails_too(vil
     assert village.nothing_left
 
 
+def test_who_is_dropped_after_an_interruption_may_have_performed_some_of_its_actions(village: Village) -> None:
+    village.work("mow", tasks=2)
+    village.returns("mow")
+    village.need("eat", if_it_fails="drop_parent")
+    village.raises("eat", ts.Rejected("POISONED"))
+    assert village.told == ["eat: POISONED", "mow: superseded"]
+    assert village.outside.called == ["mow 0", "mow 1", "eat 0"]
+    assert [event.index for event in village.events("ActionsAdvanced")] == [1], "the first of them is done"
+
+
 def test_a_failure_that_is_retried_does_not_yet_take_its_parent_with_it(village: Village) -> None:
     village.work("mow")
     village.need("eat", if_it_fails="drop_parent")
