@@ -11,17 +11,28 @@ class RecordMeta(msgspec.StructMeta):
     """Makes every subclass frozen, keyword-only, camelCase and strict about unknown fields; msgspec inherits only some of that."""
 
     def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> Any:
-        """Refuse fields whose names are settings of a base, then make the struct class."""
-        reserved = frozenset[str]().union(*(getattr(base, "reserved_names", ()) for base in bases))
-        for field, annotation in namespace.get("__annotations__", {}).items():
-            if field in reserved and "ClassVar" not in str(annotation):
-                msg = f"{name}.{field}: {field!r} is a setting of {bases[0].__name__}, so it cannot be a field; choose another name."
-                raise DefinitionError(msg)
+        """Make the struct class, and refuse it where the name of a field is a setting of a base."""
         for option in ("frozen", "kw_only", "forbid_unknown_fields"):
             options.setdefault(option, True)
         options.setdefault("rename", "camel")
         options.setdefault("gc", False)  # frozen data has no cycles, so the collector need not look at it
-        return super().__new__(mcls, name, bases, namespace, **options)
+        try:
+            made = super().__new__(mcls, name, bases, namespace, **options)
+        except ValueError as error:
+            for base in bases:
+                tag = base.__struct_config__.tag_field if isinstance(base, msgspec.StructMeta) else None
+                if tag is not None and repr(tag) in str(error):
+                    raise _taken(name, tag, base) from error
+            raise
+        for base in bases:
+            for field in made.__struct_fields__:  # and not the annotations of the namespace, which Python 3.14 leaves to be asked for
+                if field in getattr(base, "reserved_names", ()):
+                    raise _taken(name, field, base)
+        return made
+
+
+def _taken(name: str, field: str, base: type) -> DefinitionError:
+    return DefinitionError(f"{name}.{field}: {field!r} is a setting of {base.__name__}, so it cannot be a field; choose another name.")
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))

@@ -118,6 +118,21 @@ def test_a_field_named_like_a_setting_is_refused_in_a_subclass_of_a_subclass() -
         types.new_class("Slower", (Telling,), {}, lambda namespace: namespace.update({"__annotations__": {"timeout": float}}))
 
 
+def test_a_field_named_like_a_setting_is_refused_from_wherever_it_comes() -> None:
+    """Not only where the namespace has annotations, which in Python 3.14 it has not."""
+
+    class Slow(Record):
+        timeout: float
+
+    with pytest.raises(ts.DefinitionError, match=r"Slower\.timeout: .*Intent.*choose another name"):
+        types.new_class("Slower", (Slow, ts.Intent))
+
+
+def test_what_is_no_struct_for_another_reason_says_which() -> None:
+    with pytest.raises(TypeError, match="wrong"):
+        types.new_class("Wrong", (Telling,), {"wrong": True})
+
+
 def test_a_setting_may_be_given_with_its_annotation() -> None:
     class Patient(ts.Intent[str]):
         timeout: ClassVar[timedelta | None] = timedelta(days=1)
