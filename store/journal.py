@@ -218,7 +218,10 @@ class Journal:
         """
         if expected is not None and (expected > 0 or stream[0] == EXECUTION):
             return expected
-        return self._log.version(*stream) if self._may_have(*stream) else 0
+        aggregate_type, aggregate_id = stream
+        if aggregate_type != EXECUTION and not self.known_streams.maybe(aggregate_type, aggregate_id):
+            return 0
+        return self._log.version(aggregate_type, aggregate_id)
 
     def _nudge(self) -> None:
         """Now and then, wake those too whom nothing concerned, so that their cursors move; and end lanes that have grown too long."""
@@ -333,7 +336,7 @@ class Journal:
     def version(self, aggregate_type: str, aggregate_id: str) -> int:
         """An aggregate's last version, speculation included; 0 when there is no event of it."""
         stream = (aggregate_type, aggregate_id)
-        known = self._last_in_memory(stream)
+        known = self._ends.get(stream) or self._ends_before.get(stream)
         return self._version_in_log(stream, None) if known is None else known.aggregate_version
 
     def last(self, aggregate_type: str, aggregate_id: str) -> Recorded | None:

@@ -225,8 +225,9 @@ def check_named(method: str, given: Mapping[str, object], kind: type[Any]) -> No
     Raises:
         TypeError: there is nothing of that name; what is overlooked is a timeout that never comes, or an answer to another question.
     """
-    unknown = sorted(given.keys() - kind.__annotations__.keys())
-    if unknown:
+    known = kind.__annotations__.keys()
+    if not given.keys() <= known:
+        unknown = sorted(given.keys() - known)
         msg = f"{method}() got an unexpected keyword argument {unknown[0]!r}; it takes {', '.join(kind.__annotations__)}."
         raise TypeError(msg)
 

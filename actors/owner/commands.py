@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from datetime import timedelta
+from types import GeneratorType
 from typing import Any
 
 import msgspec
@@ -32,7 +33,10 @@ class Commands:
     def ask(self, message: Ask) -> None:
         """Answer from the log if the key was used before (P15), else decide."""
         try:
-            self._answer_once(message)
+            if message.key is None:
+                self._decide(message, 0)
+            else:
+                self._answer_once(message, message.key)
         except NotAccepted as error:
             message.reply.refuse(error)
             message.reply.release()
@@ -40,20 +44,17 @@ class Commands:
         except Exception as error:  # noqa: BLE001 - whatever the handler raised is the caller's to see, when all before it is durable
             self._refuse(message, error)
 
-    def _answer_once(self, message: Ask) -> None:
+    def _answer_once(self, message: Ask, key: str) -> None:
         """As `_answer`, also where another owner, on a thread of its own, has used the key meanwhile: then its answer is found (P15)."""
         try:
-            self._answer(message)
+            self._answer(message, key)
         except VersionConflict as conflict:
             if conflict.aggregate_type != COMMAND:
                 raise
-            self._answer(message)
+            self._answer(message, key)
 
-    def _answer(self, message: Ask) -> None:
-        if message.key is None:
-            self._decide(message, 0)
-            return
-        last = self._acting.journal.last(COMMAND, message.key)
+    def _answer(self, message: Ask, key: str) -> None:
+        last = self._acting.journal.last(COMMAND, key)
         if last is None or last.occurred_at_us < self._acting.clock.now_us() - KEYS_KEPT_US:
             self._decide(message, 0 if last is None else last.aggregate_version)
         else:
@@ -76,7 +77,7 @@ class Commands:
         command = self._codec.sealed(message.command)
         handler = self._acting.setting.behaviour.commands[type(command)]
         decision = handler(turn, command)
-        if not isinstance(decision, Generator):
+        if type(decision) is not GeneratorType and not isinstance(decision, Generator):  # the second, of ABCs, takes far longer
             msg = f"{handler.__qualname__} is no generator; a command's handler yields effects and returns the reply."
             raise EffectError(msg)
         try:
