@@ -27,8 +27,11 @@ _KINDS: Final[tuple[type[Any], ...]] = (
 )
 EVENTS: Final[Mapping[str, type[Any]]] = {kind.__name__: kind for kind in _KINDS}
 """The events of operations, by name."""
-MOVING: Final = ("OperationStarted", "OperationProgressed", "OperationStalled", "OperationResumed", *(kind.__name__ for kind in STATUS_OF))
-"""Those that change a status."""
+MOVING: Final = (
+    *("OperationStarted", "OperationProgressed", "OperationBeat", "OperationStalled", "OperationResumed"),
+    *(kind.__name__ for kind in STATUS_OF),
+)
+"""Those that may change a status."""
 
 
 def read(recorded: Recorded) -> Any:
@@ -113,6 +116,8 @@ def statistics_of(records: Iterable[Recorded], *, name_prefix: str = "") -> Oper
     open_: dict[str, tuple[str, OperationStatus, int]] = {}
     ended: dict[str, Counter[OperationStatus]] = {}
     times: dict[str, list[int]] = {}
+    silent: set[str] = set()
+    """Those that are stalled for want of a heartbeat, which the next one ends."""
     moved = {
         "OperationProgressed": OperationStatus.RUNNING,
         "OperationResumed": OperationStatus.RUNNING,
@@ -129,6 +134,13 @@ def statistics_of(records: Iterable[Recorded], *, name_prefix: str = "") -> Oper
             name, _, began_us = open_[operation_id]
             if kind in moved:
                 open_[operation_id] = (name, moved[kind], began_us)
+                silent.discard(operation_id)
+                if kind == "OperationStalled" and read(recorded).missed == "heartbeat":
+                    silent.add(operation_id)
+            elif kind == "OperationBeat":
+                if operation_id in silent:
+                    open_[operation_id] = (name, OperationStatus.RUNNING, began_us)
+                    silent.discard(operation_id)
             elif kind in ends:
                 del open_[operation_id]
                 ended.setdefault(name, Counter())[ends[kind]] += 1

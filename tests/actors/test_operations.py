@@ -1,5 +1,6 @@
 """Operations that end elsewhere, their progress and evidence, the questions that people ask, and the watcher."""
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -11,6 +12,7 @@ from structlog.testing import capture_logs
 import tallystick as ts
 
 MINUTE = timedelta(minutes=1)
+WORDS = ["progress", "heartbeat", "succeed", "fail", "cancel", "wait", "look", "note"]
 
 
 @pytest.fixture
@@ -176,6 +178,17 @@ def test_stalled_is_no_end_and_is_warned_about_once(system: ts.System, runtime: 
     assert types(system).count("OperationStalled") == 2
 
 
+def test_what_a_heartbeat_resumes_is_counted_as_running(system: ts.System, runtime: ts.SteppedRuntime) -> None:
+    beating = system.operations.start("Import", heartbeat_within=MINUTE)
+    standing = system.operations.start("Import", stalled_after=MINUTE)
+    runtime.advance(2 * MINUTE)
+    system.operations.mark_stalled()
+    system.operations.heartbeat(beating)
+    system.operations.heartbeat(standing)
+    assert [each.operation_id for each in system.operations.find(status=ts.OperationStatus.RUNNING)] == [beating]
+    assert system.operations.statistics().by_status == {ts.OperationStatus.RUNNING: 1, ts.OperationStatus.STALLED: 1}
+
+
 def test_evidence_is_kept_after_the_end_and_changes_nothing(system: ts.System) -> None:
     operation_id = system.operations.start("Import")
     system.operations.fail(operation_id, "LOST")
@@ -186,11 +199,11 @@ def test_evidence_is_kept_after_the_end_and_changes_nothing(system: ts.System) -
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["progress", "succeed", "fail", "cancel", "wait", "note"])), max_size=25))
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(WORDS)), max_size=25))
 def test_whatever_is_said_each_operation_ends_at_most_once_and_the_sum_of_the_parts_is_the_whole(said: list[tuple[int, str]]) -> None:
     runtime = ts.SteppedRuntime(ts.ManualClock())
     with ts.System(runtime=runtime) as system:
-        ids = [system.operations.start("Import", timeout=(number + 2) * MINUTE) for number in range(4)]
+        ids = [system.operations.start("Import", timeout=(number + 2) * MINUTE, heartbeat_within=MINUTE / 2) for number in range(4)]
         for number, what in said:
             operations, operation_id = system.operations, ids[number]
             ended = snapshot(system, operation_id).status.ended
@@ -207,6 +220,11 @@ def test_whatever_is_said_each_operation_ends_at_most_once_and_the_sum_of_the_pa
                     case "note":
                         operations.note(operation_id, "warning")
                         continue
+                    case "heartbeat":
+                        operations.heartbeat(operation_id)
+                    case "look":
+                        operations.mark_stalled()
+                        continue
                     case _:
                         runtime.advance(MINUTE)
                         continue
@@ -218,5 +236,4 @@ def test_whatever_is_said_each_operation_ends_at_most_once_and_the_sum_of_the_pa
         assert len(settled) == len(set(settled))
         statistics = system.operations.statistics()
         assert statistics.total == 4
-        for status, count in statistics.by_status.items():
-            assert count == len(system.operations.find(status=status))
+        assert statistics.by_status == Counter(each.status for each in system.operations.find())
