@@ -12,7 +12,7 @@ from tallystick.domain.envelope import MICROSECOND, from_micros
 from tallystick.domain.errors import DefinitionError
 from tallystick.domain.evidence import said_by
 from tallystick.domain.operations.operation import OperationSnapshot
-from tallystick.domain.operations.watching import Alert, alerts_in, orphans_in, threshold_of
+from tallystick.domain.operations.watching import Alert, alerts_in, orphans_in, silent_in, threshold_of
 
 TellAlert = Callable[[Alert], None]
 
@@ -65,11 +65,13 @@ class OperationWatcher:
     def look(self) -> Look:
         """Look once: mark what is stalled, and tell of what is new or was last told longer ago than the cool-down."""
         now_us = self._tracker.clock.now_us()
-        alerts = alerts_in(self._tracker.index(), from_micros(now_us), self._thresholds)
-        marked = [alert.operation for alert in alerts if alert.trouble != "overdue" and self._mark(alert)]
+        index, now = self._tracker.index(), from_micros(now_us)
+        silent = silent_in(index, now, self._thresholds)
+        alerts = alerts_in(index, now, silent)
+        marked = [alert.operation for alert in alerts if alert.operation.operation_id in silent and self._mark(alert)]
         told = [alert for alert in alerts if self._tell(alert, now_us)]
-        still = {(alert.operation.operation_id, alert.trouble) for alert in alerts}
-        self._told_us = {key: told_us for key, told_us in self._told_us.items() if key in still}
+        # What is well by now is remembered, too: it may be in the same trouble again before the cool-down is over.
+        self._told_us = {key: told_us for key, told_us in self._told_us.items() if now_us - told_us < self._cool_down_us}
         return Look(tuple(alerts), tuple(marked), tuple(told))
 
     def _mark(self, alert: Alert) -> bool:
@@ -84,7 +86,7 @@ class OperationWatcher:
         if self._on_alert is not None:
             try:
                 self._on_alert(alert)
-            except Exception as error:  # noqa: BLE001 - the host's own code
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the host's own code, which would end the thread that watches
                 warn("watcher.callback_failed", operation_id=alert.operation.operation_id, error=said_by(error))
         return True
 

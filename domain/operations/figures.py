@@ -113,39 +113,44 @@ def _durations(times_us: list[int]) -> Durations:
 
 def statistics_of(records: Iterable[Recorded], *, name_prefix: str = "") -> OperationStatistics:
     """One pass over the records of types `MOVING`, in order."""
-    open_: dict[str, tuple[str, OperationStatus, int]] = {}
+    open_: dict[str, _Open] = {}
     ended: dict[str, Counter[OperationStatus]] = {}
     times: dict[str, list[int]] = {}
-    silent: set[str] = set()
-    """Those that are stalled for want of a heartbeat, which the next one ends."""
-    moved = {
-        "OperationProgressed": OperationStatus.RUNNING,
-        "OperationResumed": OperationStatus.RUNNING,
-        "OperationStalled": OperationStatus.STALLED,
-    }
     ends = {kind.__name__: status for kind, status in STATUS_OF.items()}
     for recorded in records:
         operation_id, kind = recorded.aggregate_id, recorded.event_type
         if kind == "OperationStarted":
             name: str = read(recorded).name
             if name.startswith(name_prefix):
-                open_[operation_id] = (name, OperationStatus.PENDING, recorded.occurred_at_us)
+                open_[operation_id] = _Open(name, recorded.occurred_at_us)
+        elif operation_id in open_ and kind in ends:
+            gone = open_.pop(operation_id)
+            ended.setdefault(gone.name, Counter())[ends[kind]] += 1
+            times.setdefault(gone.name, []).append(recorded.occurred_at_us - gone.began_us)
         elif operation_id in open_:
-            name, _, began_us = open_[operation_id]
-            if kind in moved:
-                open_[operation_id] = (name, moved[kind], began_us)
-                silent.discard(operation_id)
-                if kind == "OperationStalled" and read(recorded).missed == "heartbeat":
-                    silent.add(operation_id)
-            elif kind == "OperationBeat":
-                if operation_id in silent:
-                    open_[operation_id] = (name, OperationStatus.RUNNING, began_us)
-                    silent.discard(operation_id)
-            elif kind in ends:
-                del open_[operation_id]
-                ended.setdefault(name, Counter())[ends[kind]] += 1
-                times.setdefault(name, []).append(recorded.occurred_at_us - began_us)
+            open_[operation_id] = _moved(open_[operation_id], recorded)
     by_name = ended
-    for name, status, _ in open_.values():
-        by_name.setdefault(name, Counter())[status] += 1
+    for each in open_.values():
+        by_name.setdefault(each.name, Counter())[each.status] += 1
     return OperationStatistics(by_name, {name: _durations(each) for name, each in times.items()})
+
+
+class _Open(NamedTuple):
+    """What statistics need of an operation that has not ended; `silent`: it is stalled for want of a heartbeat, and the next ends that."""
+
+    name: str
+    began_us: int
+    status: OperationStatus = OperationStatus.PENDING
+    silent: bool = False
+
+
+def _moved(operation: _Open, recorded: Recorded) -> _Open:
+    match recorded.event_type:
+        case "OperationProgressed" | "OperationResumed":
+            return operation._replace(status=OperationStatus.RUNNING, silent=False)
+        case "OperationStalled":
+            return operation._replace(status=OperationStatus.STALLED, silent=read(recorded).missed == "heartbeat")
+        case "OperationBeat" if operation.silent:
+            return operation._replace(status=OperationStatus.RUNNING, silent=False)
+        case _:
+            return operation

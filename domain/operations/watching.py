@@ -41,9 +41,8 @@ def threshold_of(name: str, thresholds: Mapping[str, timedelta]) -> timedelta | 
     return thresholds[max(fitting, key=len)] if fitting else None
 
 
-def alerts_in(index: OpenOperations, now: datetime, thresholds: Mapping[str, timedelta]) -> list[Alert]:
-    """All that is in trouble, by its own settings or by the thresholds; overdue ones are told of as such, whatever else they are."""
-    overdue = {each.operation_id: Alert("overdue", each) for each in index.overdue(now)}
+def silent_in(index: OpenOperations, now: datetime, thresholds: Mapping[str, timedelta]) -> dict[str, Alert]:
+    """All that are silent for too long, by their own settings or by the thresholds, by id; also those that are overdue besides."""
     silent = {each.operation_id: Alert("silent" if missed_by(each, now) == "heartbeat" else "stalled", each) for each in index.silent(now)}
     slow: dict[str, Alert] = {}
     if thresholds:
@@ -51,9 +50,13 @@ def alerts_in(index: OpenOperations, now: datetime, thresholds: Mapping[str, tim
             limit = threshold_of(each.name, thresholds)
             if limit is not None and each.updated_at is not None and now - each.updated_at > limit:
                 slow[each.operation_id] = Alert("stalled", each)
-    return sorted(
-        {**slow, **silent, **overdue}.values(), key=lambda alert: (alert.operation.started_at or now, alert.operation.operation_id)
-    )
+    return {**slow, **silent}
+
+
+def alerts_in(index: OpenOperations, now: datetime, silent: Mapping[str, Alert]) -> list[Alert]:
+    """Those that are silent, and those that are overdue, oldest first; overdue ones are told of as such, whatever else they are."""
+    overdue = {each.operation_id: Alert("overdue", each) for each in index.overdue(now)}
+    return sorted({**silent, **overdue}.values(), key=lambda alert: (alert.operation.started_at or now, alert.operation.operation_id))
 
 
 def orphans_in(index: Iterable[OperationSnapshot], now: datetime, older_than: timedelta, running: Collection[str]) -> Orphans:

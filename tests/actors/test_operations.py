@@ -1,7 +1,7 @@
 """Operations that end elsewhere, their progress and evidence, the questions that people ask, and the watcher."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 import pytest
@@ -204,30 +204,26 @@ def test_whatever_is_said_each_operation_ends_at_most_once_and_the_sum_of_the_pa
     runtime = ts.SteppedRuntime(ts.ManualClock())
     with ts.System(runtime=runtime) as system:
         ids = [system.operations.start("Import", timeout=(number + 2) * MINUTE, heartbeat_within=MINUTE / 2) for number in range(4)]
+        operations = system.operations
+        says: dict[str, Callable[[str, int], object]] = {
+            "progress": lambda operation_id, number: operations.progress(operation_id, 10 * number),
+            "heartbeat": lambda operation_id, _: operations.heartbeat(operation_id),
+            "succeed": lambda operation_id, _: operations.succeed(operation_id),
+            "fail": lambda operation_id, _: operations.fail(operation_id, "NO"),
+            "cancel": lambda operation_id, _: operations.cancel(operation_id),
+        }
+        happens: dict[str, Callable[[str], object]] = {
+            "note": lambda operation_id: operations.note(operation_id, "warning"),
+            "look": lambda _: operations.mark_stalled(),
+            "wait": lambda _: runtime.advance(MINUTE),
+        }
         for number, what in said:
-            operations, operation_id = system.operations, ids[number]
-            ended = snapshot(system, operation_id).status.ended
+            if what in happens:
+                happens[what](ids[number])
+                continue
+            ended = snapshot(system, ids[number]).status.ended
             try:
-                match what:
-                    case "progress":
-                        operations.progress(operation_id, 10 * number)
-                    case "succeed":
-                        operations.succeed(operation_id)
-                    case "fail":
-                        operations.fail(operation_id, "NO")
-                    case "cancel":
-                        operations.cancel(operation_id)
-                    case "note":
-                        operations.note(operation_id, "warning")
-                        continue
-                    case "heartbeat":
-                        operations.heartbeat(operation_id)
-                    case "look":
-                        operations.mark_stalled()
-                        continue
-                    case _:
-                        runtime.advance(MINUTE)
-                        continue
+                says[what](ids[number], number)
             except ts.AlreadyEnded:
                 assert ended
             else:

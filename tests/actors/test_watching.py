@@ -48,6 +48,31 @@ def test_each_trouble_is_told_once_per_cool_down(system: ts.System, runtime: ts.
     assert watcher.look().alerts == ()
 
 
+def test_one_that_is_well_in_between_is_told_once_per_cool_down_all_the_same(system: ts.System, runtime: ts.SteppedRuntime) -> None:
+    told: list[str] = []
+    watcher = system.watch(on_alert=lambda alert: told.append(alert.trouble))
+    flapping = system.operations.start("Import", heartbeat_within=MINUTE)
+    for _ in range(3):
+        runtime.advance(2 * MINUTE)
+        assert [each.operation_id for each in watcher.look().marked] == [flapping]
+        system.operations.heartbeat(flapping)
+        assert watcher.look().alerts == ()
+    assert told == ["silent"]
+    runtime.advance(15 * MINUTE)
+    watcher.look()
+    assert told == ["silent"] * 2
+
+
+def test_one_that_is_overdue_and_silent_is_told_as_overdue_and_marked_as_stalled(system: ts.System, runtime: ts.SteppedRuntime) -> None:
+    late = system.operations.start("Import", timeout=MINUTE, stalled_after=MINUTE, on_overdue="alert")
+    slow = system.operations.start("Webhook.Process", timeout=MINUTE, on_overdue="alert")
+    runtime.advance(2 * MINUTE)
+    look = system.watch(thresholds={"Webhook": MINUTE}).look()
+    assert [(alert.trouble, alert.operation.operation_id) for alert in look.alerts] == [("overdue", late), ("overdue", slow)]
+    assert [each.operation_id for each in look.marked] == [late, slow]
+    assert (status(system, late), status(system, slow)) == ("Stalled", "Stalled")
+
+
 def test_a_threshold_is_that_of_the_longest_prefix_and_marks_too(system: ts.System, runtime: ts.SteppedRuntime) -> None:
     watcher = system.watch(thresholds={"Webhook": 30 * MINUTE, "Webhook.Batch": 300 * MINUTE})
     hook, batch = system.operations.start("Webhook.Process"), system.operations.start("Webhook.Batch")
@@ -80,9 +105,10 @@ def test_a_missed_heartbeat_stalls_and_the_next_one_resumes(system: ts.System, r
     assert status(system, beating) == "Stalled", "a heartbeat is no progress"
 
 
-def test_a_callback_that_raises_holds_nothing_up(system: ts.System, runtime: ts.SteppedRuntime) -> None:
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit])
+def test_a_callback_that_raises_holds_nothing_up(system: ts.System, runtime: ts.SteppedRuntime, error: type[BaseException]) -> None:
     def fails(alert: ts.Alert) -> None:
-        raise RuntimeError(alert.trouble)
+        raise error(alert.trouble)
 
     ids = [system.operations.start("Import", stalled_after=MINUTE) for _ in range(2)]
     runtime.advance(2 * MINUTE)
