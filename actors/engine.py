@@ -189,13 +189,6 @@ class Engine:
         """Have the lines decided on that are once a step."""
         self.queue.post.tell(Arbitrate())
 
-    def post_step(self, delta_us: int) -> None:
-        """Post one whole step and run nothing: for whoever chooses the order in which actors run."""
-        step = self.step_of(delta_us)
-        self.post_ticks(step)
-        self.post_turns(step)
-        self.post_arbitration()
-
     def mailbox(self, name: str) -> Mailbox:
         """An owner's mailbox, or the queue's by its own name."""
         return self.queue.post if name == QUEUE else self._posts[name]

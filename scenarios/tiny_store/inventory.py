@@ -68,11 +68,6 @@ class StockLevel(ts.Record):
     active: bool = True
 
     @property
-    def in_house(self) -> int:
-        """What stands in the house, set aside or not: what is available, and what is not."""
-        return self.on_hand + self.reserved
-
-    @property
     def received(self) -> int:
         """What was ever received; only a receipt changes it."""
         return self.on_hand + self.reserved + self.shipped

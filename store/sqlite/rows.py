@@ -22,7 +22,6 @@ CHUNK: Final = 448
 
 # Up to 16 rows have a statement each; above that, one of the next size is filled up with rows of nulls, which it leaves out.
 _SIZES: Final = (*range(1, 17), 24, 32, 48, 64, 96, 128, 192, 256, 384, CHUNK)
-_EXACT: Final = 16
 _SIZE_FOR: Final = tuple(next(size for size in _SIZES if size >= count) for count in range(1, CHUNK + 1))
 
 _CHUNK_VALUES: Final = CHUNK * len(COLUMNS)

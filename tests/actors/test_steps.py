@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tallystick as ts
+from tallystick.actors.engine import Engine
 from tallystick.actors.runtimes.runtime import Runtime
 from tallystick.testing.simulated import SimulatedRuntime
 from tests.actors.village import NOON, BeBorn, Elders, Needs, SendForNeed, SendForWork, Task, Village, Walk, Walking, Works, begin, ticked
@@ -252,6 +253,14 @@ def test_a_step_may_be_taken_on_a_simulated_runtime_in_whatever_order_its_messag
         assert len(list(system.events(event_types=("WorkTold",)))) >= 3
 
 
+def post_step(engine: Engine) -> None:
+    """Post a whole step and run nothing."""
+    step = engine.step_of(100_000)
+    engine.post_ticks(step)
+    engine.post_turns(step)
+    engine.post_arbitration()
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000))
 def test_however_the_messages_of_steps_interleave_everything_ends_and_no_token_is_left(seed: int) -> None:
@@ -267,10 +276,10 @@ def test_however_the_messages_of_steps_interleave_everything_ends_and_no_token_i
             how = ("deferred", "replayable", "not_interruptible")[number % 3]
             system.submit(kind(name=f"{number}", walks=(2, 1), priority=100 * (number % 4), interruption=how, tasks=number % 2))
             for _ in range(number % 4):
-                engine.post_step(100_000)
+                post_step(engine)
                 runtime.step()
         for _ in range(400):
-            engine.post_step(100_000)
+            post_step(engine)
             runtime.run_until_idle()
             runtime.advance(timedelta(seconds=1))
             if not system.open_executions():
