@@ -11,7 +11,7 @@ import click
 import msgspec
 
 import tallystick as ts
-from tallystick.host.output import print_json
+from tallystick.host.output import counted, print_json
 from tallystick.scenarios.settlers.actions import Walk
 from tallystick.scenarios.settlers.audit import problems
 from tallystick.scenarios.settlers.colony import STEPS_A_SECOND, Colony
@@ -118,11 +118,13 @@ def summarised(colony: Colony, life: Life) -> Summary:
 
 def _told(summary: Summary) -> Iterator[str]:
     """A summary for people."""
-    yield f"{summary.settlers} settlers, {summary.minutes:g} minutes in {summary.steps} steps, {summary.events} events."
-    yield f"Jobs    {summary.jobs_done} done, {summary.jobs_dropped} dropped; {summary.tasks_failed} tasks failed and were tried again."
-    yield f"Wood    {summary.beams} beams built, {summary.stock} in the stockpile."
-    met = ", ".join(f"{count} {relief}s" for relief, count in sorted(summary.reliefs.items())) or "nothing"
-    yield f"Needs   {met}; {summary.needs_not_met} attempts failed."
+    lived = f"{summary.minutes:g} minute{'' if summary.minutes == 1 else 's'} in {counted(summary.steps, 'step')}"
+    yield f"{counted(summary.settlers, 'settler')}, {lived}, {counted(summary.events, 'event')}."
+    tried_again = f"{counted(summary.tasks_failed, 'task')} failed and {'was' if summary.tasks_failed == 1 else 'were'} tried again"
+    yield f"Jobs    {summary.jobs_done} done, {summary.jobs_dropped} dropped; {tried_again}."
+    yield f"Wood    {counted(summary.beams, 'beam')} built, {summary.stock} in the stockpile."
+    met = ", ".join(counted(count, relief) for relief, count in sorted(summary.reliefs.items())) or "nothing"
+    yield f"Needs   {met}; {counted(summary.needs_not_met, 'attempt')} failed."
     under_way = ", ".join(f"{owner} {count}" for owner, count in sorted(summary.open_executions.items())) or "none"
     yield f"Open    {under_way}."
     yield from (f"WRONG   {problem}" for problem in summary.problems)

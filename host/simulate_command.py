@@ -3,7 +3,7 @@
 import click
 import msgspec
 
-from tallystick.host.output import Name, print_json, progress_bar
+from tallystick.host.output import Name, counted, print_json, progress_bar
 from tallystick.host.simulate import PATHS_PROVED_FROM, PROVES_FROM, SIMULATED, Order, Tally, failing_run, repeating, shrunk, simulate
 from tallystick.testing import NeverHit, SimulationResult, check_all_hit, diagram, probabilities
 from tallystick.testing.faults import RECOVERY_PATHS
@@ -63,7 +63,7 @@ def _tell_failure(order: Order, seed: int, *, as_json: bool) -> None:
         print_json({"seed": seed, **_violation(result), "story": "\n".join(story), "repeat": repeating(order, seed)})
         return
     click.echo(f"VIOLATION  {result.violation}")
-    click.echo(f"It takes {len(result.script.wishes)} commands and {len(result.script.faults)} faults:\n")
+    click.echo(f"It takes {counted(len(result.script.wishes), 'command')} and {counted(len(result.script.faults), 'fault')}:\n")
     for line in story:
         click.echo(line)
     click.echo(f"\nRepeat it with: {repeating(order, seed)}\n")
@@ -79,7 +79,7 @@ def _violation(result: SimulationResult) -> dict[str, object]:
 def _tell(tally: Tally) -> None:
     speed = f"{tally.steps / tally.seconds:,.0f} turns a second" if tally.seconds else "no time"
     click.echo(
-        f"{tally.seeds} seeds, {tally.steps:,} turns, {tally.virtual_seconds / 86_400:,.1f} virtual days "
+        f"{counted(tally.seeds, 'seed')}, {tally.steps:,} turns, {tally.virtual_seconds / 86_400:,.1f} virtual days "
         f"in {tally.seconds:.1f} s ({speed}): {tally.violations or 'no'} violation{'' if tally.violations == 1 else 's'}."
     )
     if tally.faults:

@@ -42,8 +42,9 @@ def test_another_seed_is_another_colony() -> None:
 def test_people_are_told_how_it_ended() -> None:
     result = run("settlers", "--settlers", "4", "--minutes", "1")
     assert result.exit_code == 0, result.output
-    assert "4 settlers, 1 minutes in 1200 steps" in result.stdout
+    assert "4 settlers, 1 minute in 1200 steps, " in result.stdout
     assert "Hash    " in result.stdout
+    assert run("settlers", "--settlers", "1", "--minutes", "2").stdout.splitlines()[0].startswith("1 settler, 2 minutes in ")
 
 
 def test_the_log_of_a_colony_stands_up_to_verification(tmp_path: Path) -> None:

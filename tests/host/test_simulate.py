@@ -63,6 +63,10 @@ def test_people_are_told_how_many_seeds_and_faults_there_were() -> None:
     assert "no violations" in result.stdout
 
 
+def test_of_one_it_is_said_that_it_is_one() -> None:
+    assert run("--seeds", "1", "--faults", "none").stdout.startswith("1 seed, ")
+
+
 def test_minutes_end_it_too() -> None:
     result = run("--minutes", "0.02", "--json", "--faults", "none")
     assert result.exit_code == 0, result.output
