@@ -20,6 +20,11 @@ def checked_text(what: str, text: object) -> None:
             raise InvalidPayload(msg) from error
 
 
+def writable(text: str) -> str:
+    """A text that explains, with what no log can hold of it written out: half an emoji, a file's name that is no Unicode."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
 def plain_text(what: str, text: object) -> str:
     """The text itself of what is more than that, such as a member of an enumeration: a log gives back plain text.
 

@@ -4,20 +4,19 @@ import asyncio
 import functools
 import inspect
 import threading
-import traceback
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import AbstractContextManager
-from pathlib import PurePath
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
 
 from tallystick.actors.operation_ends import tell_end
+from tallystick.actors.operations.endings import ending_by, plainer, success, tell_or_raise
 from tallystick.actors.operations.tracker import NOT_NOW, OperationTerms, OperationTracker, Runner
 from tallystick.actors.surroundings import Surrounded, Surroundings, correlation_of, surroundings
 from tallystick.actors.telling import WhenShown, bound, log_lines_are_bound, warn
-from tallystick.domain.errors import Rejected, TallystickError
-from tallystick.domain.evidence import Knower, message_of, withhold
-from tallystick.domain.operations.events import Failure, Json, OperationNoted
+from tallystick.domain.errors import Rejected
+from tallystick.domain.evidence import Knower, said_by, withhold
+from tallystick.domain.operations.events import Json, OperationNoted
 from tallystick.domain.operations.operation import (
     Ending,
     InvalidOperation,
@@ -35,9 +34,6 @@ T = TypeVar("T")
 
 PROGRESS_EVERY_US = 250_000
 """Progress is written this often at most; what came between is in the next."""
-STACK_FRAMES = 20
-NOT_WANTED = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
-"""What leaves a bracket when nobody wants it done any more; any other exception is its failure."""
 
 
 class Operation(Knower):
@@ -48,8 +44,7 @@ class Operation(Knower):
         self._tracker = tracker
         self.id = operation_id
         self.name = name
-        self.message = ""
-        """What its success will say."""
+        self._message = ""
         self._data: Mapping[str, Json] = {}
         self.found: OperationSnapshot | None = None
         """Where it stood when it was entered, if it was begun with a key; else None."""
@@ -63,6 +58,15 @@ class Operation(Knower):
     def ended(self) -> bool:
         """Whether it had ended already when it was entered by its key: there is nothing left to do, and `found.data` is its result."""
         return self.found is not None and self.found.status.ended
+
+    @property
+    def message(self) -> str:
+        """What its success will say."""
+        return self._message
+
+    @message.setter
+    def message(self, message: str) -> None:
+        self._message = cut(message)
 
     @property
     def data(self) -> Mapping[str, Json]:
@@ -80,6 +84,7 @@ class Operation(Knower):
             InvalidOperation: that is no percentage.
         """
         checked_percent(percent)
+        message = cut(message)
         now_us = self._tracker.clock.now_us()
         if self._written_us is not None and now_us - self._written_us < PROGRESS_EVERY_US:
             self._unwritten = (percent, message)
@@ -141,9 +146,13 @@ class Operation(Knower):
         return self._over
 
     def flush(self) -> None:
-        """Write the progress that was held back."""
-        if self._unwritten is not None:
+        """Write the progress that was held back. Never raises, since it stands before the end; what cannot be written is told of."""
+        if self._unwritten is None:
+            return
+        try:
             self._write(*self._unwritten)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the end is of more matter
+            warn("operation.progress_lost", operation=self.name, operation_id=self.id, error=said_by(error))
 
 
 class OperationScope:
@@ -253,29 +262,37 @@ class OperationScope:
 
     def _end(self, error: BaseException | None) -> None:
         operation, ending = self._left(error)
-        if operation is None or ending is None:
-            return
-        try:
-            operation.flush()
-            first = self._tracker.try_complete(operation.id, ending)
-        except TallystickError as failure:
-            _note_or_raise(operation, error, failure)
-        else:
-            self._tell(operation, ending, first=first)
+        failure: BaseException | None = None
+        while operation is not None and ending is not None:
+            try:
+                first = self._tracker.try_complete(operation.id, ending)
+            except Exception as refusal:  # noqa: BLE001 - whatever it is, it does not mask what the body raised
+                failure, ending = refusal, plainer(ending, error, refusal)
+            else:
+                self._tell(operation, ending, first=first)
+                break
+        if operation is not None and failure is not None:
+            tell_or_raise(operation.id, error, failure, ended=ending is not None)
 
     async def _end_in_loop(self, error: BaseException | None) -> None:
         operation, ending = self._left(error)
-        if operation is None or ending is None:
-            return
-        try:
-            operation.flush()
-            first, cancelled = await self._tracker.try_complete_in_loop(operation.id, ending)
-        except TallystickError as failure:
-            _note_or_raise(operation, error, failure)
-        else:
-            self._tell(operation, ending, first=first)
-            if cancelled is not None:
-                raise cancelled
+        failure: BaseException | None = None
+        cancelled: asyncio.CancelledError | None = None
+        while operation is not None and ending is not None:
+            try:
+                first, cancelled_now = await self._tracker.try_complete_in_loop(operation.id, ending)
+            except asyncio.CancelledError as both:  # this task was cancelled, and the log did not take it
+                cancelled, failure, ending = both, both.__cause__, plainer(ending, error, both.__cause__)
+            except Exception as refusal:  # noqa: BLE001 - as in `_end`
+                failure, ending = refusal, plainer(ending, error, refusal)
+            else:
+                self._tell(operation, ending, first=first)
+                cancelled = cancelled or cancelled_now
+                break
+        if cancelled is not None:
+            raise cancelled
+        if operation is not None and failure is not None:
+            tell_or_raise(operation.id, error, failure, ended=ending is not None)
 
     def _left(self, error: BaseException | None) -> tuple[Operation | None, Ending | None]:
         """The operation that nobody runs any more, and how it is to be ended; None where nothing of it changes any more."""
@@ -283,7 +300,14 @@ class OperationScope:
         if operation is None:
             return None, None
         self._tracker.running.pop(operation.id, None)
-        return operation, None if operation.ended else _ending(operation, error)
+        if operation.ended:
+            return operation, None
+        operation.flush()
+        if error is None:
+            return operation, success(operation.message, operation.data)
+        if operation.revealed:
+            withhold(error)
+        return operation, ending_by(error)
 
     def _tell(self, operation: Operation, ending: Ending, *, first: bool) -> None:
         milliseconds = (self._tracker.clock.now_us() - self._began_us) // 1000
@@ -325,30 +349,6 @@ class OperationScope:
 
     def _again(self) -> "OperationScope":
         return OperationScope(self._tracker, self._name, self._terms, self._traceparent, inline=self._inline)
-
-
-def _note_or_raise(operation: Operation, error: BaseException | None, failure: TallystickError) -> None:
-    """Say of what the body raised that the operation could not be ended; or of the failure, where it raised nothing."""
-    if error is None:
-        raise failure
-    error.add_note(f"Operation {operation.id} could not be ended in the log: {type(failure).__name__}: {failure}")
-
-
-def _ending(operation: Operation, error: BaseException | None) -> Ending:
-    if error is None:
-        return Ending(status="Succeeded", message=cut(operation.message), data=operation.data)
-    if operation.revealed:
-        withhold(error)
-    if isinstance(error, NOT_WANTED):
-        return Ending(status="Canceled", message=type(error).__name__)
-    failure = Failure(kind=type(error).__name__, message=cut(message_of(error)), stack=stack_of(error))
-    return Ending(status="Failed", code=failure.kind, message=failure.message, failure=failure)
-
-
-def stack_of(error: BaseException) -> tuple[str, ...]:
-    """Where an exception came through, innermost last; names of files and functions only, since values may be anybody's."""
-    frames = traceback.extract_tb(error.__traceback__)[-STACK_FRAMES:]
-    return tuple(f"{PurePath(frame.filename).name}:{frame.lineno} in {frame.name}" for frame in frames)
 
 
 def current_operation() -> Operation | None:

@@ -35,6 +35,7 @@ from tallystick.domain.operations.events import (
 from tallystick.domain.outcome import Failed, Outcome, Succeeded, settlement
 from tallystick.domain.record import Record
 from tallystick.domain.sensitive import refuse_sensitive
+from tallystick.domain.text import writable
 
 TEXT_LIMIT_CHARS: Final = 2_000
 """The longest message of an operation; a longer one is cut."""
@@ -236,8 +237,8 @@ def checked_percent(percent: float | None) -> float | None:
 
 
 def cut(text: str) -> str:
-    """A message of a length that the log takes; of a sensitive value, only whose it is."""
-    text = str(text)
+    """A message of a length that the log takes, without lone surrogates; of a sensitive value, only whose it is."""
+    text = writable(str(text))
     return text if len(text) <= TEXT_LIMIT_CHARS else f"{text[: TEXT_LIMIT_CHARS - 1]}…"
 
 

@@ -1,0 +1,64 @@
+"""Endings: how an operation ended, by how its body was left, and with what evidence. Not who writes that down."""
+
+import asyncio
+import traceback
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Final
+
+from tallystick.domain.errors import InvalidPayload
+from tallystick.domain.evidence import message_of
+from tallystick.domain.operations.events import Failure, Json
+from tallystick.domain.operations.operation import NAME_LIMIT_CHARS, Ending, cut
+from tallystick.domain.text import writable
+
+STACK_FRAMES = 20
+NOT_WANTED = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
+"""What leaves a bracket when nobody wants it done any more; any other exception is its failure."""
+UNWRITABLE: Final = InvalidPayload.__name__
+"""The code of an operation whose body succeeded, but with a result that cannot be written down; its caller is told so, too."""
+
+
+def success(message: str, data: Mapping[str, Json]) -> Ending:
+    """That of a body which left normally."""
+    return Ending(status="Succeeded", message=message, data=data)
+
+
+def ending_by(error: BaseException) -> Ending:
+    """That of a body which an exception left, with evidence: as much of it as can be found out, since its message is code of others."""
+    plain = without_evidence(error)
+    if plain.status == "Canceled":
+        return plain
+    try:
+        failure = Failure(kind=plain.code, message=cut(message_of(error)), stack=stack_of(error))
+    except Exception as unsaid:  # noqa: BLE001 - else it would be heard in place of the exception, and the operation stay open
+        failure = Failure(kind=plain.code, message=f"(its message raises {type(unsaid).__name__})", stack=stack_of(error))
+    return Ending(status="Failed", code=failure.kind, message=failure.message, failure=failure)
+
+
+def without_evidence(error: BaseException | None) -> Ending:
+    """An ending that every log can hold: by its type alone. A success whose result cannot be kept is none."""
+    kind = UNWRITABLE if error is None else type(error).__name__[:NAME_LIMIT_CHARS]
+    if isinstance(error, NOT_WANTED):
+        return Ending(status="Canceled", message=kind)
+    return Ending(status="Failed", code=kind)
+
+
+def plainer(ending: Ending, error: BaseException | None, refusal: BaseException | None) -> Ending | None:
+    """What to say in place of an ending that was refused; None where that was not for what it says, or nothing plainer can be said."""
+    plain = without_evidence(error)
+    return plain if isinstance(refusal, InvalidPayload) and ending != plain else None
+
+
+def stack_of(error: BaseException) -> tuple[str, ...]:
+    """Where an exception came through, innermost last; names of files and functions only, since values may be anybody's."""
+    frames = list(traceback.walk_tb(error.__traceback__))[-STACK_FRAMES:]
+    return tuple(writable(f"{PurePath(frame.f_code.co_filename).name}:{line} in {frame.f_code.co_name}") for frame, line in frames)
+
+
+def tell_or_raise(operation_id: str, error: BaseException | None, failure: BaseException, *, ended: bool) -> None:
+    """Say of what the body raised that the log did not take what was to be said of it; or raise that, where it raised nothing."""
+    if error is None:
+        raise failure
+    lost = "was ended in the log without its evidence" if ended else "could not be ended in the log"
+    error.add_note(f"Operation {operation_id} {lost}: {type(failure).__name__}: {failure}")
