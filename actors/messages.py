@@ -76,6 +76,18 @@ class QueueAdvanced(msgspec.Struct, frozen=True, eq=False, gc=False):
     index: int
 
 
+class QueueAnswered(msgspec.Struct, frozen=True, eq=False):
+    """What the host says answers the action at `index`, from which nothing goes on before that is durable.
+
+    Both are None where the queue has nothing of it: between two attempts, or while it waits for a person.
+    """
+
+    context: Context
+    attempt: int | None
+    index: int | None
+    said: "SettleFromOutside"
+
+
 class QueueBeat(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A call is alive, which holds until then; None: no call is out any more that could say so."""
 
@@ -125,7 +137,7 @@ class ParkedDue(msgspec.Struct, frozen=True, eq=False, gc=False):
 
 
 REPORTS: tuple[type[Any], ...] = (
-    *(QueueCompleted, QueueFailed, QueueRejected, QueueAdvanced, QueueBeat, QueueProgress),
+    *(QueueCompleted, QueueFailed, QueueRejected, QueueAdvanced, QueueAnswered, QueueBeat, QueueProgress),
     *(TimeoutDecision, RetryDue, ParkedDue),
 )
 """What a router hands on."""
@@ -173,12 +185,19 @@ class FinishTogether(NamedTuple):
     finishes: tuple[FinishQueue, ...]
 
 
-class AnswerLater(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """The outcome of an action whose performer had said `Later`."""
+class AnswerLater(NamedTuple):
+    """One of several actions is answered from outside: say which, since the queue is ahead of what the owner has heard of it."""
 
     context: Context
-    result: Any
-    failure: Failed | None = None
+    said: "SettleFromOutside"
+
+
+class GoOnFrom(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """That the actions before `index` are done is durable, one of them by an answer from outside; `attempt` as the queue had said."""
+
+    token: Token
+    attempt: int | None
+    index: int
 
 
 class Tick(NamedTuple):

@@ -108,6 +108,7 @@ class Operating:
         """Give the result that a performer had promised with `Later`, or that an execution without actions waits for.
 
         Durable when it returns. False when the token is not open (any more); a success is then kept as evidence and given to `late`.
+        Of several actions it is the present one's, and the next one follows; the last one's is what the intent promises.
 
         Raises:
             InvalidPayload: the result is not what the intent promises; nothing was changed, and the token waits as before.

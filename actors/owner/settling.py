@@ -10,7 +10,9 @@ from tallystick.actors.messages import (
     AnswerLater,
     By,
     Context,
+    GoOnFrom,
     QueueAdvanced,
+    QueueAnswered,
     QueueBeat,
     QueueCompleted,
     QueueFailed,
@@ -22,7 +24,7 @@ from tallystick.actors.messages import (
     SettleFromOutside,
     TimeoutDecision,
 )
-from tallystick.actors.owner.acting import Acting, Cause
+from tallystick.actors.owner.acting import Acting, Cause, Tell
 from tallystick.actors.owner.parked import ParkedSources
 from tallystick.actors.owner.turn import TurnInProgress
 from tallystick.actors.telling import warn
@@ -82,7 +84,8 @@ class Settling:
         if record is None or not execution.counts(record, report.attempt):
             self._count_stale("stale_advances", report.context.token, report.attempt)
             return
-        self._acting.note(record, ActionsAdvanced(attempt=report.attempt, index=report.index))
+        if report.index != record.index:  # else an answer from outside has said so before
+            self._acting.note(record, ActionsAdvanced(attempt=report.attempt, index=report.index))
 
     def beaten(self, report: QueueBeat) -> None:
         """Write down that an attempt is alive, which alone extends its deadline (P8); of one that is over, nobody need know."""
@@ -105,26 +108,42 @@ class Settling:
         self.settle(record, Refused(cause=report.cause))
 
     def from_outside(self, message: SettleFromOutside) -> None:
-        """What `complete` and `fail` say; with more actions to come it is the queue's to go on.
+        """What `complete` and `fail` say; which of several actions a result is of, the queue is asked first."""
+        record, context = self.undecided(message.token), Context(self._acting.name, message.token)
+        if message.failure is not None:
+            message.reply.answer(record is not None)
+            self.failed(QueueFailed(context, None, message.failure, final=True), acted_by(message.by, "failed"))
+            self._acting.journal.gate(message.reply)
+        elif record is not None and len(record.started.actions) > 1:
+            self._acting.ports.queue.tell(AnswerLater(context, message))
+        else:
+            self.answered(QueueAnswered(context, None, None, message))
 
-        A result that the intent does not promise is refused, and changes nothing: it is the host's mistake, who can mend it.
+    def answered(self, report: QueueAnswered) -> None:
+        """Write down what an answer from outside brings about: the end, or that its action is done, from which the queue goes on.
+
+        A result that the intent does not promise is refused, and changes nothing: it is the host's mistake, who can mend it. Whatever
+        attempt the answer is to, it counts (P4), unless its action was known to be done before.
         """
-        token, reply = message.token, message.reply
-        record = self.undecided(token)
-        context = Context(self._acting.name, token)
+        said, record = report.said, self.undecided(report.context.token)
+        reply, acted = said.reply, acted_by(said.by, "completed")
+        index = report.index if report.index is not None or record is None else record.index
         reply.answer(record is not None)
-        acted = acted_by(message.by, "completed" if message.failure is None else "failed")
-        if record is not None and len(record.started.actions) > 1:
-            if acted is not None:
-                self._acting.note(record, acted)
-            self._acting.ports.queue.tell(AnswerLater(context, message.result, message.failure))
-        elif message.failure is not None:
-            self.failed(QueueFailed(context, None, message.failure, final=True), acted)
-        elif record is None:
-            self._late(token, message.result)
+        if record is None or index is None:
+            self._late(report.context.token, said.result)
+        elif index < record.index:
+            reply.answer(False)
+            self._count_stale("duplicate_successes", record.token, report.attempt)
+        elif index + 1 < len(record.started.actions):
+            advanced = ActionsAdvanced(attempt=record.attempt, index=index + 1)
+            outputs = (Tell(self._acting.ports.queue, GoOnFrom(record.token, report.attempt, index + 1)), reply)
+            cause = Cause(record.correlation, record.position, record.started.tags)
+            self._acting.take(cause, _note_answered, record, advanced, acted, outputs=outputs)
+            self._acting.arm(record.token)
+            return
         else:
             try:
-                outcome = self._success(record, message.result)
+                outcome = self._success(record, said.result)
             except InvalidPayload as error:
                 reply.refuse(error)
             else:
@@ -297,6 +316,12 @@ def acted_by(by: By, did: Literal["completed", "failed", "abandoned", "discarded
 def _schedule(turn: TurnInProgress, record: ExecutionRecord, scheduled: RetryScheduled) -> None:
     turn.note(record.token, scheduled)
     turn.extend(record, execution.deadline_of(type(record.intent), record.timeout_us, to_micros(scheduled.retry_at), record.closes_us))
+
+
+def _note_answered(turn: TurnInProgress, record: ExecutionRecord, advanced: ActionsAdvanced, acted: PersonActed | None) -> None:
+    if acted is not None:
+        turn.note(record.token, acted)
+    turn.note(record.token, advanced)
 
 
 def _settle_by_hand(turn: TurnInProgress, record: ExecutionRecord, outcome: Outcome[Any], acted: PersonActed) -> None:

@@ -14,7 +14,7 @@ LineKey = tuple[str, ...]
 class Entry:
     """The queue's own, mutable; nobody else has it."""
 
-    __slots__ = ("active", "call", "in_doubt", "index", "key", "later", "number", "reported", "start", "ticker")
+    __slots__ = ("active", "answered", "call", "in_doubt", "index", "key", "later", "number", "reported", "start", "ticker")
 
     def __init__(self, start: StartQueue) -> None:
         self.start = start
@@ -29,6 +29,8 @@ class Entry:
         """Whether it is its turn; only then its actions are performed."""
         self.later = False
         """Whether the present action's answer comes from outside, by `complete` or `fail`."""
+        self.answered = False
+        """Whether the present action was answered from outside, and the next one waits until that is durable."""
         self.reported: Literal["completed", "failed"] | None = None
         """What its owner was told: nothing more of it is performed, and its turn lasts until the owner has decided."""
         self.in_doubt = False

@@ -6,7 +6,7 @@ Not whose turn it is: that is the queue's, whose actor calls it.
 from collections.abc import Callable
 from typing import Any
 
-from tallystick.actors.messages import AnswerLater, QueueAdvanced, QueueCompleted, QueueFailed, Tick
+from tallystick.actors.messages import AnswerLater, GoOnFrom, QueueAdvanced, QueueAnswered, QueueCompleted, QueueFailed, Tick
 from tallystick.actors.performers.performer import Answered
 from tallystick.actors.queue.entry import Entry
 from tallystick.actors.queue.holdings import Holdings
@@ -37,7 +37,7 @@ class Performing:
 
     def perform(self, entry: Entry) -> None:
         """Begin the present action, or go on with it; not while the system drains, which leaves it open, as a crash would (P26)."""
-        if self.draining or entry.reported or entry.later:
+        if self.draining or entry.reported or entry.later or entry.answered:
             return
         kind = type(entry.action)
         if kind in self._pool.tickers:
@@ -75,22 +75,27 @@ class Performing:
         if entry.reported:
             return
         self._pool.forget(entry.start)
-        entry.call, entry.ticker, entry.later = None, None, False
-        if entry.index:
+        begun = entry.index or entry.answered
+        entry.call, entry.ticker, entry.later, entry.answered = None, None, False, False
+        if begun:
             entry.index = 0
             self._router.tell(QueueAdvanced(entry.start.context, entry.start.attempt, 0))
         self.perform(entry)
 
     def _advance(self, entry: Entry) -> None:
         """The present action is done, and there is another one."""
-        if entry.call is not None:
-            entry.call.cancel()
-        self._stand_still(entry)
-        entry.call, entry.ticker, entry.later = None, None, False
+        self._leave_action(entry)
         entry.index += 1
         self._router.tell(QueueAdvanced(entry.start.context, entry.start.attempt, entry.index))
         if entry.active:
             self.perform(entry)
+
+    def _leave_action(self, entry: Entry) -> None:
+        """The present action is done: whatever of it still runs is told so."""
+        if entry.call is not None:
+            entry.call.cancel()
+        self._stand_still(entry)
+        entry.call, entry.ticker, entry.later, entry.answered = None, None, False, False
 
     def call_off(self, entry: Entry) -> None:
         """Nobody waits for it any more: whatever of it still runs is told so."""
@@ -160,18 +165,36 @@ class Performing:
             self._router.tell(failed)  # the owner counts a stale one
 
     def answer_later(self, answer: AnswerLater) -> None:
-        """The outcome of a performer's `Later`, or of an execution that has no actions; the owner tells stale ones apart."""
+        """Say which action is answered from outside. Its owner writes that down, or ends it all; the next action waits for that.
+
+        Another answer that comes meanwhile is to the same action, so that its owner can tell it for a duplicate.
+        """
         entry = self._entries.of(answer.context.token)
-        attempt = entry.start.attempt if entry is not None else None
-        if entry is not None and answer.failure is None and entry.index + 1 < len(entry.start.actions):
-            self._advance(entry)
+        if entry is None:
+            self._router.tell(QueueAnswered(answer.context, None, None, answer.said))
             return
-        if entry is not None:
-            entry.reported = "completed" if answer.failure is None else "failed"
-        if answer.failure is not None:
-            self._router.tell(QueueFailed(answer.context, attempt, answer.failure, final=True))
+        if not entry.reported and entry.index + 1 < len(entry.start.actions):
+            self._leave_action(entry)
+            entry.answered = True
+        self._router.tell(QueueAnswered(answer.context, entry.start.attempt, entry.index, answer.said))
+
+    def go_on_from(self, message: GoOnFrom) -> None:
+        """Go on with the next action, for the answer to the one before is durable.
+
+        An attempt that began meanwhile skips what it says is done. One that was told to start again from its first action does not.
+        """
+        entry = self._entries.of(message.token)
+        if entry is None or entry.reported:
+            return
+        if entry.start.attempt == message.attempt:
+            goes_on = entry.answered and entry.index + 1 == message.index
         else:
-            self._router.tell(QueueCompleted(answer.context, attempt, answer.result))
+            goes_on = entry.index < message.index
+        if goes_on:
+            self._leave_action(entry)
+            entry.index = message.index
+            if entry.active:
+                self.perform(entry)
 
     # Time.
 

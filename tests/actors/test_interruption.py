@@ -3,6 +3,7 @@
 import pytest
 
 import tallystick as ts
+from tallystick.actors.messages import SettleFromOutside
 from tests.actors.village import BeBorn, CallOff, Village
 
 
@@ -138,6 +139,25 @@ def test_an_answer_that_comes_later_is_still_awaited_and_may_come_while_parked(v
     assert village.system.complete(village.token("ask"), "half")
     village.idle()
     assert village.outside.called[-1] == "ask 1"
+
+
+def test_an_answer_on_its_way_while_all_of_it_starts_again_is_written_down_and_skips_nothing_of_that(village: Village) -> None:
+    village.outside.answers["mow"] = [ts.Later(), ts.Later(), ts.Later()]
+    village.work("mow", tasks=2, interruption="replayable")
+    village.need("eat")
+    token = village.token("mow")
+    village.open_call("eat").returns("done")
+    said = village.system._send("works", lambda reply: SettleFromOutside(token, "half", None, reply))
+    village.idle()
+    assert said.value is True
+    assert village.outside.called == ["mow 0", "eat 0", "mow 0"], "it starts again from its first action"
+    assert [event.index for event in village.events("ActionsAdvanced")] == [1, 0]
+    assert village.system.complete(token, "half again")
+    village.idle()
+    assert village.system.complete(token, "whole")
+    village.idle()
+    assert village.outside.called[-1] == "mow 1"
+    assert village.told[-1] == "mow: whole"
 
 
 @pytest.mark.parametrize(("policy", "heard"), [("resume_parent", []), ("drop_parent", ["mow: superseded"]), ("fail_parent", [])])
