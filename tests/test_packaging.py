@@ -57,7 +57,7 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         return set(archive.namelist())
 
 
-def test_a_source_distribution_has_all_that_the_repository_has(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_source_distribution_has_all_that_the_repository_has_and_its_tests_run(tmp_path_factory: pytest.TempPathFactory) -> None:
     source, target = copied(tmp_path_factory.mktemp("source")), tmp_path_factory.mktemp("sdist")
     repository = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()}
     assert repository >= {"Makefile", ".ci/run", "tests/conftest.py", "tests/actors/stage.py", "docs/testing.md", "CHANGELOG.md"}
@@ -67,6 +67,10 @@ def test_a_source_distribution_has_all_that_the_repository_has(tmp_path_factory:
     (distribution,) = target.glob("tallystick-*.tar.gz")
     with tarfile.open(distribution) as archive:
         assert repository - {name.partition("/")[2] for name in archive.getnames()} == set()
+        archive.extractall(target, filter="data")
+    (unpacked,) = target.glob("tallystick-*/")
+    ran = subprocess.run([sys.executable, "-m", "pytest", "tests/test_links.py"], cwd=unpacked, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def expected_modules() -> Iterator[str]:
