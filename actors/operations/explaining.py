@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from pathlib import PurePath
 from threading import enumerate as all_threads
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from tallystick.actors.engine import QUEUE, Program
 from tallystick.actors.lifecycle import Lifecycle
@@ -15,10 +15,13 @@ from tallystick.actors.queue.queue import QueueActor
 from tallystick.actors.reading import matching
 from tallystick.domain.envelope import from_micros
 from tallystick.domain.errors import DefinitionError
+from tallystick.domain.execution import ExecutionRecord
 from tallystick.domain.line import Place, Standing
 from tallystick.domain.operations.events import OfOperation
 from tallystick.domain.operations.explanation import Explanation, Here, UnknownToken, explained, standing_of, with_last
 from tallystick.domain.operations.explanation import Standing as Stands
+from tallystick.domain.operations.operation import OperationSnapshot
+from tallystick.domain.operations.owner import OperationAttention
 from tallystick.domain.operations.timeline import Timeline, timeline_of
 from tallystick.domain.parking import Source
 from tallystick.domain.protocol import EXECUTION
@@ -76,7 +79,7 @@ class ExplainsItself(BracketsOperations):
             operation = self.operations.get(token)
             newest = Query(aggregate_type=OfOperation.aggregate_type, aggregate_id=token, newest_first=True, limit=1)
             standing = with_last(standing, next(matching(self._life, newest), None))
-        return explained(standing, operation, self._here(standing), from_micros(self._runtime.clock.now_us()))
+        return explained(standing, operation, self._here(standing, operation), from_micros(self._runtime.clock.now_us()))
 
     def queues(self, line: str) -> dict[str, InLine]:
         """Who is served, interrupted and waiting in one of the system's lines, by subject; subjects of whom there is nothing are left out.
@@ -90,7 +93,7 @@ class ExplainsItself(BracketsOperations):
         found: dict[str, InLine] = self._in_turn(QUEUE, lambda queue: _in_line(queue, line))
         return found
 
-    def _here(self, standing: Stands) -> Here:
+    def _here(self, standing: Stands, operation: OperationSnapshot | None) -> Here:
         token = Token(standing.token)
         here: Here = self._in_turn(QUEUE, lambda queue: _in_queue(queue, token))
         runner = self.operations.running.get(token) if standing.operation else None
@@ -99,6 +102,8 @@ class ExplainsItself(BracketsOperations):
         view = self._inspect(standing.owner)
         parked, record = Source(EXECUTION, token) in view.parking, view.executions.get(token)
         due_us = None if record is None or parked else record.due_us
+        if operation is not None and operation.on_overdue == "handler":
+            here = here._replace(handler=_handler_of(token, view.executions.values()))
         return here._replace(next_timer=None if due_us is None else from_micros(due_us), parked=parked)
 
 
@@ -116,6 +121,15 @@ def _in_line(queue: QueueActor, line: str) -> dict[str, InLine]:
             arrived = tuple(candidate.token for candidate in standing.arrived)
             found[key[0]] = InLine(active, tokens(standing.parked), (*tokens(standing.waiting), *arrived))
     return found
+
+
+def _handler_of(operation_id: str, executions: Iterable[ExecutionRecord]) -> Literal["asked", "waits", "answered"]:
+    """How the host's handler of an operation stands, if its time is up."""
+    asked = (each for each in executions if type(each.intent) is OperationAttention and each.intent.operation_id == operation_id)
+    attention = next(asked, None)
+    if attention is None:
+        return "answered"
+    return "waits" if attention.status == "person" else "asked"
 
 
 def _in_queue(queue: QueueActor, token: Token) -> Here:

@@ -3,7 +3,7 @@
 from asyncio import CancelledError, Task
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any, NamedTuple, TypedDict, Unpack
+from typing import Any, NamedTuple, TypedDict, Unpack, get_args
 
 from tallystick.actors.landing import Awaited, InThread, outlasting
 from tallystick.actors.operation_ends import tell_end
@@ -294,7 +294,7 @@ class OperationTracker(OperationQueries):
         """Ask the handler: the performer of `AttendOperation`.
 
         Raises:
-            Rejected: there is none for that name.
+            Rejected: there is none for that name, or what it answers is no verdict.
         """
         del call
         fitting = [prefix for prefix in self._overdue_handlers if action.operation_name.startswith(prefix)]
@@ -302,7 +302,11 @@ class OperationTracker(OperationQueries):
         if not fitting or operation is None:
             code = "NO_HANDLER"
             raise Rejected(code, f"Nobody decides on overdue operations named {action.operation_name}: name a handler by when_overdue.")
-        return self._overdue_handlers[max(fitting, key=len)](operation, action.round)
+        verdict = self._overdue_handlers[max(fitting, key=len)](operation, action.round)
+        if verdict not in get_args(Verdict):
+            code = "NO_VERDICT"
+            raise Rejected(code, f"The handler of overdue operations named {action.operation_name} answered none of {get_args(Verdict)}.")
+        return verdict
 
     # Stalled ones.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeGuard
 
 import msgspec
 
@@ -47,7 +47,8 @@ class Standing(Record):
 class Here(NamedTuple):
     """What the running process knows besides. `waits_behind`: how many are served before it; None when it stands in no line.
 
-    `gone`: no process has the log, so that nothing runs.
+    `gone`: no process has the log, so that nothing runs. `handler`: of an overdue operation, whether the host's handler is asked, its
+    answer waits for a person, or it has answered and left it open; empty where that is not known.
     """
 
     waits_behind: int | None = None
@@ -58,6 +59,7 @@ class Here(NamedTuple):
     next_timer: datetime | None = None
     parked: bool = False
     gone: bool = False
+    handler: Literal["", "asked", "waits", "answered"] = ""
 
 
 class Explanation(Record):
@@ -152,6 +154,8 @@ def explained(standing: Standing, operation: OperationSnapshot | None, here: Her
     by_itself = known.next_timer
     if by_itself is None and (here is None or here.gone):
         by_itself = standing.retry_at if standing.status == "retrying" else standing.deadline if standing.status == "running" else None
+    if by_itself is None and standing.status == "running" and _is_handled(operation, now):
+        by_itself = operation.overdue_at
     return Explanation(
         standing=standing,
         sentence=_sentence(standing, operation, here, now),
@@ -180,7 +184,8 @@ def _sentence(standing: Standing, operation: OperationSnapshot | None, here: Her
             return f"{title} waits for {standing.owner} to decide: the time of attempt {standing.attempt} is up."
         case _:
             waits = _work(standing, here) if standing.actions else _completion(standing, operation, here)
-            return f"{title} waits for {waits}{_progress(standing, now)}{_else(standing, operation, now)}"
+            time = _time(standing, operation, "" if here is None else here.handler, now)
+            return f"{title} waits for {waits}{_progress(standing, now)}{_stall(standing, operation)}{time}"
 
 
 def _end(standing: Standing, operation: OperationSnapshot | None) -> str:
@@ -226,16 +231,41 @@ def _progress(standing: Standing, now: datetime) -> str:
     return f"; {seconds} s ago it said {said or 'that it goes on'}"
 
 
-def _else(standing: Standing, operation: OperationSnapshot | None, now: datetime) -> str:
-    said = ""
-    if operation is not None and operation.status is OperationStatus.STALLED:
-        said = (
-            f"; it is stalled, without {operation.missed or 'progress'} since {operation.updated_at or standing.began_at:%Y-%m-%d %H:%M:%S}"
-        )
-    if standing.deadline is not None:
-        verb = "was" if standing.deadline < now else "is"
-        return f"{said}; its time {verb} up {_when(standing.deadline, now)}."
-    return f"{said}; nothing ends it by itself."
+def _stall(standing: Standing, operation: OperationSnapshot | None) -> str:
+    if operation is None or operation.status is not OperationStatus.STALLED:
+        return ""
+    since = operation.updated_at or standing.began_at
+    return f"; it is stalled, without {operation.missed or 'progress'} since {since:%Y-%m-%d %H:%M:%S}"
+
+
+def _time(standing: Standing, operation: OperationSnapshot | None, handler: str, now: datetime) -> str:
+    """When its time is up, and what happens then, where that is not its end."""
+    until = standing.deadline
+    if until is None and operation is not None:
+        until = operation.overdue_at
+    if until is None:
+        return "; nothing ends it by itself."
+    is_up = f"; its time {'was' if until < now else 'is'} up {_when(until, now)}"
+    if standing.deadline is not None or operation is None:
+        return f"{is_up}."
+    if operation.on_overdue != "handler":
+        return f"{is_up}, which ends nothing: the watcher tells of it."
+    if until > now:
+        return f"{is_up}: its handler is asked then."
+    return f"{is_up}: {_HANDLERS[handler]}."
+
+
+_HANDLERS: Final[Mapping[str, str]] = {
+    "": "its handler decides what follows",
+    "asked": "its handler is asked what follows",
+    "waits": "its handler was asked, whose answer waits for a person; see dead letters",
+    "answered": "its handler was asked, and has left it open",
+}
+
+
+def _is_handled(operation: OperationSnapshot | None, now: datetime) -> TypeGuard[OperationSnapshot]:
+    """Whether its handler is asked by itself at a time to come."""
+    return operation is not None and operation.on_overdue == "handler" and operation.overdue_at is not None and operation.overdue_at > now
 
 
 def _when(moment: datetime | None, now: datetime) -> str:

@@ -253,7 +253,7 @@ class Operations(SnapshotsOfOperations, IndexOfOperations):
             case Succeeded():
                 yield Settle(token=token, outcome=Failed(code=GIVEN_UP, message=BY_HANDLER))
             case _:
-                said = f"its handler came to no decision: {type(outcome).__name__}"
+                said = f"its handler came to no decision: {outcome.code if isinstance(outcome, Failed) else type(outcome).__name__}"
                 yield Settle(token=token, outcome=Failed(code=GIVEN_UP, message=said))
 
 

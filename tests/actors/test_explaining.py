@@ -9,12 +9,15 @@ import pytest
 
 import tallystick as ts
 from tallystick.domain.operations import timeline_drawing
+from tallystick.domain.operations.events import Verdict
+from tallystick.domain.operations.explanation import Here, explained
 from tallystick.domain.operations.timeline import detail_of
 from tests.actors.outside import Provider, StillRunning
 from tests.actors.stage import Stage
 from tests.actors.workshop import Desk, Do, Ledger, Work, Workshop
 
 MINUTE = timedelta(minutes=1)
+LATE = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -42,6 +45,45 @@ def test_a_stalled_one_says_since_when(system: ts.System, runtime: ts.SteppedRun
     runtime.advance(2 * MINUTE)
     system.operations.mark_stalled()
     assert "stalled, without progress since" in system.why(operation_id).sentence
+
+
+def test_one_that_the_watcher_is_told_of_says_when_its_time_is_up(system: ts.System, runtime: ts.SteppedRuntime) -> None:
+    operation_id = system.operations.start("Import", timeout=MINUTE, on_overdue="alert")
+    assert system.why(operation_id).sentence.endswith("; its time is up in 60 s, which ends nothing: the watcher tells of it.")
+    runtime.advance(2 * MINUTE)
+    why = system.why(operation_id)
+    assert why.sentence.endswith("; its time was up 60 s ago, which ends nothing: the watcher tells of it.")
+    assert why.next_timer is None
+
+
+def test_one_whose_handler_decides_says_when_that_is_asked_and_what_came_of_it(system: ts.System, runtime: ts.SteppedRuntime) -> None:
+    verdicts: list[Verdict] = ["retry", "alert"]
+    system.operations.when_overdue("Import", lambda _operation, _round: verdicts.pop(0))
+    operation_id = system.operations.start("Import", timeout=MINUTE, on_overdue="handler")
+    why = system.why(operation_id)
+    assert why.sentence.endswith("; its time is up in 60 s: its handler is asked then.")
+    assert why.next_timer == system.operations.index().overdue(LATE)[0].overdue_at
+    runtime.advance(1.5 * MINUTE)
+    assert system.why(operation_id).sentence.endswith("; its time is up in 30 s: its handler is asked then."), "it has given more time"
+    assert system.why(operation_id).next_timer is not None
+    runtime.advance(MINUTE)
+    why = system.why(operation_id)
+    assert why.sentence.endswith("; its time was up 30 s ago: its handler was asked, and has left it open.")
+    assert why.next_timer is None
+
+
+def test_one_whose_handler_has_not_answered_says_whether_a_person_is_asked(system: ts.System, runtime: ts.SteppedRuntime) -> None:
+    def raises(_operation: ts.OperationSnapshot, _round: int) -> Verdict:
+        raise ConnectionError
+
+    system.operations.when_overdue("Import", raises)
+    operation_id = system.operations.start("Import", timeout=MINUTE, on_overdue="handler")
+    runtime.advance(MINUTE + timedelta(seconds=1))
+    assert system.why(operation_id).sentence.endswith("; its time was up 1 s ago: its handler is asked what follows.")
+    asked = explained(system.why(operation_id).standing, system.operations.get(operation_id), Here(handler="waits"), LATE)
+    assert asked.sentence.endswith("its handler was asked, whose answer waits for a person; see dead letters.")
+    unknown = explained(system.why(operation_id).standing, system.operations.get(operation_id), None, LATE)
+    assert unknown.sentence.endswith(": its handler decides what follows."), "of a log alone"
 
 
 def test_what_has_ended_waits_for_nothing_and_what_never_began_is_an_error(system: ts.System) -> None:

@@ -168,6 +168,15 @@ def test_nobody_to_decide_abandons_and_says_so(system: ts.System, runtime: ts.St
     assert "no decision" in found(system, operation_id).message
 
 
+@pytest.mark.parametrize("answer", ["nope", None, ["fail"]])
+def test_a_handler_that_answers_with_no_verdict_abandons_and_says_so(system: ts.System, runtime: ts.SteppedRuntime, answer: Any) -> None:
+    system.operations.when_overdue("Import", lambda _operation, _round: answer)
+    operation_id = system.operations.start("Import", timeout=MINUTE, on_overdue="handler")
+    runtime.advance(MINUTE)
+    assert (found(system, operation_id).status, system.dead_letters()) == ("Abandoned", ())
+    assert found(system, operation_id).message == "its handler came to no decision: NO_VERDICT"
+
+
 def test_a_person_retries_a_stalled_one_and_that_is_recorded(system: ts.System, runtime: ts.SteppedRuntime) -> None:
     operation_id = system.operations.start("Import", timeout=60 * MINUTE, stalled_after=MINUTE)
     runtime.advance(2 * MINUTE)
