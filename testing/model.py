@@ -207,6 +207,7 @@ class LogModel:
             "position": recorded.position,
             "attempt": 1,
             "call": 1,
+            "calls": CALLS_LIMIT if started.actions else None,
             "starts": {1: recorded.position},
             "status": "running",
             "due_us": None if started.deadline is None else to_micros(started.deadline),
@@ -292,7 +293,8 @@ class LogModel:
     def _start_attempt(self, execution: dict[str, Any], payload: Payload, now_us: int | None, violated: Violated) -> None:
         if payload.attempt != execution["attempt"]:
             raise violated("S13", f"attempt {payload.attempt} is started, and {execution['attempt']} is due")
-        if payload.call != execution["call"] + 1 or payload.call > CALLS_LIMIT:
+        limit = execution["calls"]
+        if payload.call != execution["call"] + 1 or (limit is not None and payload.call > limit):
             raise violated("P6", f"call {payload.call} of attempt {payload.attempt} follows {execution['call']}, of {CALLS_LIMIT} at most")
         if execution["status"] == "person":  # not "fired": a timeout that a snapshot has lost fires again (P8)
             raise violated("P6", f"attempt {payload.attempt} is started, although the execution waits for a person")

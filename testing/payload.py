@@ -26,6 +26,7 @@ class Payload(msgspec.Struct, rename="camel"):
     role: str = "reaction"
     outcome: msgspec.Raw = NOTHING
     intent: msgspec.Raw = NOTHING
+    actions: tuple[msgspec.Raw, ...] | None = None
     discarded: bool = False
 
 

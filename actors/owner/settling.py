@@ -177,11 +177,11 @@ class Settling:
         self.start_again(record, again=False)
 
     def start_again(self, record: ExecutionRecord, *, again: bool) -> None:
-        """Append `AttemptStarted` and start the actions with it; beyond the limit of calls a person must look (P6).
+        """Append `AttemptStarted` and start the actions with it; beyond the limit of calls, if it calls anybody, a person must look (P6).
 
         `again`: the same attempt once more, because a crash left its call in doubt.
         """
-        if record.call >= CALLS_LIMIT:
+        if record.started.actions and record.call >= CALLS_LIMIT:
             self.leave_to_person(record, f"its actions were started {record.call} times without an end")
             return
         event = execution.next_attempt(record, self._acting.clock.now_us(), again=again)

@@ -8,6 +8,7 @@ import pytest
 
 import tallystick as ts
 from tallystick.domain.operations.events import Verdict
+from tallystick.testing import check_invariants
 from tests.actors.outside import FaultyLog, StillRunning
 from tests.actors.stage import Stage
 from tests.actors.workshop import Do
@@ -103,6 +104,17 @@ def test_retried_as_the_policy_says_and_then_failed(system: ts.System, runtime: 
     assert [each.aggregate_id for each in system.events(event_types=("AttemptStarted",))] == [operation_id]
     runtime.advance(6 * MINUTE)
     assert (found(system, operation_id).status, found(system, operation_id).message) == ("Failed", "timed out after 3 attempts")
+
+
+def test_retried_as_often_as_the_policy_says_for_nobody_is_called(system: ts.System, runtime: ts.SteppedRuntime) -> None:
+    """The limit of calls is there for the outside world, which hears nothing of these attempts."""
+    policy = ts.FixedDelay(interval=MINUTE, max_retries=30)
+    operation_id = system.operations.start("Import", timeout=MINUTE, on_overdue="retry", retry=policy)
+    runtime.advance(60 * MINUTE)
+    assert system.why(operation_id).standing.attempt == 31
+    check_invariants(system)
+    runtime.advance(MINUTE)
+    assert (found(system, operation_id).status, found(system, operation_id).message) == ("Failed", "timed out after 31 attempts")
 
 
 def test_a_success_of_any_attempt_completes(system: ts.System, runtime: ts.SteppedRuntime) -> None:
