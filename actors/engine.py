@@ -202,6 +202,7 @@ class Engine:
         """Start no calls and no retries from now on (P26)."""
         self.queue.draining = True
         self.timer.draining = True
+        self.program.pool.drain()
 
     def catch_up(self) -> None:
         """Have every owner look at its lane: also those that nothing of late concerned, whose cursors stand where they last looked."""

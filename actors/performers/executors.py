@@ -3,10 +3,10 @@
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from tallystick.actors.interrupts import leave_to_the_host
@@ -52,8 +52,21 @@ class ThreadExecutor:
         except BaseException as error:  # noqa: BLE001 - user code; SystemExit too is an answer here, and ends no thread of ours
             return answer_to(call, error)
 
+    def leave_out(self) -> Iterable[RunningCall]:
+        """Forget the calls that wait for a thread."""
+        left: list[RunningCall] = []
+        try:
+            while True:
+                call = self._calls.get_nowait()
+                if call is not None:
+                    left.append(call)
+        except Empty:
+            with self._lock:
+                self._unfinished -= len(left)
+        return left
+
     def stop(self) -> None:
-        """End idle threads."""
+        """End idle threads; those whose calls run, when these have ended."""
         for _ in self._threads:
             self._calls.put(None)
 
@@ -78,6 +91,10 @@ class InlineExecutor:
             leave_to_the_host(error)
             answer = answer_to(call, error)
         self._report(answer)
+
+    def leave_out(self) -> Iterable[RunningCall]:
+        """None waits."""
+        return ()
 
     def stop(self) -> None:
         """Nothing to stop."""
@@ -124,7 +141,7 @@ class LoopExecutor:
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
             loop.run_forever()
-            self._waiting.clear()
+            self.leave_out()
             for task in self._running:
                 task.cancel()
             if self._running:
@@ -133,8 +150,12 @@ class LoopExecutor:
             loop.close()
 
     def _start_waiting(self) -> None:
-        while self._waiting and len(self._running) < self._performer.concurrency:
-            task = asyncio.get_running_loop().create_task(self._answer(self._waiting.popleft()))
+        while len(self._running) < self._performer.concurrency:
+            with self._lock:
+                call = self._waiting.popleft() if self._waiting else None
+            if call is None:
+                return
+            task = asyncio.get_running_loop().create_task(self._answer(call))
             self._running.add(task)
             task.add_done_callback(self._ended)
 
@@ -166,6 +187,13 @@ class LoopExecutor:
         with self._lock:
             if self._loop is loop:
                 loop.call_soon_threadsafe(task.cancel)
+
+    def leave_out(self) -> Iterable[RunningCall]:
+        """Forget the calls that wait until others have ended."""
+        with self._lock:
+            left = list(self._waiting)
+            self._waiting.clear()
+        return left
 
     def stop(self) -> None:
         """End the loop; what runs on it is cancelled with it."""

@@ -169,6 +169,10 @@ class Executor(Protocol):
         """Run it, now or when there is room; never blocks. Its answer goes to the pool."""
         ...
 
+    def leave_out(self) -> Iterable[RunningCall]:
+        """Forget the calls that wait for room: they are not made; which these are. What runs is left alone."""
+        ...
+
     def stop(self) -> None:
         """Take no more; what runs is left alone."""
         ...
@@ -196,6 +200,7 @@ class PerformerPool:
         self._answers: dict[tuple[Token, int, int], Answered] = {}
         self.promises = Promises()
         self._queue: Mailbox | None = None
+        self._draining = False
         self._heartbeats: Heartbeats | None = None
         self._hears: Hears = self._heard
         self.sealer: Sealer | None = None
@@ -222,6 +227,8 @@ class PerformerPool:
         with self._lock:
             known = self._calls.get(call.identity)
             answer = self._answers.get(call.identity)
+            if known is None and self._draining:
+                return call
             if known is None:
                 self._calls[call.identity] = call
             else:
@@ -232,6 +239,8 @@ class PerformerPool:
             self._opens_window(known or call)
         if known is None:
             self._executors[type(call.action)].submit(call)
+            if self._draining:  # by now: nobody else would find it where it waits
+                self._leave_out()
             return call
         if answer is not None:
             self._tell(answer)
@@ -341,7 +350,20 @@ class PerformerPool:
         with self._lock:
             return len(self._calls) - len(self._answers)
 
+    def drain(self) -> None:
+        """Make no call from now on, not even one that waits for a thread: it stays open, as after a crash (P26)."""
+        self._draining = True
+        self._leave_out()
+
+    def _leave_out(self) -> None:
+        left = [call for executor in self._executors.values() for call in executor.leave_out()]
+        with self._lock:
+            for call in left:
+                if self._calls.get(call.identity) is call:
+                    del self._calls[call.identity]
+
     def stop(self) -> None:
         """Start nothing more."""
+        self.drain()
         for executor in self._executors.values():
             executor.stop()

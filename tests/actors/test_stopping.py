@@ -167,6 +167,61 @@ def test_p26_an_async_call_that_still_waits_is_cancelled_by_the_stop(real_runtim
     system.stop()
 
 
+class OneAtATime:
+    """A provider that has to be waited for, as a function or as a coroutine."""
+
+    def __init__(self) -> None:
+        self.called: list[str] = []
+        self.first = threading.Event()
+        self.may_end = threading.Event()
+
+    def work(self, action: Work, _call: ts.Call) -> str:
+        self.called.append(action.job_id)
+        self.first.set()
+        assert self.may_end.wait(PATIENCE_S)
+        return "done"
+
+    async def work_async(self, action: Work, call: ts.Call) -> str:
+        return await asyncio.to_thread(self.work, action, call)
+
+
+@pytest.mark.parametrize("kind", ["threads", "loop"])
+def test_p26_calls_that_wait_for_a_thread_are_neither_made_in_the_drain_nor_after_it_nor_waited_for(
+    real_runtime: Runtime, kind: str
+) -> None:
+    provider, log = OneAtATime(), ts.MemoryLog()
+    run = provider.work if kind == "threads" else provider.work_async
+    performers = [Work.performed_by(run, concurrency=1), *Provider().performers()[1:]]
+    system = ts.System([Workshop()], performers=performers, log=log, runtime=real_runtime)
+    with system:
+        for job_id in "abc":
+            system.ask(Do(job_id=job_id))
+        assert provider.first.wait(PATIENCE_S)
+        wait_until(lambda: system.health().calls_running == 3)
+        stopping = threading.Thread(target=system.stop, daemon=True)
+        stopping.start()
+        wait_until(lambda: system.health().calls_running == 1)
+        provider.may_end.set()
+        stopping.join(PATIENCE_S)
+    assert provider.called == ["a"]
+    fresh = log.reopened()
+    fresh.open()
+    ended = [each for each in fresh.read() if each.event_type == "JobDone"]
+    assert len(ended) == 1, "the others stay open"
+
+
+def test_p26_a_call_that_comes_to_the_pool_once_it_drains_is_not_made(stage: Stage) -> None:
+    stage.idle()
+    stage.system._pool.drain()
+    stage.system.ask(Do(job_id="a"))
+    stage.idle()
+    assert stage.provider.calls == []
+    assert stage.system.health().calls_running == 0
+    stage.reopen()
+    stage.idle()
+    assert len(stage.provider.calls) == 1
+
+
 def test_p26_commands_in_flight_are_answered_when_the_disk_is_slow(real_runtime: Runtime) -> None:
     log = FaultyLog()
     system = ts.System([Workshop()], performers=Provider().performers(), log=log, runtime=real_runtime)
