@@ -1,15 +1,14 @@
 """Brackets: code between an operation's two events. Entering waits until the first is durable, leaving until the second is."""
 
 import asyncio
-import functools
-import inspect
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar
 
 from tallystick.actors.operation_ends import tell_end
+from tallystick.actors.operations.decorating import decorated
 from tallystick.actors.operations.endings import ending_by, plainer, success, tell_or_raise
 from tallystick.actors.operations.tracker import NOT_NOW, OperationTerms, OperationTracker, Runner
 from tallystick.actors.surroundings import Surrounded, Surroundings, correlation_of, surroundings
@@ -323,29 +322,9 @@ class OperationScope:
         """Each call of the function is an operation.
 
         Raises:
-            InvalidOperation: it is a generator, whose call runs nothing of it.
+            InvalidOperation: it is a generator, whose call runs nothing of it. In its calls: they returned what is still to be awaited.
         """
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            msg = (
-                f"{function.__qualname__} is a generator: its call runs nothing of it, and would be said to have succeeded. "
-                f"Say `with system.bracket({self._name!r}):` inside of it."
-            )
-            raise InvalidOperation(msg)
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def bracketed_async(*arguments: P.args, **named: P.kwargs) -> Any:
-                async with self._again():
-                    return await cast("Awaitable[Any]", function(*arguments, **named))
-
-            return cast("Callable[P, R]", bracketed_async)
-
-        @functools.wraps(function)
-        def bracketed(*arguments: P.args, **named: P.kwargs) -> R:
-            with self._again():
-                return function(*arguments, **named)
-
-        return bracketed
+        return decorated(function, self._name, self._again)
 
     def _again(self) -> "OperationScope":
         return OperationScope(self._tracker, self._name, self._terms, self._traceparent, inline=self._inline)

@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 import json
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -223,20 +223,6 @@ def test_a_cancelled_task_cancels_its_operation(system: ts.System) -> None:
     assert asyncio.run(main()) == ts.OperationStatus.CANCELED
 
 
-def test_as_a_decorator_each_call_is_an_operation_of_its_own(system: ts.System) -> None:
-    @system.bracket("Report.Make")
-    def make(pages: int) -> int:
-        return pages + 1
-
-    @system.bracket("Report.Send")
-    async def send(pages: int) -> int:
-        return pages + 2
-
-    assert (make(1), make(pages=2), asyncio.run(send(3))) == (2, 3, 5)
-    assert make.__name__ == "make"
-    assert sorted(each.name for each in system.operations.find()) == ["Report.Make", "Report.Make", "Report.Send"]
-
-
 def test_a_term_that_there_is_not_is_refused_and_not_overlooked(system: ts.System) -> None:
     given: dict[str, Any] = {"time_out": timedelta(minutes=5)}
     with pytest.raises(TypeError, match="unexpected keyword argument 'time_out'"):
@@ -252,18 +238,6 @@ def test_before_it_is_entered_a_system_says_how_to_enter_it() -> None:
 
     with pytest.raises(ts.NotAccepted, match="was not started: use it inside `with system:`"):
         import_it()
-
-
-def test_a_generator_is_refused_as_its_call_runs_nothing_of_it(system: ts.System) -> None:
-    def lines() -> Iterator[int]:
-        yield 1
-
-    async def rows() -> AsyncIterator[int]:
-        yield 1
-
-    for generator in (lines, rows):
-        with pytest.raises(ts.InvalidOperation, match="is a generator"):
-            system.bracket("Report.Make")(generator)
 
 
 def test_a_bracket_is_entered_once(system: ts.System) -> None:
