@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar
 from tallystick.domain.action import Action
 from tallystick.domain.event import Event
 from tallystick.domain.intent import Intent
-from tallystick.domain.outcome import Cancelled, Failed
+from tallystick.domain.outcome import Cancelled, Failed, Succeeded
 from tallystick.domain.record import Record
 from tallystick.domain.retry import AnyRetry
 from tallystick.domain.token import Token
@@ -47,10 +47,13 @@ class Begin(Record):
 
 
 class Settle(Record):
-    """End an open execution of one's own: its settlement handler hears the outcome in this very turn, and its actions are cancelled."""
+    """End an open execution of one's own: its settlement handler hears the outcome in this very turn, and its actions are cancelled.
+
+    A result is checked as a performer's is: what the intent does not promise fails the turn.
+    """
 
     token: Token
-    outcome: Cancelled | Failed
+    outcome: Succeeded[Any] | Failed | Cancelled
 
 
 class NeedsPerson(Record):

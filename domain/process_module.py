@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple
 
 from tallystick.domain import process as core
 from tallystick.domain.command import Command
@@ -179,7 +179,7 @@ class Process(Module):
             if not under_way:
                 yield Begin(intent=self._processing(process_id=process_id))
         elif under_way:
-            yield Settle(token=under_way[0].token, outcome=cast("Any", Succeeded(result=None)))
+            yield Settle(token=under_way[0].token, outcome=Succeeded(result=None))
         else:
             yield self.Completed(process_id=process_id)
 

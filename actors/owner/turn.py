@@ -12,11 +12,11 @@ from tallystick.domain.behaviour import Behaviour, Fold
 from tallystick.domain.clock import Clock, Identity
 from tallystick.domain.effect import Begin, NeedsPerson, Settle
 from tallystick.domain.envelope import MICROSECOND, Settles, from_micros
-from tallystick.domain.errors import EffectError
+from tallystick.domain.errors import EffectError, InvalidPayload
 from tallystick.domain.event import Aggregate, Event, Resident
 from tallystick.domain.execution import Execution, ExecutionRecord, deadline_of, timeout_us_of
 from tallystick.domain.intent import Intent
-from tallystick.domain.outcome import Failed, Outcome, Succeeded, TimedOut
+from tallystick.domain.outcome import Cancelled, Failed, Outcome, Succeeded, TimedOut
 from tallystick.domain.parking import Source
 from tallystick.domain.protocol import EXECUTION, IntentStarted, LateSuccess, PersonNeeded
 from tallystick.domain.sensitive import Forgotten, Sensitive
@@ -91,6 +91,9 @@ class Begun(msgspec.Struct, frozen=True, eq=False, gc=False):
     context: Context
     started: IntentStarted[Any, Any]
     deadline_us: int | None
+
+
+_PLAIN_ENDS = frozenset({Failed, Cancelled})
 
 
 class TurnInProgress:
@@ -193,7 +196,8 @@ class TurnInProgress:
         elif isinstance(effect, Event):
             self._publish(self._setting.publication(type(effect)), effect)
         elif isinstance(effect, Settle):
-            self.settle(self._own(effect.token), effect.outcome)
+            record = self._own(effect.token)
+            self.settle(record, self._checked(record, effect.outcome))
         elif isinstance(effect, NeedsPerson):
             if all(effect.token != begun.context.token for begun in self.begun):
                 self._own(effect.token)
@@ -201,6 +205,21 @@ class TurnInProgress:
         else:
             msg = f"{effect!r} is no effect; yield events, Begin, Settle or NeedsPerson."
             raise EffectError(msg)
+
+    def _checked(self, record: ExecutionRecord, outcome: Any) -> Outcome[Any]:
+        """What an owner says of an execution of its own, as far as a performer could have said it."""
+        codec, kind = self._setting.codec, type(record.intent)
+        if not isinstance(outcome, Succeeded | Failed | Cancelled):
+            msg = f"{outcome!r} is no end that an owner gives to what is its own; settle it as Succeeded, Failed or Cancelled."
+            raise EffectError(msg)
+        try:
+            if isinstance(outcome, Succeeded):
+                return Succeeded(result=codec.checked(outcome.result, codec.result_types[kind]))
+            # One of the library's own has with it what its handler is to know.
+            return codec.checked(outcome, type(outcome)) if type(outcome) in _PLAIN_ENDS else outcome
+        except InvalidPayload as error:
+            msg = f"{kind.__name__} was settled with what it does not promise: {error}"
+            raise InvalidPayload(msg) from error
 
     def _publish(self, publication: Publication, event: Event, token: Token | None = None, settles: Settles | None = None) -> None:
         """Write an event of the program and fold it."""
@@ -321,7 +340,7 @@ class TurnInProgress:
         )
         form, payload, started = self._setting.codec.encode_started(started)
         subject: object = begin.intent.subject
-        if not isinstance(subject, str):
+        if not isinstance(subject, str):  # pyright: ignore[reportUnnecessaryIsInstance] - of untyped programs
             msg = f"{type(begin.intent).__name__}.subject is {subject!r}; say in text whose line it stands in, '' for none."
             raise EffectError(msg)
         self.begun = (*self.begun, Begun(Context(self._setting.behaviour.name, token), started, deadline_us))

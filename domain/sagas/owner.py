@@ -97,7 +97,7 @@ class SagaOwner(Module):
         told = self.types.redriven(
             saga_id=command.saga_id, step=step.name, who=command.who, why=command.why, by_hand=command.by_hand, may_ask=may_ask
         )
-        yield _settle(self._attention(turn, command.saga_id, step.name), Redriving(reason=command.why, event=told))
+        yield Settle(token=self._attention(turn, command.saga_id, step.name), outcome=Redriving(reason=command.why, event=told))
 
     def _instance(self, turn: Turn, saga_id: str) -> Instance:
         instance = turn.get(self.types.instance, saga_id)
@@ -227,12 +227,12 @@ class SagaOwner(Module):
         subject = f"{parent.step}:{parent.saga_id}"
         for step in turn.open(types.intent, subject):
             if isinstance(event, said.Completed):
-                yield _settle(step.token, Succeeded(result=event.result))
+                yield Settle(token=step.token, outcome=Succeeded(result=event.result))
             else:
-                yield _settle(step.token, Failed(code=event.code, message=event.message))
+                yield Settle(token=step.token, outcome=Failed(code=event.code, message=event.message))
         if isinstance(event, said.Compensated):
             for undo in turn.open(types.undoing, subject):
-                yield _settle(undo.token, Succeeded(result=None))
+                yield Settle(token=undo.token, outcome=Succeeded(result=None))
 
     # Folding.
 
@@ -339,12 +339,13 @@ class SagaOwner(Module):
         intent = kind(saga_id=saga_id, version=plan.version, round=after.steps[step.place].rounds)
         event = self._doubt(turn, intent, Cancelled(reason=after.code))
         token = self._token(turn, kind, intent.subject)
-        return (_settle(token, Withdrawn(reason="the saga turns back", event=event)),), event
+        return (Settle(token=token, outcome=Withdrawn(reason="the saga turns back", event=event)),), event
 
     def _release(self, turn: Turn, plan: SagaPlan, saga_id: str, after: Instance, step: StepPlan) -> Told:
         del plan, after
         event = self.types.resolved(saga_id=saga_id, step=step.name)
-        return (_settle(self._attention(turn, saga_id, step.name), Withdrawn(reason="nobody need look any more", event=event)),), None
+        token, nobody = self._attention(turn, saga_id, step.name), Withdrawn(reason="nobody need look any more", event=event)
+        return (Settle(token=token, outcome=nobody),), None
 
     _for_step = {  # noqa: RUF012 - a table, never changed
         "begin": _begin_step,
@@ -377,11 +378,6 @@ class SagaOwner(Module):
 
 def _begin(intent: Any, action: Action[Any], timeout: Any, retry: Any) -> Begin:
     return Begin(intent=intent, actions=(action,), timeout=timeout, retry=retry)
-
-
-def _settle(token: Token, outcome: Any) -> Settle:
-    """Also a success, which no other owner may say of its own executions: here it is another saga's word."""
-    return Settle(token=token, outcome=outcome)
 
 
 def _results(plan: SagaPlan, instance: Instance) -> Results:
