@@ -52,15 +52,16 @@ ROWS: Final = click.IntRange(min=1, max=1_000_000_000)
 @click.option("--after", type=POSITION, default=0, metavar="POSITION", help="Events behind this position.")
 @click.option("--until", type=POSITION, metavar="POSITION", help="Events up to this position.")
 @click.option("--newest", is_flag=True, help="Newest first.")
-@click.option("--limit", type=ROWS, metavar="N", help=f"At most so many; {ROWS_OF_A_PAGE} where a table is drawn.")
-@click.option("--page", type=ROWS, default=1, show_default=True, metavar="N", help="The N-th so many.")
+@click.option("--limit", type=ROWS, metavar="N", help=f"At most so many; {ROWS_OF_A_PAGE} in a table, and where a page is asked for.")
+@click.option("--page", "asked_page", type=ROWS, metavar="N", help="The N-th so many; a table is the first.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def command(*, file: Path, as_json: bool, page: int, limit: int | None, **filters: Any) -> None:
+def command(*, file: Path, as_json: bool, asked_page: int | None, limit: int | None, **filters: Any) -> None:
     """Read the events of a log, by any of their fields.
 
     Every filter that is given must hold. The log may be in use: readers never hold up the writer.
     """
-    size = limit or (None if as_json and page == 1 else ROWS_OF_A_PAGE)
+    size = limit or (None if as_json and asked_page is None else ROWS_OF_A_PAGE)
+    page = asked_page or 1
     query = query_of(**filters, limit=None if size is None else size * page)
     with closing(ts.SqliteReader(file)) as reader:
         records = islice(reader.read(query), (page - 1) * (size or 0), None)
