@@ -4,9 +4,13 @@ The chain shows that no record was changed or left out before another one. That 
 log that ended earlier. Nor that all of it was made anew by somebody who may write the file.
 """
 
-from typing import NamedTuple, Self
+import re
+from typing import Final, NamedTuple, Self
 
 import tallystick as ts
+from tallystick.store.chain import HASH_BYTES
+
+_HEAD: Final = re.compile(rf"0:|(?P<position>[1-9][0-9]{{0,18}}):(?P<digits>[0-9a-fA-F]{{{2 * HASH_BYTES}}})", re.ASCII)
 
 
 class KeptHead(NamedTuple):
@@ -22,11 +26,11 @@ class KeptHead(NamedTuple):
         Raises:
             ValueError: it has not.
         """
-        position, separator, digits = text.strip().partition(":")
-        if not (separator and position.isascii() and position.isdigit() and bool(int(position)) == bool(digits)):
+        found = _HEAD.fullmatch(text.strip())
+        if found is None:
             msg = f"{text!r} is no head like 42:0123456789abcdef0123456789abcdef; `tallystick verify` prints it."
             raise ValueError(msg)
-        return cls(int(position), bytes.fromhex(digits))
+        return cls(int(found["position"] or 0), bytes.fromhex(found["digits"] or ""))
 
     def __str__(self) -> str:
         return f"{self.position}:{self.hash.hex()}"

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import tallystick as ts
+from tallystick.host import log_command
 from tallystick.host.cli import cli
 from tallystick.host.kept_head import KeptHead
 from tallystick.host.programs import TINY_STORE
@@ -103,6 +104,13 @@ def test_the_newest_come_first_and_pages_follow_one_another(log: Path) -> None:
     assert found(log, "--newest", "--limit", 3) == everything[::-1][:3]
     assert found(log, "--limit", 4, "--page", 2) == everything[4:8]
     assert found(log, "--limit", 4, "--page", 1000) == []
+
+
+def test_a_page_that_is_asked_for_has_a_size_the_first_one_too(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_command, "ROWS_OF_A_PAGE", 4)
+    everything = found(log)
+    assert found(log, "--page", 1) == everything[:4]
+    assert found(log, "--page", 2) == everything[4:8]
 
 
 def test_people_get_a_table_and_are_told_that_there_is_more(log: Path) -> None:
@@ -297,10 +305,14 @@ def test_the_head_of_an_empty_log_is_every_logs(log: Path, tmp_path: Path) -> No
     assert run("verify", log, "--head", head).exit_code == 0
 
 
-@pytest.mark.parametrize("text", ["", "42", "42:", "0:00", ":00", "-1:00", "42:xyz", "x:00", "²:00"])
+NO_HEADS = ["", "42", "42:", "0:00", ":00", "-1:00", "42:xyz", "x:00", "²:00", "1:00", f"1:{'0' * 31}", f"1:{'z' * 32}", f"{'9' * 5000}:00"]
+
+
+@pytest.mark.parametrize("text", NO_HEADS)
 def test_what_is_no_head_is_a_usage_error(log: Path, text: str) -> None:
     result = run("verify", log, "--head", text)
     assert result.exit_code == 2
+    assert "is no head like 42:" in result.stderr
 
 
 def test_the_first_bad_position_stands_in_the_json(rewritten: Callable[[Spoil], Path]) -> None:
