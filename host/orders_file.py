@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,7 @@ import tallystick as ts
 
 LINE_LIMIT_BYTES: Final = 1 << 20
 YEARS: Final = range(1970, 9000)
-"""What a clock of microseconds since 1970 can show, with room for timeouts."""
+"""What a clock of microseconds since 1970 can show, in UTC, with room for timeouts."""
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -23,6 +23,9 @@ Quantity = Annotated[int, msgspec.Meta(ge=1, le=10**6)]
 FinalStatus = Literal["delivered", "shipped", "canceled", "unavailable", "invoiced", "processing", "approved", "created"]
 
 STANDARD_INPUT: Final = "-"
+
+_BEGINS: Final = datetime(YEARS.start, 1, 1, tzinfo=UTC)
+_ENDS: Final = datetime(YEARS.stop, 1, 1, tzinfo=UTC)
 
 _WHOLE_LINE: Final = ""
 _ORDER_ID: Final = "order_id"
@@ -111,12 +114,16 @@ class OrdersFile:
     def _order(self, line: bytes) -> RecordedOrder:
         try:
             order = self._decoder.decode(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except msgspec.MsgspecError as error:
             raise self._malformed(*field_and_problem(str(error))) from error
+        except UnicodeDecodeError as error:
+            raise self._malformed(_WHOLE_LINE, _not_utf8(error, line)) from error
+        except RecursionError as error:
+            raise self._malformed(_WHOLE_LINE, "nested too deeply") from error
         for field in (_PLACED_AT, "approved_at", "handed_to_carrier_at", "delivered_at"):
             moment: datetime | None = getattr(order, field)
-            if moment is not None and moment.year not in YEARS:
-                raise self._malformed(field, f"the year is from {YEARS[0]} to {YEARS[-1]}, not {moment.year}")
+            if moment is not None and not _BEGINS <= moment < _ENDS:
+                raise self._malformed(field, f"the year is from {YEARS[0]} to {YEARS[-1]} in UTC, and that of {moment.isoformat()} is not")
         if order.order_id in self._known:
             raise self._malformed(_ORDER_ID, f"order {order.order_id} stands in an earlier line already")
         if self._last is not None and order.placed_at < self._last:
@@ -127,6 +134,15 @@ class OrdersFile:
 
     def _malformed(self, field: str, problem: str) -> MalformedLine:
         return MalformedLine(self.name, self.line, field, problem)
+
+
+def _not_utf8(error: UnicodeDecodeError, line: bytes) -> str:
+    """Where a line is no text; the decoder counts from the beginning of one of its values."""
+    try:
+        line.decode()
+    except UnicodeDecodeError as whole:
+        error = whole
+    return f"byte {error.start + 1}, {error.object[error.start]:#04x}, is not UTF-8"
 
 
 _AT: Final = re.compile(r"^(?P<problem>.*) - at `\$\.?(?P<path>.*)`$", re.DOTALL)

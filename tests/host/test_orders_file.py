@@ -38,6 +38,8 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"placed_at": "yesterday"}, "placed_at", "RFC3339"),
     ({"placed_at": "2020-01-01T00:00:00"}, "placed_at", "timezone"),
     ({"placed_at": "0001-01-01T00:00:00Z"}, "placed_at", "year"),
+    ({"placed_at": "1970-01-01T00:00:00+23:00"}, "placed_at", "year"),
+    ({"delivered_at": "8999-12-31T23:00:00-02:00"}, "delivered_at", "year"),
     ({"approved_at": 5}, "approved_at", "expected `datetime | null`, got `int`"),
     ({"delivered_at": "9999-12-31T00:00:00Z"}, "delivered_at", "year"),
     ({"final_status": "cancelled"}, "final_status", "'cancelled'"),
@@ -82,6 +84,8 @@ def test_a_missing_field_is_named(written: Write, every_path: Orders, field: str
         (b"\xff\xfe\n", "JSON is malformed"),
         (b"[]\n", "expected `object`, got `array`"),
         (b"{} {}\n", "line 2"),
+        (b'{"order_id": "x", "notes": ' + b"[" * 5000 + b"]" * 5000 + b"}\n", "nested too deeply"),
+        (b'{"order_id": "caf\xe9"}\n', "byte 18, 0xe9, is not UTF-8"),
     ],
 )
 def test_a_line_that_is_no_object_is_named_by_its_number(written: Write, every_path: Orders, line: bytes, problem: str) -> None:
