@@ -13,7 +13,7 @@ from tallystick.host import control
 from tallystick.host.dead_letters_command import age, login_name
 from tallystick.host.operator import Operator
 from tallystick.host.output import counted, print_json, print_table, progress_bar
-from tallystick.host.parameters import EXISTING_LOG, TEXT
+from tallystick.host.parameters import EXISTING_LOG, SAID, TEXT
 from tallystick.host.requests import Archive
 
 OWN_RECORDS: Final = 50
@@ -46,7 +46,7 @@ def policy_options(function: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--keep-status", "by_status", callback=times, multiple=True, metavar="END=TIME", help="Longer after: failed=90d."),
             click.option("--keep-type", "by_type", callback=times, multiple=True, metavar="TYPE=TIME", help="Longer with: Order=365d."),
             click.option("--why", type=TEXT, default="", help="The reason, which is recorded."),
-            click.option("--who", type=TEXT, default=login_name, metavar="NAME", help="Who has it done; your login name by default."),
+            click.option("--who", type=SAID, default=login_name, metavar="NAME", help="Who has it done; your login name by default."),
             click.option("--program", type=TEXT, metavar="NAME", help="What runs on the log: tiny-store, or MODULE:FUNCTION."),
             click.option("--control", type=click.Path(path_type=Path), metavar="SOCKET", help="Where the host is asked; FILE.control."),
             click.option("--json", "as_json", is_flag=True, help="JSON, one object a line."),

@@ -19,7 +19,7 @@ from tallystick.host.dead_letters import letters_in
 from tallystick.host.log_command import moment
 from tallystick.host.operator import Operator
 from tallystick.host.output import print_json, print_table
-from tallystick.host.parameters import EXISTING_LOG, TEXT
+from tallystick.host.parameters import EXISTING_LOG, SAID, TEXT
 from tallystick.host.requests import NOT_EDITED, Discard, DiscardAll, Redrive, RedriveAll, Request, Settle
 
 KINDS: Final = ("reaction", "settlement", "late", "actions", "person")
@@ -76,8 +76,8 @@ def asking(function: Callable[..., Any]) -> Callable[..., Any]:
     """What all commands that decide something have: who and why, and whom to ask."""
     for option in reversed(
         (
-            click.option("--why", type=TEXT, required=True, help="The reason, which is recorded."),
-            click.option("--who", type=TEXT, default=login_name, metavar="NAME", help="Who decides; your login name by default."),
+            click.option("--why", type=SAID, required=True, help="The reason, which is recorded."),
+            click.option("--who", type=SAID, default=login_name, metavar="NAME", help="Who decides; your login name by default."),
             click.option("--program", type=TEXT, metavar="NAME", help="What runs on the log: tiny-store, or MODULE:FUNCTION."),
             click.option("--control", type=click.Path(path_type=Path), metavar="SOCKET", help="Where the host is asked; FILE.control."),
             click.option("--json", "as_json", is_flag=True, help="One JSON object."),

@@ -6,15 +6,15 @@ import click
 
 from tallystick.host.dead_letters_command import login_name
 from tallystick.host.operator import Operator
-from tallystick.host.parameters import EXISTING_LOG, TEXT
+from tallystick.host.parameters import EXISTING_LOG, SAID, TEXT
 from tallystick.host.requests import ForgetPerson
 
 
 @click.command("forget")
 @click.argument("file", type=EXISTING_LOG)
 @click.argument("person", type=TEXT, metavar="ID")
-@click.option("--why", type=TEXT, required=True, help="The reason, which is recorded.")
-@click.option("--who", type=TEXT, default=login_name, metavar="NAME", help="Who decides; your login name by default.")
+@click.option("--why", type=SAID, required=True, help="The reason, which is recorded.")
+@click.option("--who", type=SAID, default=login_name, metavar="NAME", help="Who decides; your login name by default.")
 @click.option("--program", type=TEXT, metavar="NAME", help="MODULE:FUNCTION that makes the system, if its keys are not in FILE.keys.")
 @click.option("--control", type=click.Path(path_type=Path), metavar="SOCKET", help="Where the host is asked; FILE.control.")
 def command(*, file: Path, person: str, why: str, who: str, program: str | None, control: Path | None) -> None:

@@ -18,7 +18,7 @@ from tallystick.host.log_command import moment
 from tallystick.host.operations_of_log import explained_from, id_of, operation_in, operations_in, stalled_in, statistics_in, timeline_from
 from tallystick.host.operator import Operator
 from tallystick.host.output import print_json, print_table
-from tallystick.host.parameters import EXISTING_LOG, TEXT, tag
+from tallystick.host.parameters import EXISTING_LOG, SAID, TEXT, tag
 from tallystick.host.requests import SettleOperation
 from tallystick.store.writer_lock import pid_of_holder
 
@@ -197,10 +197,10 @@ def stalled(*, file: Path, as_json: bool) -> None:
 @click.argument("file", type=EXISTING_LOG)
 @click.argument("operation", type=TEXT, metavar="ID|NAME")
 @click.argument("how", type=click.Choice(("complete", "fail", "abandon", "cancel", "retry", "resume")))
-@click.option("--why", type=TEXT, required=True, help="The reason, which is recorded.")
-@click.option("--who", type=TEXT, default=login_name, metavar="NAME", help="Who decides; your login name by default.")
+@click.option("--why", type=SAID, required=True, help="The reason, which is recorded.")
+@click.option("--who", type=SAID, default=login_name, metavar="NAME", help="Who decides; your login name by default.")
 @click.option("--message", type=TEXT, default="", help="What its end says.")
-@click.option("--code", type=TEXT, default="BY_HAND", show_default=True, help="fail: the code.")
+@click.option("--code", type=SAID, default="BY_HAND", show_default=True, help="fail: the code.")
 @click.option("--program", type=TEXT, metavar="NAME", help="What runs on the log, if more than operations: tiny-store, or MODULE:FUNCTION.")
 @click.option("--control", type=click.Path(path_type=Path), metavar="SOCKET", help="Where the host is asked; FILE.control.")
 def settle(*, file: Path, program: str | None, control: Path | None, **decided: Any) -> None:

@@ -31,6 +31,15 @@ class _Text(click.types.StringParamType):
         return text
 
 
+class _Said(_Text):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as it is."""
+        text = super().convert(value, param, ctx)
+        if not text.strip():
+            self.fail("say something: it is recorded, and blank it would tell nobody anything.", param, ctx)
+        return text
+
+
 def tag(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, str] | None:
     """An option's value as a tag."""
     key, equals, text = (value or "").partition("=")
@@ -42,5 +51,7 @@ def tag(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[
 
 TEXT: Final = _Text()
 """Any text; the shell can also give bytes that are none, which no log holds."""
+SAID: Final = _Said()
+"""Text for people, which must not be blank: who decides, and why."""
 EXISTING_LOG: Final = LogPath(exists=True)
 LOG_TO_WRITE: Final = LogPath(exists=False)

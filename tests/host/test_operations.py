@@ -168,6 +168,14 @@ def test_a_person_settles_in_a_free_log_once(log: Path) -> None:
     assert (again.exit_code, "NOT_OPEN" in again.stderr) == (1, True)
 
 
+@pytest.mark.parametrize("option", ["--why", "--who", "--code"])
+def test_who_why_and_code_are_not_blank_where_a_person_settles(log: Path, option: str) -> None:
+    for blank in ("", " "):
+        refused = run("settle", log, "Webhook.Process", "fail", "--why", "asked", option, blank)
+        assert (refused.exit_code, f"Invalid value for '{option}': say something" in refused.stderr) == (2, True)
+    assert json.loads(run("show", log, "Webhook.Process", "--json").stdout)["status"] == "Pending"
+
+
 def test_a_log_that_needs_its_program_says_so(tmp_path: Path) -> None:
     program = "import os; from tests.host import shop; system = shop.compose(log={!r}).__enter__(); system.operations.start('Import.Night')"
     path = tmp_path / "shop.db"
