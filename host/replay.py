@@ -8,7 +8,7 @@ is due at H (each step can be repeated without harm), and leave out what was due
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Final
 import tallystick as ts
 from tallystick.host.agenda import Agenda, Item
 from tallystick.host.orders_file import MalformedLine, OrdersFile, RecordedOrder
+from tallystick.host.replay_course import PAYMENT_TIMEOUT, SHIPMENT_TIMEOUT
 from tallystick.host.replay_orders import UNLISTED, HeldOrders, WrongLog, placing
 from tallystick.host.replay_world import Answer, Known, World, known_of
 from tallystick.scenarios.tiny_store.inventory import ReceiveStock
@@ -25,8 +26,6 @@ from tallystick.scenarios.tiny_store.payments import Payments
 from tallystick.scenarios.tiny_store.shipments import Deliver, Dispatch, Shipment, Shipments, ShipmentStatus
 from tallystick.scenarios.tiny_store.system import modules, performers
 
-PAYMENT_TIMEOUT: Final = timedelta(days=30)
-SHIPMENT_TIMEOUT: Final = timedelta(days=60)
 LOT_UNITS: Final = 1_000_000
 """How many units of a listed article come in at a time, so that it never runs out."""
 
@@ -39,10 +38,14 @@ def replay(orders_path: str | PathLike[str], log_path: str | PathLike[str], prog
 
     Raises:
         MalformedLine: a line is no order; what stands before it is done and in the log.
-        WrongLog: the log was made from another file; nothing was done.
+        WrongLog: the log was made from another file, or by something else; nothing was done.
+        LogLocked: another process writes it, perhaps a replay of this very file; so nobody compares the two while one of them grows.
         TallystickError: the log cannot be used.
     """
-    with OrdersFile(orders_path) as file:
+    # A power cut may take the last moments away: they are made again from the file, as after any other crash.
+    log = ts.SqliteLog(log_path, durability="survives_process_crash_only")
+    with closing(log), OrdersFile(orders_path) as file:
+        log.hold()
         orders = iter(file)
         first = next(orders, None)
         stands_at = _stands_at(log_path)
@@ -56,8 +59,6 @@ def replay(orders_path: str | PathLike[str], log_path: str | PathLike[str], prog
                 _skip_done(reader, HeldOrders(log_so_far, file.name), world, stands_at)
         runtime = ts.SteppedRuntime(clock)
         store = modules(payments=Payments(timeout=PAYMENT_TIMEOUT), shipments=Shipments(timeout=SHIPMENT_TIMEOUT))
-        # A power cut may take the last moments away: they are made again from the file, as after any other crash.
-        log = ts.SqliteLog(log_path, durability="survives_process_crash_only")
         with ts.System(store, performers=performers(world, world), log=log, runtime=runtime) as system:
             driver = Driver(system, runtime, world, reader)
             if stands_at is not None:
@@ -137,6 +138,7 @@ def _skip_done(reader: Reader, held: HeldOrders, world: World, stands_at: dateti
 
     Also of those that were placed at that very moment: they may be in the log, and the system asks for them as soon as it is opened.
     """
+    first = reader.peek()
     while (order := reader.peek()) is not None and order.placed_at < stands_at:
         if not held.match(order):
             raise held.passed_over(order)
@@ -148,7 +150,7 @@ def _skip_done(reader: Reader, held: HeldOrders, world: World, stands_at: dateti
         held.match(order)
         world.orders[order.order_id] = known_of(order)
     try:
-        held.end()
+        held.end(first, stands_at)
     except WrongLog as error:
         raise reader.unreadable or error from error
 

@@ -106,6 +106,16 @@ class SqliteLog:
             finally:
                 self._lock.release()
 
+    def hold(self) -> None:
+        """Keep every other writer away already before `open`, so that what is read meanwhile still stands then; changes nothing in the log.
+
+        Raises:
+            LogLocked: another process writes it; at once, with its pid.
+        """
+        with self._writing:
+            check_regular(self.path)
+            self._lock.acquire()
+
     def open(self) -> Head:
         """Become the one writer, make durable what can be read (P19), take the next epoch (P22). Errors as `EventLog.open`."""
         with self._writing:
@@ -113,7 +123,8 @@ class SqliteLog:
                 msg = f"{self.path} was opened before by this log; call reopened() for a fresh one."
                 raise LogError(msg)
             check_regular(self.path)
-            self._lock.acquire()
+            if not self._lock.held:
+                self._lock.acquire()
             try:
                 self._open_files()
             except BaseException:

@@ -1,9 +1,12 @@
 """A replay that is given a log already: it goes on with its own file, also one that has grown, and refuses another one."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from tallystick.host.cli import cli
 from tallystick.host.replay import Driver, Reader
 from tallystick.host.replay_world import World
 from tallystick.scenarios.tiny_store.system import modules, performers
+from tallystick.store.writer_lock import WriterLock
 
 Write = Callable[..., Path]
 Orders = list[dict[str, Any]]
@@ -92,6 +96,63 @@ def test_an_order_that_was_added_for_a_time_that_the_log_has_passed_is_refused(l
     counts(written(every_path[:1]), log)
     said = refusal(written(every_path), log)
     assert f"{log} lacks order all-in-the-past, number 2, but goes beyond 2020-01-01T00:00:00+00:00, when it was placed." in said
+
+
+def changed(orders: Orders, order_id: str, **fields: Any) -> Orders:
+    """The orders, one of them otherwise."""
+    return [{**order, **fields} if order["order_id"] == order_id else order for order in orders]
+
+
+@pytest.mark.parametrize(
+    ("order_id", "change", "field"),
+    [
+        ("all-in-order", {"approved_at": None}, "approved_at"),
+        ("all-in-order", {"approved_at": "2020-01-01T01:00:01Z"}, "approved_at"),
+        ("all-in-order", {"handed_to_carrier_at": None, "delivered_at": None}, "handed_to_carrier_at"),
+        ("all-in-order", {"delivered_at": None}, "delivered_at"),
+        ("all-in-order", {"delivered_at": "2020-01-05T00:00:00Z"}, "delivered_at"),
+        ("never-delivered", {"delivered_at": "2020-01-05T00:00:00Z"}, "delivered_at"),
+        ("never-handed-over", {"handed_to_carrier_at": "2020-01-05T00:00:00Z"}, "handed_to_carrier_at"),
+        ("never-handed-over", {"final_status": "canceled"}, "final_status"),
+        ("never-approved", {"approved_at": "2020-01-05T00:00:00Z"}, "approved_at"),
+        ("cancelled-when-paid", {"final_status": "approved"}, "final_status"),
+    ],
+)
+def test_an_order_of_which_came_something_else_than_its_file_says_is_refused(
+    log: Path, written: Write, every_path: Orders, order_id: str, change: dict[str, Any], field: str
+) -> None:
+    counts(written(every_path), log)
+    otherwise = written(changed(every_path, order_id, **change), "otherwise.jsonl")
+    assert f"Order {order_id} in {log} differs from that in {otherwise}: {field}." in refusal(otherwise, log)
+
+
+def test_an_approval_that_a_replay_has_not_come_to_may_be_known_only_since(log: Path, written: Write, every_path: Orders) -> None:
+    waiting = [*changed(every_path, "never-handed-over", approved_at=None)[:11], b"stop here\n"]
+    assert run(written(waiting), log).exit_code == 2
+    assert counts(written(every_path[:11]), log)["statuses"]["PAID"] == 1
+
+
+def test_who_replays_into_a_log_that_is_being_written_is_told_by_whom_and_not_that_the_file_is_wrong(
+    log: Path, written: Write, every_path: Orders
+) -> None:
+    counts(written(every_path), log)
+    writer = WriterLock(log)
+    writer.acquire()
+    for orders in (every_path, every_path[:7]):
+        assert f"{log} is being written by process {os.getpid()}" in refusal(written(orders), log)
+    writer.release()
+
+
+@pytest.mark.parametrize("orders", [0, 1])
+def test_a_log_that_no_replay_has_made_is_refused_though_it_has_no_orders(
+    log: Path, written: Write, every_path: Orders, orders: int
+) -> None:
+    clock = ts.ManualClock(datetime(2019, 12, 31, tzinfo=UTC))
+    with ts.System(log=log, runtime=ts.SteppedRuntime(clock)) as system:
+        system.record_intent("OrderSubmission", timeout=timedelta(days=2))
+    assert f"{log} begins at 2019-12-31T00:00:00+00:00, but " in refusal(written(every_path[:orders]), log)
+    with closing(ts.SqliteReader(log)) as reader:
+        assert all(each.settles is None for each in reader.read())
 
 
 def test_a_replay_that_was_stopped_goes_on_with_a_file_that_has_grown_meanwhile(

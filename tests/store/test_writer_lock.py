@@ -54,6 +54,22 @@ def test_the_other_process_is_named(path: Path) -> None:
         assert not path.exists()
 
 
+def test_a_log_can_be_held_before_it_is_opened_and_is_not_changed_by_it(path: Path) -> None:
+    log, rival = SqliteLog(path), SqliteLog(path)
+    log.hold()
+    assert not path.exists()
+    for refused in (rival.hold, rival.open):
+        with pytest.raises(LogLocked, match=str(os.getpid())):
+            refused()
+    assert log.open().position == 0
+    log.close()
+    rival.hold()
+    rival.close()
+    again = log.reopened()
+    assert again.open().position == 0
+    again.close()
+
+
 def test_whoever_holds_it_is_found_without_taking_it(path: Path, lock: WriterLock) -> None:
     assert pid_of_holder(path) is None
     with another_holder(path) as holder:
