@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
+from msgspec import structs
 
 from tallystick.actors.admission import Admission
 from tallystick.actors.counters import Counters
@@ -31,6 +32,7 @@ from tallystick.actors.messages import (
     SettleByHand,
     SettleFromOutside,
 )
+from tallystick.actors.operation_ends import tell_ended
 from tallystick.actors.performers.performer import PerformerPool
 from tallystick.actors.reading import last_of, matching
 from tallystick.actors.replies import HostReply
@@ -41,9 +43,11 @@ from tallystick.domain.action import Action
 from tallystick.domain.behaviour import Behaviour
 from tallystick.domain.errors import InvalidPayload, Rejected
 from tallystick.domain.execution import ExecutionRecord
+from tallystick.domain.operations.operation import Ending, OperationStatus
 from tallystick.domain.outcome import Cancelled, Failed, Succeeded
 from tallystick.domain.parking import Parked
 from tallystick.domain.protocol import EXECUTION
+from tallystick.domain.sensitive import checked_evidence
 from tallystick.domain.text import checked_text
 from tallystick.domain.token import Token
 from tallystick.store.codec import Codec
@@ -113,7 +117,15 @@ class Operating:
         Raises:
             InvalidPayload: the result is not what the intent promises; nothing was changed, and the token waits as before.
         """
-        return self._settle_from_outside(token, result, None, _by(who, why))
+        by = _by(who, why)
+        if not isinstance(result, Ending):
+            return self._settle_from_outside(token, result, None, by)
+        checked_text("a token", token)
+        ending, execution = structs.replace(result, data=checked_evidence(result.data)), self.open_execution(token)
+        ended = self._settle_from_outside(token, ending, None, by)
+        if ended and execution is not None:
+            tell_ended(execution.execution, ending.status, self._runtime.clock.now_us(), code=ending.code)
+        return ended
 
     def complete_as(self, owner: str, token: Token, result: object) -> bool:
         """As `complete`, where the owner is known and need not be looked up."""
@@ -166,6 +178,7 @@ class Operating:
         """
         outcome, by = _said(Cancelled(reason=reason), (Cancelled,)), _by(who, why)
         self._request(execution.owner, lambda reply: SettleByHand(execution.execution.token, outcome, reply, by))
+        tell_ended(execution.execution, OperationStatus.CANCELED, self._runtime.clock.now_us())
 
     def retry(self, execution: OpenExecution, *, who: str = "", why: str = "") -> None:
         """Have an open execution tried again at once, however it stands, with its retries counted anew.

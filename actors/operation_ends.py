@@ -1,7 +1,7 @@
 """The lines that say how operations ended, with the standard tags: each end is told once, by whoever brought it about.
 
-Brackets and `complete` tell of theirs when they have returned. What ends by itself (its time is up, its handler gave it up, it was an
-orphan) nobody waits for: the engine tells of that when it is durable.
+Brackets, and whoever completes one or gives it up, tell of that when they have returned. What ends by itself (its time is up, its handler
+gave it up, it was an orphan) nobody waits for: the engine tells of that when it is durable.
 """
 
 from collections.abc import Iterable
@@ -26,6 +26,13 @@ def tell_end(name: str, operation_id: str, status: str, *, code: str = "", milli
             note("operation.completed", outcome="Success" if status == OperationStatus.SUCCEEDED else "Warning", **said)
 
 
+def tell_ended(record: ExecutionRecord, status: str, now_us: int, *, code: str = "") -> None:
+    """As `tell_end`, of what was begun and has ended by now, if it is an operation."""
+    if type(record.intent) is Bracket:
+        milliseconds = (now_us - record.started_at_us) // 1000
+        tell_end(record.intent.operation_name, record.token, status, code=code, milliseconds=milliseconds, correlation=record.correlation)
+
+
 class EndedByItself:
     """An output that tells of an operation's end."""
 
@@ -39,10 +46,7 @@ class EndedByItself:
     def release(self) -> None:
         """Tell; it is durable."""
         record, event = self._record, self._event
-        milliseconds = (self._clock.now_us() - record.started_at_us) // 1000
-        status, code = STATUS_OF[type(event)], getattr(event, "code", "")
-        bracket: Any = record.intent
-        tell_end(bracket.operation_name, record.token, status, code=code, milliseconds=milliseconds, correlation=record.correlation)
+        tell_ended(record, STATUS_OF[type(event)], self._clock.now_us(), code=getattr(event, "code", ""))
 
     def lost(self, fate: Fate) -> None:
         """It did not end; its time is up again when the log is opened anew."""

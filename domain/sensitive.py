@@ -189,6 +189,10 @@ def checked_evidence(data: Mapping[str, Any]) -> Mapping[str, Any]:
     Raises:
         InvalidPayload: a value is no plain one, such as a raw body; a sensitive one is used as a name (PersonalDataRefused).
     """
+    given: object = data
+    if not isinstance(given, Mapping):  # of untyped programs
+        msg = f"Evidence is values by name, and no {type(data).__name__}."
+        raise InvalidPayload(msg)
     if all(type(value) in _PLAIN and type(name) is str for name, value in data.items()):
         return data
     refuse_sensitive("a name in evidence", *data)

@@ -12,7 +12,7 @@ from tallystick.actors.operations.watching import OperationWatcher, TellAlert
 from tallystick.actors.runtimes.runtime import Runtime
 from tallystick.domain.action import Call, Performer
 from tallystick.domain.operations.events import Json, OnOverdue, Verdict
-from tallystick.domain.operations.operation import Ending, InvalidOperation, OperationId, cut
+from tallystick.domain.operations.operation import AlreadyEnded, Ending, InvalidOperation, OperationId, cut
 from tallystick.domain.operations.owner import AttendOperation
 from tallystick.domain.sensitive import refuse_sensitive
 from tallystick.domain.text import checked_text
@@ -98,9 +98,14 @@ class BracketsOperations:
 
         Raises:
             InvalidOperation: there is no such status.
+            InvalidPayload: a value of the result is no plain one.
         """
         if status not in _ENDED:
             msg = f"{status!r} is no completion; say success, failure or abandoned."
             raise InvalidOperation(msg)
         ending = Ending(status=_ENDED[status], data=result or {}, code=reason if status == "failure" else "", message=cut(reason))
-        return self.operations.try_complete(token, ending)
+        try:
+            self.operations.complete(token, ending)
+        except AlreadyEnded:
+            return False
+        return True

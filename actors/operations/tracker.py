@@ -2,8 +2,10 @@
 
 from asyncio import CancelledError, Task
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypedDict, Unpack, get_args
+
+from msgspec import structs
 
 from tallystick.actors.landing import Awaited, InThread, outlasting
 from tallystick.actors.operation_ends import tell_end
@@ -12,7 +14,7 @@ from tallystick.actors.surroundings import Surrounded, Surroundings, surrounding
 from tallystick.actors.telling import WhenShown, note, warn
 from tallystick.domain.action import Call
 from tallystick.domain.clock import Clock
-from tallystick.domain.envelope import LONGEST, MICROSECOND
+from tallystick.domain.envelope import LONGEST, MICROSECOND, from_micros
 from tallystick.domain.errors import NotAccepted, Overloaded, Rejected
 from tallystick.domain.operations.commands import (
     AddEvidence,
@@ -99,9 +101,10 @@ class OperationTracker(OperationQueries):
             TypeError: there is no such term.
         """
         command, around = self._asked_for(name, terms, held=held)
+        asked_at = None if terms.get("idempotency_key") is None else from_micros(self.clock.now_us())
         with Surrounded(around):
             operation_id = self._host.ask(command, idempotency_key=terms.get("idempotency_key"))
-        return self._started(OperationId(operation_id), command, around)
+        return self._started(OperationId(operation_id), command, around, asked_at)
 
     async def start_in_loop(self, name: str, *, held: bool = False, **terms: Unpack[OperationTerms]) -> tuple[OperationId, Cancelled]:
         """As `start`, without holding up the event loop that runs here, and whatever happens to the task; with what it was cancelled by.
@@ -110,6 +113,7 @@ class OperationTracker(OperationQueries):
         """
         command, around = self._asked_for(name, terms, held=held)
         key = terms.get("idempotency_key")
+        asked_at = None if key is None else from_micros(self.clock.now_us())
         begun: Awaited[str] | InThread[str]
         with Surrounded(around):
             try:
@@ -117,7 +121,7 @@ class OperationTracker(OperationQueries):
             except NOT_NOW:  # a thread can wait for room, and for the next engine
                 begun = InThread(lambda: self._host.ask(command, idempotency_key=key))
         operation_id, cancelled = await outlasting(begun)
-        return self._started(OperationId(operation_id), command, around), cancelled
+        return self._started(OperationId(operation_id), command, around, asked_at), cancelled
 
     def _asked_for(self, name: str, terms: OperationTerms, *, held: bool) -> tuple[StartOperation, Surroundings]:
         """The command that begins it, and in what surroundings it is asked."""
@@ -148,7 +152,11 @@ class OperationTracker(OperationQueries):
         )
         return command, around
 
-    def _started(self, operation_id: OperationId, command: StartOperation, around: Surroundings) -> OperationId:
+    def _started(self, operation_id: OperationId, command: StartOperation, around: Surroundings, asked_at: datetime | None) -> OperationId:
+        """Tell of it, unless it was asked for with a key, which has found one that had been begun before."""
+        found = None if asked_at is None else self.get(operation_id)
+        if found is not None and asked_at is not None and found.started_at is not None and found.started_at < asked_at:
+            return operation_id
         known = around.correlation or WhenShown(lambda: self.correlation_of(operation_id))
         note("operation.started", operation=command.name, operation_id=operation_id, correlation=known, tags=command.tags)
         return operation_id
@@ -209,10 +217,11 @@ class OperationTracker(OperationQueries):
 
         Raises:
             AlreadyEnded: it has ended, or there is no such operation; a success is kept as evidence then.
-            InvalidPayload: what a person says is no text.
+            InvalidPayload: what a person says is no text, or a value of the result no plain one.
         """
         checked_text("by", ending.by)
         checked_text("why", ending.why)
+        ending = structs.replace(ending, data=checked_evidence(ending.data))
         if not self.try_complete(operation_id, ending):
             msg = f"Operation {operation_id} is not open: its first end stands, if there ever was such an operation."
             raise AlreadyEnded(msg)
@@ -236,7 +245,7 @@ class OperationTracker(OperationQueries):
 
     def succeed(self, operation_id: str, message: str = "", *, data: Mapping[str, Json] | None = None, by: str = "", why: str = "") -> None:
         """Complete it, with its result in `data`. `by` and `why` where a person settles what is stuck. Raises as `complete`."""
-        self.complete(operation_id, Ending(status="Succeeded", message=cut(message), data=checked_evidence(data or {}), by=by, why=why))
+        self.complete(operation_id, Ending(status="Succeeded", message=cut(message), data=data or {}, by=by, why=why))
 
     def fail(self, operation_id: str, code: str, message: str = "", *, by: str = "", why: str = "") -> None:
         """Say that it was not done. As `succeed`."""

@@ -8,6 +8,7 @@ import pytest
 
 import tallystick as ts
 from tallystick.domain.operations.events import Verdict
+from tallystick.domain.token import Token
 from tallystick.testing import check_invariants
 from tests.actors.outside import FaultyLog, StillRunning
 from tests.actors.stage import Stage
@@ -243,6 +244,56 @@ def test_intents_and_completions_by_token_keep_the_result(system: ts.System) -> 
     given_up = system.record_intent("OrderSubmission")
     system.record_completion(given_up, "abandoned", reason="no answer")
     assert [each.operation_id for each in system.operations.abandoned(name_prefix="Order")] == [given_up]
+
+
+def test_whoever_ends_an_operation_has_it_told_once_with_the_standard_tags(system: ts.System, lines: list[dict[str, object]]) -> None:
+    ids = [system.record_intent("Import") for _ in range(5)]
+    assert system.record_completion(ids[0])
+    assert system.record_completion(ids[1], "failure", reason="EMPTY_ORDER")
+    assert system.record_completion(ids[2], "abandoned", reason="no answer")
+    assert system.complete(Token(ids[3]), ts.Ending(status="Failed", code="LOST"))
+    execution = system.open_execution(Token(ids[4]))
+    assert execution is not None
+    system.abandon(execution, "not wanted any more")
+    for operation_id in ids[:4]:
+        assert not system.record_completion(operation_id, "failure", reason="TOO_LATE")
+        assert not system.complete(Token(operation_id), ts.Ending(status="Failed", code="TOO_LATE"))
+    ends = [line for line in lines if line["event"] in {"operation.failed", "operation.abandoned", "operation.completed"}]
+    assert [(each["operation_id"], each["event"], each["outcome"], each.get("code")) for each in ends] == [
+        (ids[0], "operation.completed", "Success", None),
+        (ids[1], "operation.failed", "Failure", "EMPTY_ORDER"),
+        (ids[2], "operation.abandoned", "Warning", None),
+        (ids[3], "operation.failed", "Failure", "LOST"),
+        (ids[4], "operation.completed", "Warning", None),
+    ]
+    assert all(each["operation"] == "Import" for each in ends)
+
+
+def test_one_that_its_key_has_found_is_not_told_as_started_again(
+    system: ts.System, runtime: ts.SteppedRuntime, lines: list[dict[str, object]]
+) -> None:
+    first = system.operations.start("Import", idempotency_key="import a")
+    runtime.advance(MINUTE)
+    assert system.operations.start("Import", idempotency_key="import a") == first
+    assert [line["operation_id"] for line in lines if line["event"] == "operation.started"] == [first]
+
+
+@pytest.mark.parametrize("result", [{"body": b"raw"}, {"rows": [1]}, [1]])
+def test_a_result_is_plain_values_by_name_whoever_gives_it(system: ts.System, result: Any) -> None:
+    token = system.record_intent("Import")
+    with pytest.raises(ts.InvalidPayload):
+        system.record_completion(token, result=result)
+    with pytest.raises(ts.InvalidPayload):
+        system.operations.complete(token, ts.Ending(status="Succeeded", data=result))
+    with pytest.raises(ts.InvalidPayload):
+        system.complete(Token(token), ts.Ending(status="Succeeded", data=result))
+    assert found(system, token).status == "Pending"
+
+
+def test_a_sensitive_result_shows_only_whose_it_is(system: ts.System) -> None:
+    token = system.record_intent("Import")
+    assert system.record_completion(token, result={"email": ts.sensitive("ann@example.org", of="ann")})  # type: ignore[dict-item]
+    assert found(system, token).data == {"email": "<sensitive of 'ann'>"}
 
 
 def test_a_completion_is_one_of_three(system: ts.System) -> None:
