@@ -50,7 +50,7 @@ from tallystick.domain.protocol import EXECUTION
 from tallystick.domain.sensitive import checked_evidence
 from tallystick.domain.text import checked_text
 from tallystick.domain.token import Token
-from tallystick.store.codec import Codec
+from tallystick.store.codec import ANSWER_LIMIT_BYTES, Codec
 from tallystick.store.log import Query
 
 Given = TypeVar("Given", bound=Succeeded[Any] | Failed | Cancelled)
@@ -69,10 +69,14 @@ def _said(outcome: Given, kinds: tuple[type[Any], ...]) -> Given:
         raise InvalidPayload(msg)
     if not isinstance(outcome, Succeeded):
         try:
-            msgspec.json.decode(msgspec.json.encode(outcome), type=type(outcome))
+            content = msgspec.json.encode(outcome)
+            msgspec.json.decode(content, type=type(outcome))
         except (msgspec.ValidationError, TypeError, UnicodeEncodeError) as error:
             msg = f"{outcome!r} has values that its types do not allow: {error}"
             raise InvalidPayload(msg) from error
+        if len(content) > ANSWER_LIMIT_BYTES:
+            msg = f"{type(outcome).__name__} has {len(content)} bytes; the limit is {ANSWER_LIMIT_BYTES}. Keep the content elsewhere."
+            raise InvalidPayload(msg)
     return outcome
 
 

@@ -1,9 +1,16 @@
-"""Evidence of exceptions: what of one may be written down. Its message may hold what was revealed where it was raised, and then may not."""
+"""Evidence of exceptions: what of one may be written down, and in a form that certainly can be.
+
+Its message may hold what was revealed where it was raised, and then may not. It is not ours: it may be of any length, no Unicode, or raise.
+"""
 
 from typing import Final, cast
 
 WITHHELD: Final = "(withheld: personal data was revealed where this was raised)"
 _MARK: Final = "tallystick_withheld"
+MESSAGE_LIMIT_CHARS: Final = 2_000
+"""The longest message of an exception that is written down."""
+NAME_LIMIT_CHARS: Final = 200
+"""The longest name of a type of exception, or code of a failure."""
 
 
 class Knower:
@@ -47,7 +54,7 @@ def is_withheld(error: BaseException) -> bool:
         each = waiting.pop()
         if each is None or id(each) in seen:
             continue
-        if getattr(each, _MARK, False):
+        if BaseException.__getattribute__(each, "__dict__").get(_MARK, False):  # past whatever it may have of its own
             return True
         seen.add(id(each))
         waiting += (each.__cause__, each.__context__)
@@ -56,11 +63,30 @@ def is_withheld(error: BaseException) -> bool:
     return False
 
 
-def message_of(error: BaseException) -> str:
-    """What may be written down of what it says."""
-    return WITHHELD if is_withheld(error) else str(error)
+def writable(said: object, limit_chars: int) -> str:
+    """What somebody else says as text that any log can hold: no longer than that, and with escapes for what is no Unicode."""
+    try:
+        text = str.__str__(said) if isinstance(said, str) else str(said)
+    except Exception as failure:  # noqa: BLE001 - whatever its own code raised
+        text = f"(a {type(said).__name__}, of which no text can be had: that raised {type(failure).__name__})"
+    text = _cut(text, limit_chars)
+    return text if text.isascii() else _cut(text.encode(errors="backslashreplace").decode(), limit_chars)
 
 
-def said_by(error: BaseException) -> str:
-    """Its type, and what may be written down of what it says."""
-    return f"{type(error).__name__}: {message_of(error)}"
+def _cut(text: str, limit_chars: int) -> str:
+    return text if len(text) <= limit_chars else f"{text[: limit_chars - 1]}…"
+
+
+def name_of(error: BaseException) -> str:
+    """Its type, in a form that can be written down."""
+    return writable(type(error).__name__, NAME_LIMIT_CHARS)
+
+
+def message_of(error: BaseException, limit_chars: int = MESSAGE_LIMIT_CHARS) -> str:
+    """What may be written down of what it says, and certainly can be. Never raises."""
+    return WITHHELD if is_withheld(error) else writable(error, limit_chars)
+
+
+def said_by(error: BaseException, limit_chars: int = MESSAGE_LIMIT_CHARS) -> str:
+    """Its type, and what may be written down of what it says. Never raises."""
+    return _cut(f"{name_of(error)}: {message_of(error)}", limit_chars)

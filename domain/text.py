@@ -1,16 +1,24 @@
 """Text from outside that is to stand in a log beside payloads: ids, correlations, keys, names of people. Codecs check payloads."""
 
+from typing import Final
+
 from tallystick.domain.errors import InvalidPayload
+
+TEXT_LIMIT_CHARS: Final = 50_000
+"""The longest text beside a payload. An event of the engine has up to three of them, with six bytes for a character at worst."""
 
 
 def checked_text(what: str, text: object) -> None:
     """Refuse what no log can hold. JSON has lone surrogates, and so has what was decoded from it; UTF-8, and so SQLite, has not.
 
     Raises:
-        InvalidPayload: it is no text, or none that can be written down.
+        InvalidPayload: it is no text, or none that can be written down; or it is too long.
     """
     if not isinstance(text, str):
         msg = f"{what} is {text!r}: it is recorded, so say it in words."
+        raise InvalidPayload(msg)
+    if len(text) > TEXT_LIMIT_CHARS:
+        msg = f"{what} is {len(text)} characters long; the limit is {TEXT_LIMIT_CHARS}. Keep the content elsewhere, and say where."
         raise InvalidPayload(msg)
     if not text.isascii():
         try:

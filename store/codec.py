@@ -22,6 +22,7 @@ from tallystick.domain.errors import (
     UnknownEventVersion,
 )
 from tallystick.domain.event import Event, Upcaster
+from tallystick.domain.evidence import said_by
 from tallystick.domain.intent import Intent
 from tallystick.domain.outcome import Outcome
 from tallystick.domain.protocol import ENGINE_EVENTS, ENGINE_STREAMS, ExecutionRedriven, IntentEnded, IntentStarted
@@ -41,6 +42,9 @@ from tallystick.domain.sensitive import (
 
 PAYLOAD_LIMIT_BYTES = 1 << 20
 """The largest payload of one event; what is larger belongs in a file or a blob store, with its reference in the event."""
+
+ANSWER_LIMIT_BYTES = PAYLOAD_LIMIT_BYTES - (1 << 16)
+"""The largest result or outcome: the event that keeps it says more, such as what the handler raised that was to hear of it."""
 
 _ENDS: tuple[Settles, ...] = ("succeeded", "failed", "abandoned")
 
@@ -286,6 +290,33 @@ class Codec:
             InvalidPayload: it is not of the declared type.
         """
         return self.read_value(self.value_bytes(value), kind)
+
+    def checked_answer(self, value: Any, kind: Any) -> Any:
+        """As `checked`, for what comes from outside: whatever its own code raises, or its size, is a mistake of it and of nobody here.
+
+        Raises:
+            InvalidPayload: it is not of the declared type, cannot be written and read back, or is too large.
+        """
+        try:
+            return self.read_value(self.answer_bytes(value), kind)
+        except InvalidPayload:
+            raise
+        except Exception as error:
+            msg = f"{type(value).__name__} cannot be written as JSON and read back: {said_by(error)}"
+            raise InvalidPayload(msg) from error
+
+    def answer_bytes(self, value: Any) -> bytes:
+        """A result or an outcome as JSON.
+
+        Raises:
+            InvalidPayload: it cannot be written, or is too large for an event that keeps it.
+        """
+        content = self.value_bytes(value)
+        if len(content) > ANSWER_LIMIT_BYTES:
+            size = f"{len(content)} bytes; the limit is {ANSWER_LIMIT_BYTES}"
+            msg = f"{type(value).__name__} has {size}. Keep the content elsewhere, and give its reference."
+            raise InvalidPayload(msg)
+        return content
 
     def value_bytes(self, value: Any) -> bytes:
         """A result or reply as JSON."""

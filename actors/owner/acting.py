@@ -227,10 +227,10 @@ class Acting:
         return self.start_output(msgspec.structs.replace(start, admitted=True) if admitted else start)
 
     def note(self, record: ExecutionRecord, event: Any, outputs: Sequence[Output] = (), causation: int | None = None) -> None:
-        """Append an engine event of an open execution, and set its timer anew."""
+        """Append an engine event of an open execution, as `TurnInProgress.note_report`, and set its timer anew."""
         cause = Cause(record.correlation, causation if causation is not None else record.position, record.started.tags)
         turn = self.turn(cause)
-        turn.note(record.token, event)
+        turn.note_report(record.token, event)
         self.append(turn, cause, outputs)
         self.arm(record.token)
 

@@ -21,6 +21,7 @@ from tallystick.actors.messages import (
     QueueRejected,
     Redrive,
     RedriveExecution,
+    Reply,
     RetryDue,
     SettleByHand,
     SettleFromOutside,
@@ -40,7 +41,7 @@ from tallystick.actors.owner.turn import TurnInProgress
 from tallystick.actors.supervision import OwnerHealth
 from tallystick.actors.telling import warn
 from tallystick.domain.envelope import Recorded
-from tallystick.domain.errors import NotAccepted
+from tallystick.domain.errors import InvalidPayload, NotAccepted
 from tallystick.domain.evidence import said_by
 from tallystick.domain.parking import Source
 from tallystick.domain.protocol import OWNER, CursorAdvanced, OwnerJoined
@@ -57,12 +58,20 @@ SILENT_LIMIT = 10_000
 NO_CAUSE = Cause()
 
 
-def unless_given(handle: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Leave out a request whose sender was told meanwhile, by a rebuild that overtook it, that it was not accepted (P18)."""
+def unless_given(handle: Callable[[Any], None], gate: Callable[[Reply], None]) -> Callable[[Any], None]:
+    """Leave out a request whose sender was told meanwhile, by a rebuild that overtook it, that it was not accepted (P18).
+
+    What cannot be written down of what it says is its sender's mistake, who hears of it; a turn is all or nothing.
+    """
 
     def handled(request: Any) -> None:
-        if not request.reply.given:
-            handle(request)
+        reply = request.reply
+        if not reply.given:
+            try:
+                handle(request)
+            except InvalidPayload as error:
+                reply.refuse(error)
+                gate(reply)
 
     return handled
 
@@ -84,12 +93,12 @@ class OwnerActor(EngineActor):
         self.parked = ParkedSources(acting, codec, self._reactions)
         self.settling = Settling(acting, codec, self.parked)
         self._commands = Commands(acting, codec)
-        people = People(acting, self.settling)
+        people, gate = People(acting, self.settling), self._journal.gate
         self.silent_reaction = False
         """Whether the last reaction said nothing, so that no append has carried the cursor beyond it."""
         self.handlers = {
             Wake: self._wake,
-            Ask: unless_given(self._ask),
+            Ask: unless_given(self._ask, gate),
             QueueCompleted: self.settling.completed,
             QueueFailed: self.settling.failed,
             QueueRejected: self.settling.rejected,
@@ -100,13 +109,13 @@ class OwnerActor(EngineActor):
             TimeoutDecision: self.settling.timed_out,
             RetryDue: self.settling.retry_due,
             ParkedDue: self.parked.due,
-            SettleByHand: unless_given(self.settling.by_hand),
-            SettleFromOutside: unless_given(self.settling.from_outside),
+            SettleByHand: unless_given(self.settling.by_hand, gate),
+            SettleFromOutside: unless_given(self.settling.from_outside, gate),
             Inspect: self._inspect,
-            Redrive: unless_given(self.parked.redrive),
-            Discard: unless_given(self.parked.discard),
-            RedriveExecution: unless_given(people.redrive),
-            DiscardExecution: unless_given(people.discard),
+            Redrive: unless_given(self.parked.redrive, gate),
+            Discard: unless_given(self.parked.discard, gate),
+            RedriveExecution: unless_given(people.redrive, gate),
+            DiscardExecution: unless_given(people.discard, gate),
             TakeSnapshot: self._take_snapshot,
             StepTaken: self._step_taken,
         }

@@ -10,8 +10,8 @@ from tallystick.actors.owner.acting import Acting, Cause
 from tallystick.actors.owner.turn import TurnInProgress
 from tallystick.actors.telling import warn
 from tallystick.domain.envelope import Recorded, from_micros
-from tallystick.domain.errors import NotAccepted, Rejected
-from tallystick.domain.evidence import said_by
+from tallystick.domain.errors import InvalidPayload, NotAccepted, Rejected
+from tallystick.domain.evidence import message_of, name_of, said_by
 from tallystick.domain.execution import ExecutionRecord
 from tallystick.domain.intent import Intent
 from tallystick.domain.outcome import Outcome, Succeeded
@@ -22,6 +22,7 @@ from tallystick.domain.protocol import (
     IntentStarted,
     LateSuccess,
     PersonActed,
+    PersonNeeded,
     ReactionFailed,
     ReactionRedriven,
     ReactionResumed,
@@ -45,6 +46,11 @@ class Letter(NamedTuple):
     outcome: msgspec.Raw = msgspec.Raw(b"null")
     acted: PersonActed | None = None
     """Who gave the outcome, and has not been written down yet."""
+
+
+def _note_all(turn: TurnInProgress, token: Token, events: Sequence[PersonActed | PersonNeeded]) -> None:
+    for event in events:
+        turn.note(token, event)
 
 
 class ParkedSources:
@@ -73,12 +79,27 @@ class ParkedSources:
         acted: PersonActed | None = None,
         outputs: Sequence[Output] = (),
     ) -> None:
-        """Keep the outcome, and who gave it; the token's timer is suspended while it waits (P13)."""
-        content = msgspec.Raw(self._codec.value_bytes(outcome))
+        """Keep the outcome, and who gave it; the token's timer is suspended while it waits (P13). One that cannot be kept is a person's."""
+        try:
+            content = msgspec.Raw(self._codec.answer_bytes(outcome))
+        except InvalidPayload as unfit:
+            self._outcome_lost(record, error, unfit, acted, outputs)
+            return
         source = Source(EXECUTION, record.token)
         tags = record.started.tags
         letter = Letter(source, record.position, record.correlation, tags, record.token, "settlement", content, acted)
         self._fail(letter, error, outputs)
+        self._acting.arm(record.token)
+
+    def _outcome_lost(
+        self, record: ExecutionRecord, error: Exception, unfit: InvalidPayload, acted: PersonActed | None, outputs: Sequence[Output]
+    ) -> None:
+        """The token waits for a person, who finds out what became of it: its handler has not heard, and the log cannot keep it."""
+        reason = f"its settlement handler raised {said_by(error, ERROR_LIMIT_CHARS)}, and its outcome cannot be kept: {message_of(unfit)}"
+        warn("execution.needs_person", owner=self._acting.name, token=record.token, correlation=record.correlation, reason=reason)
+        cause = Cause(record.correlation, record.position, record.started.tags)
+        events = (acted, PersonNeeded(reason=reason))
+        self._acting.take(cause, _note_all, record.token, [event for event in events if event is not None], outputs=outputs)
         self._acting.arm(record.token)
 
     def late_success(self, begun: Recorded, started: IntentStarted[Any, Any], settled: Recorded, evidence: LateSuccess) -> None:
@@ -115,7 +136,7 @@ class ParkedSources:
             aggregate_id=letter.source.aggregate_id,
             position=letter.position,
             attempt=attempt,
-            error=said_by(error)[:ERROR_LIMIT_CHARS],
+            error=said_by(error, ERROR_LIMIT_CHARS),
             retry_at=None if dead else from_micros(now_us) + delay,
             token=letter.token,
             role=letter.role,
@@ -129,7 +150,7 @@ class ParkedSources:
             token=letter.token,
             position=letter.position,
             attempt=attempt,
-            error=type(error).__name__,
+            error=name_of(error),
             correlation=letter.correlation,
         )
         cause = Cause(letter.correlation, letter.position, letter.tags)

@@ -31,7 +31,7 @@ from tallystick.actors.telling import warn
 from tallystick.domain import execution
 from tallystick.domain.envelope import Recorded, to_micros
 from tallystick.domain.errors import InvalidPayload, NotAccepted, Rejected
-from tallystick.domain.evidence import WITHHELD
+from tallystick.domain.evidence import MESSAGE_LIMIT_CHARS, WITHHELD, writable
 from tallystick.domain.execution import CALLS_LIMIT, ExecutionRecord
 from tallystick.domain.outcome import Cancelled, Failed, Outcome, Refused, Succeeded, TimedOut
 from tallystick.domain.parking import Source
@@ -191,8 +191,9 @@ class Settling:
 
     def leave_to_person(self, record: ExecutionRecord, reason: str) -> None:
         """Put it on the list of those that wait for somebody."""
-        warn("execution.needs_person", owner=self._acting.name, token=record.token, correlation=record.correlation, reason=reason)
-        self._acting.note(record, PersonNeeded(reason=reason))
+        said = writable(reason, MESSAGE_LIMIT_CHARS)
+        warn("execution.needs_person", owner=self._acting.name, token=record.token, correlation=record.correlation, reason=said)
+        self._acting.note(record, PersonNeeded(reason=said))
 
     def by_hand(self, message: SettleByHand) -> None:
         """End an open execution because a person said so."""
@@ -219,7 +220,7 @@ class Settling:
         Raises:
             InvalidPayload: it is not what the intent promises.
         """
-        return Succeeded(result=self._codec.checked(result, self._codec.result_types[type(record.intent)]))
+        return Succeeded(result=self._codec.checked_answer(result, self._codec.result_types[type(record.intent)]))
 
     def settle(self, record: ExecutionRecord, outcome: Outcome[Any], reply: Reply | None = None, acted: PersonActed | None = None) -> None:
         """One append: the settling turn's events, the completion event among them; a failing handler is parked with its outcome (P13)."""
@@ -287,7 +288,7 @@ class Settling:
         started: IntentStarted[Any, Any] = self._codec.decode(begun)
         intent = started.intent
         try:
-            content = self._codec.value_bytes(self._codec.checked(result, self._codec.result_types[type(intent)]))
+            content = self._codec.answer_bytes(self._codec.checked_answer(result, self._codec.result_types[type(intent)]))
         except InvalidPayload:
             self._count_stale("invalid_late_results", Token(begun.token or ""), 0)
             return
@@ -314,7 +315,7 @@ def acted_by(by: By, did: Literal["completed", "failed", "abandoned", "discarded
 
 
 def _schedule(turn: TurnInProgress, record: ExecutionRecord, scheduled: RetryScheduled) -> None:
-    turn.note(record.token, scheduled)
+    turn.note_report(record.token, scheduled)
     turn.extend(record, execution.deadline_of(type(record.intent), record.timeout_us, to_micros(scheduled.retry_at), record.closes_us))
 
 

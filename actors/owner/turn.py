@@ -241,6 +241,16 @@ class TurnInProgress:
         form, payload, event = self._setting.codec.encode(event)
         self._draft(Draft(form, (EXECUTION, token), None, payload, event, token))
 
+    def note_report(self, token: Token, event: Any) -> None:
+        """As `note`, of what was reported of an open execution.
+
+        What cannot be written has words that are not ours: then the execution waits for a person, in our own, and is never lost.
+        """
+        try:
+            self.note(token, event)
+        except InvalidPayload:
+            self.note(token, PersonNeeded(reason=f"what was reported of it cannot be written down as {type(event).__name__}"))
+
     def note_in(self, stream: Stream, event: Any, expected_version: int | None = None) -> None:
         """Write an engine event that belongs to no execution."""
         form, payload, event = self._setting.codec.encode(event)

@@ -18,7 +18,7 @@ from tallystick.actors.surroundings import reveal_here
 from tallystick.domain.action import Later, Performer
 from tallystick.domain.envelope import from_micros
 from tallystick.domain.errors import DefinitionError, Rejected, RetryAfter
-from tallystick.domain.evidence import WITHHELD, Knower, is_withheld, message_of, withhold
+from tallystick.domain.evidence import NAME_LIMIT_CHARS, WITHHELD, Knower, is_withheld, message_of, name_of, withhold, writable
 from tallystick.domain.execution import key_of
 from tallystick.domain.outcome import Failed
 from tallystick.domain.rate import Bucket
@@ -26,6 +26,8 @@ from tallystick.domain.sensitive import Forgotten, Sealer, Sensitive, revealed
 from tallystick.domain.token import Token
 
 ERROR_LIMIT_CHARS = 500
+REFUSAL_LIMIT_CHARS = 10_000
+"""The longest message of the outside world's final no, which may be meant for people."""
 
 
 CorrelationOf = Callable[[Context], str | None]
@@ -138,11 +140,12 @@ class Answered(msgspec.Struct, frozen=True, eq=False, gc=False):
 
 def failure_of(error: BaseException) -> tuple[Failed, bool]:
     """What an exception of user code means, and whether it is final."""
-    if isinstance(error, Rejected):
-        return Failed(code=error.code, message=WITHHELD if is_withheld(error) else error.message), True
-    if isinstance(error, RetryAfter):
-        return Failed(code=error.code, message=WITHHELD if is_withheld(error) else error.message[:ERROR_LIMIT_CHARS]), False
-    return Failed(code=type(error).__name__, message=message_of(error)[:ERROR_LIMIT_CHARS]), False
+    if not isinstance(error, Rejected | RetryAfter):
+        return Failed(code=name_of(error), message=message_of(error, ERROR_LIMIT_CHARS)), False
+    final = isinstance(error, Rejected)
+    said = getattr(error, "message", "")  # of a type of the program's, which may not have called ours
+    message = WITHHELD if is_withheld(error) else writable(said, REFUSAL_LIMIT_CHARS if final else ERROR_LIMIT_CHARS)
+    return Failed(code=writable(getattr(error, "code", name_of(error)), NAME_LIMIT_CHARS), message=message), final
 
 
 def answer_to(call: RunningCall, error: BaseException) -> Answered:
@@ -150,7 +153,8 @@ def answer_to(call: RunningCall, error: BaseException) -> Answered:
     if call.revealed:
         withhold(error)
     failure, final = failure_of(error)
-    retry_after = error.delay if isinstance(error, RetryAfter) else None
+    delay = getattr(error, "delay", None) if isinstance(error, RetryAfter) else None
+    retry_after = delay if isinstance(delay, timedelta) else None
     return Answered(call, failure=failure, final=final, error=type(error), retry_after=retry_after)
 
 

@@ -1,0 +1,65 @@
+"""Evidence of exceptions: whatever one says, what is written down of it can be."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tallystick.domain.evidence import MESSAGE_LIMIT_CHARS, NAME_LIMIT_CHARS, is_withheld, message_of, name_of, said_by, withhold, writable
+
+HALF_AN_EMOJI = "\ud83d"
+any_text = st.text(st.characters(), max_size=50)
+
+
+class SpeechlessError(Exception):
+    """Its text cannot be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+class TextlessError(Exception):
+    """Its text is none."""
+
+    def __str__(self) -> Any:
+        return 5  # noqa: PLE0307 - the mistake that is survived
+
+
+class SecretiveError(Exception):
+    """Whatever is asked of it that it does not have raises, and not what should be raised then."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise KeyError(name)
+
+
+@given(any_text, st.integers(min_value=1, max_value=60))
+def test_any_text_can_be_written_within_any_limit_and_stays_as_it_is_if_it_could_be(text: str, limit: int) -> None:
+    said = writable(text, limit)
+    assert len(said) <= limit
+    assert msgspec.json.decode(msgspec.json.encode(said)) == said
+    if len(text) <= limit and not any("\ud800" <= each <= "\udfff" for each in text):
+        assert said == text
+
+
+def test_what_is_no_unicode_can_be_read_still() -> None:
+    assert writable(f"nice {HALF_AN_EMOJI}", 100) == "nice \\ud83d"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [SpeechlessError(), TextlessError(), SecretiveError("no"), type("E" * 3_000_000, (Exception,), {})("x"), ValueError("x" * 3_000_000)],
+    ids=["raises", "no text", "no attribute", "endless name", "endless"],
+)
+def test_of_any_exception_there_is_text_that_can_be_written(error: Exception) -> None:
+    for say, limit in ((name_of, NAME_LIMIT_CHARS), (message_of, MESSAGE_LIMIT_CHARS), (said_by, MESSAGE_LIMIT_CHARS)):
+        say_it: Callable[[BaseException], str] = say
+        said = say_it(error)
+        assert 0 < len(said) <= limit
+        msgspec.json.encode(said)
+    assert len(said_by(error, 10)) == 10
+    assert not is_withheld(error)
+    withhold(error)
+    assert is_withheld(error)
