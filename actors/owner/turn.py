@@ -349,10 +349,7 @@ class TurnInProgress:
             tags={**self.tags, **begin.tags} if self.tags else begin.tags,
         )
         form, payload, started = self._setting.codec.encode_started(started)
-        subject: object = begin.intent.subject
-        if not isinstance(subject, str):  # pyright: ignore[reportUnnecessaryIsInstance] - of untyped programs
-            msg = f"{type(begin.intent).__name__}.subject is {subject!r}; say in text whose line it stands in, '' for none."
-            raise EffectError(msg)
+        plain_text("An intent's subject", begin.intent.subject)
         self.begun = (*self.begun, Begun(Context(self._setting.behaviour.name, token), started, deadline_us))
         self._draft(Draft(form, (EXECUTION, token), 0, payload, started, token))
 
