@@ -5,10 +5,13 @@ into the log, where correlation and tags flow on: an event has those of the comm
 those of the execution that it works for, also after a crash.
 """
 
+import asyncio
 import re
+import threading
+import weakref
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tallystick.domain.evidence import Knower
 from tallystick.domain.sensitive import refuse_sensitive
@@ -25,7 +28,7 @@ class Surroundings:
     The correlation of an operation that began a new one is its first event's id; it is looked up when somebody wants it.
     """
 
-    __slots__ = ("_correlation", "_look_up", "operation", "operation_id", "tags", "traceparent")
+    __slots__ = ("_correlation", "_look_up", "left", "of", "operation", "operation_id", "tags", "traceparent")
 
     def __init__(
         self,
@@ -34,6 +37,7 @@ class Surroundings:
         operation_id: str = "",
         tags: Mapping[str, str] | None = None,
         traceparent: str | None = None,
+        of: object = None,
         look_up: Callable[[], str | None] | None = None,
     ) -> None:
         if correlation is not None:
@@ -42,10 +46,14 @@ class Surroundings:
         self._correlation = correlation
         self._look_up = look_up
         self.operation_id = operation_id
+        self.of = of
+        """Whose operation that is: what begins or tells operations in the same log, and knows of no others."""
         self.tags: Mapping[str, str] = tags or {}
         self.traceparent = traceparent
         self.operation: Any = None
         """What the code can say as that operation, where it runs in this process."""
+        self.left: Left | None = None
+        """Set when its bracket has been left: what was begun in it goes on in it, but not who left it."""
 
     @property
     def knower(self) -> Knower | None:
@@ -80,7 +88,10 @@ _current: ContextVar[Surroundings] = ContextVar("tallystick_surroundings", defau
 
 def surroundings() -> Surroundings:
     """Those of the calling code."""
-    return _current.get()
+    here = _current.get()
+    while here.left is not None and here.left.is_here():
+        here = here.left.before
+    return here
 
 
 def reveal_here() -> None:
@@ -88,6 +99,27 @@ def reveal_here() -> None:
     knower = surroundings().knower
     if knower is not None:
         knower.knows_secrets()
+
+
+class Left(NamedTuple):
+    """Who has left what a bracket surrounds, and what is around them again: their context may not say so."""
+
+    before: Surroundings
+    thread: int
+    task: "weakref.ref[asyncio.Task[Any]] | None"
+
+    def is_here(self) -> bool:
+        """Whether it is they who ask."""
+        if self.task is None:
+            return self.thread == threading.get_ident()
+        return self.task() is _present_task() is not None
+
+
+def _present_task() -> "asyncio.Task[Any] | None":
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no event loop runs here
+        return None
 
 
 class Surrounded:
@@ -103,6 +135,30 @@ class Surrounded:
 
     def __exit__(self, *_raised: object) -> None:
         _current.reset(self._reset)
+
+
+class Begun:
+    """As `Surrounded`, of what is left whenever, and from wherever, somebody does so.
+
+    A generator may go on in another thread, or be closed by the event loop in a task of its own, and brackets may be left in another order
+    than the opposite of that in which they were entered. Each of these finds a context in which this cannot be taken back.
+    """
+
+    __slots__ = ("_before", "_by", "_task", "_thread")
+
+    def __init__(self, by: Surroundings) -> None:
+        self._by = by
+
+    def __enter__(self) -> None:
+        self._before, self._thread, self._task = surroundings(), threading.get_ident(), _present_task()
+        _current.set(self._by)
+
+    def __exit__(self, *_raised: object) -> None:
+        if _current.get() is self._by:
+            _current.set(self._before)
+            if self._task is None:
+                return
+        self._by.left = Left(self._before, self._thread, None if self._task is None else weakref.ref(self._task))
 
 
 def correlation_of(traceparent: str) -> str | None:

@@ -10,8 +10,7 @@ has a bug, costs the line and is counted, and nothing else.
 
 import logging
 import sys
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tallystick.actors.counters import Counters
@@ -70,31 +69,26 @@ class WhenShown:
 
 
 def log_lines_are_bound() -> bool:
-    """Whether the host uses structlog, so that `bound` would do anything."""
+    """Whether the host uses structlog, so that `bind` would do anything."""
     return "structlog" in sys.modules
 
 
-@contextmanager
-def bound(**fields: Any) -> Generator[None]:
-    """Have the host's own log lines say these too, in the code inside; only where `log_lines_are_bound`."""
-    from structlog.contextvars import bound_contextvars  # noqa: PLC0415 - the host has
-
-    with bound_contextvars(**fields):
-        yield
-
-
 def bind(**fields: Any) -> Mapping[str, Any]:
-    """As `bound`, until `unbind` is given what this returns: half its price, for where each microsecond counts."""
+    """Have the host's own log lines say these too, until `unbind` is given what this returns; only where `log_lines_are_bound`."""
     from structlog.contextvars import bind_contextvars  # noqa: PLC0415 - the host has
 
     return bind_contextvars(**fields)
 
 
-def unbind(fields: Mapping[str, Any]) -> None:
-    """Have the host's lines say what they said before."""
+def unbind(fields: Mapping[str, Any]) -> bool:
+    """Have the host's lines say what they said before; False where that is another context's, whose lines go on as they are."""
     from structlog.contextvars import reset_contextvars  # noqa: PLC0415 - the host has
 
-    reset_contextvars(**fields)
+    try:
+        reset_contextvars(**fields)
+    except ValueError:
+        return False
+    return True
 
 
 def _line(event: str, fields: Mapping[str, Any]) -> str:

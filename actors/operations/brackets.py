@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
-from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
@@ -11,8 +10,8 @@ from tallystick.actors.operation_ends import tell_end
 from tallystick.actors.operations.decorating import decorated
 from tallystick.actors.operations.endings import ending_by, plainer, success, tell_or_raise
 from tallystick.actors.operations.tracker import NOT_NOW, OperationTerms, OperationTracker, Runner
-from tallystick.actors.surroundings import Surrounded, Surroundings, correlation_of, surroundings
-from tallystick.actors.telling import WhenShown, bound, log_lines_are_bound, warn
+from tallystick.actors.surroundings import Begun, Surrounded, Surroundings, correlation_of, surroundings
+from tallystick.actors.telling import WhenShown, bind, log_lines_are_bound, unbind, warn
 from tallystick.domain.errors import Rejected
 from tallystick.domain.evidence import Knower, said_by, withhold
 from tallystick.domain.operations.events import Json, OperationNoted
@@ -168,7 +167,8 @@ class OperationScope:
         self._inline = inline
         """Whether the system runs in the calling thread, so that waiting for it in another is wrong."""
         self._operation: Operation | None = None
-        self._around: list[AbstractContextManager[None]] = []
+        self._begun: Begun | None = None
+        self._bound: Mapping[str, Any] | None = None
         self._began_us = 0
 
     # Entering.
@@ -179,7 +179,7 @@ class OperationScope:
         if given is None and trace is None:
             return here
         correlation = given or here.correlation or correlation_of(trace or "")
-        return Surroundings(correlation, operation_id=here.operation_id, tags=here.tags, traceparent=trace or here.traceparent)
+        return Surroundings(correlation, operation_id=here.operation_id, tags=here.tags, traceparent=trace or here.traceparent, of=here.of)
 
     def _beginning(self) -> Surrounded:
         if self._operation is not None:
@@ -195,16 +195,15 @@ class OperationScope:
         before = self._surroundings()
         tracker, tags = self._tracker, {**before.tags, **(self._terms.get("tags") or {})}
         if before.correlation is not None:
-            here = Surroundings(before.correlation, operation_id=operation_id, tags=tags, traceparent=before.traceparent)
+            here = Surroundings(before.correlation, operation_id=operation_id, tags=tags, traceparent=before.traceparent, of=tracker)
         else:
-            here = Surroundings(operation_id=operation_id, tags=tags, look_up=lambda: tracker.correlation_of(operation_id))
+            here = Surroundings(operation_id=operation_id, tags=tags, of=tracker, look_up=lambda: tracker.known_of(operation_id)[0])
         operation = self._operation = here.operation = Operation(tracker, operation_id, self._name)
-        self._around = [Surrounded(here)]
+        self._begun = Begun(here)
+        self._begun.__enter__()
         if log_lines_are_bound():
             correlation = before.correlation or WhenShown(lambda: here.correlation)
-            self._around.append(bound(operation=self._name, operation_id=operation_id, correlation=correlation, tags=tags))
-        for around in self._around:
-            around.__enter__()
+            self._bound = bind(operation=self._name, operation_id=operation_id, correlation=correlation, tags=tags)
         if self._terms.get("idempotency_key") is not None:
             operation.found = tracker.get(operation_id)
         self._began_us = tracker.clock.now_us()
@@ -256,8 +255,10 @@ class OperationScope:
             self._part()
 
     def _part(self) -> None:
-        while self._around:
-            self._around.pop().__exit__(None, None, None)
+        if self._begun is not None:
+            self._begun.__exit__()
+            if self._bound is not None:
+                unbind(self._bound)
 
     def _end(self, error: BaseException | None) -> None:
         operation, ending = self._left(error)

@@ -6,10 +6,12 @@ from typing import Any, NamedTuple, Protocol, TypedDict, TypeVar, Unpack
 
 from tallystick.actors.admission import WhenFull
 from tallystick.actors.landing import Awaited
+from tallystick.actors.supervision import Health
 from tallystick.actors.surroundings import Common
 from tallystick.domain.clock import Clock
 from tallystick.domain.command import Command
 from tallystick.domain.envelope import Recorded, from_micros, to_micros
+from tallystick.domain.errors import LogError
 from tallystick.domain.event import Resident
 from tallystick.domain.operations.events import OfOperation, OperationAbandoned, OperationNoted, OperationStarted
 from tallystick.domain.operations.figures import MOVING, OperationStatistics, read, statistics_of
@@ -65,6 +67,10 @@ class Host(Protocol):
 
     def events(self, **filters: Any) -> Iterator[Recorded]:
         """As `System.events`."""
+        ...
+
+    def health(self) -> Health:
+        """As `System.health`."""
         ...
 
 
@@ -209,6 +215,15 @@ class OperationQueries:
     def correlation_of(self, operation_id: str) -> str | None:
         """What it, and all that it leads to, have in common: that of its first record, or what a save has kept of that."""
         return self.common_to(operation_id)[0]
+
+    def known_of(self, operation_id: str) -> Common:
+        """As `common_to`; nothing where the system has stopped, which refuses what it is asked, and is not there for what others are."""
+        try:
+            return self.common_to(operation_id)
+        except LogError:
+            if self._host.health().status in {"stopped", "failed"}:
+                return None, {}
+            raise
 
     def common_to(self, operation_id: str) -> Common:
         """The correlation and the tags that it, and all that it leads to, have in common; as `correlation_of`."""

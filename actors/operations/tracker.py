@@ -136,11 +136,12 @@ class OperationTracker(OperationQueries):
                 operation_id=outside.operation_id,
                 tags={**outside.tags, **(terms.get("tags") or {})},
                 traceparent=outside.traceparent,
+                of=outside.of,
                 look_up=lambda: outside.correlation,
             )
         command = StartOperation(
             name=checked_name(name),
-            parent=around.operation_id,
+            parent=around.operation_id if around.of is self else "",
             tags=around.tags,
             timeout_us=_span_us(terms.get("timeout")),
             on_overdue=terms.get("on_overdue", "abandon"),
@@ -201,7 +202,8 @@ class OperationTracker(OperationQueries):
         anchors: tuple[Anchor, ...] = (),
     ) -> str:
         """Record who did what, and what came of it; of the operation that the calling code runs in, unless another is named. Its id."""
-        about = surroundings().operation_id if operation_id is None else operation_id
+        here = surroundings()
+        about = operation_id if operation_id is not None else here.operation_id if here.of is self else ""
         refuse_sensitive(
             "an audit record's name, person or anchor", name, who, *(each for anchor in anchors for each in (anchor.kind, anchor.id))
         )
@@ -349,8 +351,8 @@ class OperationTracker(OperationQueries):
         """What is said of an operation from elsewhere has its correlation all the same, so that it is in its timeline, and its tags."""
         around = surroundings()
         if operation_id and around.operation_id != operation_id:
-            correlation, tags = self.common_to(operation_id)
-            around = Surroundings(correlation, operation_id=operation_id, tags=tags)
+            correlation, tags = self.known_of(operation_id)
+            around = Surroundings(correlation, operation_id=operation_id, tags=tags, of=self)
         return Surrounded(around)
 
     def _ask(self, command: OfOperationCommand) -> None:

@@ -17,6 +17,7 @@ class OfCall(Surroundings):
     __slots__ = ("_call",)
     operation_id = ""
     operation = None
+    left = of = None
 
     def __init__(self, call: RunningCall) -> None:  # pyright: ignore[reportMissingSuperCall] - whatever that would set is a property here
         self._call = call
