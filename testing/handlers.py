@@ -12,6 +12,7 @@ from tallystick.domain.errors import TallystickError
 from tallystick.domain.event import Event
 from tallystick.domain.marks import marks_of
 from tallystick.domain.module import Module
+from tallystick.domain.sagas.owner import SagaOwner
 from tallystick.testing.violations import InvariantViolation
 from tallystick.testing.world import World
 
@@ -29,6 +30,17 @@ class HandlerFaults:
 
     def plant(self, module: Module) -> Module:
         """The module, its handlers wrapped; folds are left alone, for they must not fail."""
+        if not isinstance(module, SagaOwner):
+            return self._planted(module)
+        makes_its_own = module.that_may_ask
+
+        def that_may_ask(probed: frozenset[type[Any]]) -> Module:
+            return self._planted(makes_its_own(probed))
+
+        vars(module)["that_may_ask"] = that_may_ask  # a system makes one of its own of it, whose handlers are that one's
+        return module
+
+    def _planted(self, module: Module) -> Module:
         for name, roles in _handlers_of(type(module)):
             handler = self._wrapped(getattr(module, name), f"{type(module).name}.{name}", may_be_poisoned="handles" not in roles)
             setattr(module, name, handler)
