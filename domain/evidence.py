@@ -5,10 +5,15 @@ Its message may hold what was revealed where it was raised, and then may not. It
 
 from typing import Final, cast
 
+from tallystick.domain.text import writable
+
 WITHHELD: Final = "(withheld: personal data was revealed where this was raised)"
 _MARK: Final = "tallystick_withheld"
 MESSAGE_LIMIT_CHARS: Final = 2_000
 """The longest message of an exception that is written down."""
+MEMBERS_LIMIT: Final = 5
+"""How many members of a group are told of."""
+MEMBER_LIMIT_CHARS: Final = 300
 NAME_LIMIT_CHARS: Final = 200
 """The longest name of a type of exception, or code of a failure."""
 
@@ -63,14 +68,14 @@ def is_withheld(error: BaseException) -> bool:
     return False
 
 
-def writable(said: object, limit_chars: int) -> str:
+def fitted(said: object, limit_chars: int) -> str:
     """What somebody else says as text that any log can hold: no longer than that, and with escapes for what is no Unicode."""
     try:
         text = str.__str__(said) if isinstance(said, str) else str(said)
     except Exception as failure:  # noqa: BLE001 - whatever its own code raised
-        text = f"(a {type(said).__name__}, of which no text can be had: that raised {type(failure).__name__})"
+        text = f"(its message raises {type(failure).__name__})"
     text = _cut(text, limit_chars)
-    return text if text.isascii() else _cut(text.encode(errors="backslashreplace").decode(), limit_chars)
+    return _cut(writable(text), limit_chars)
 
 
 def _cut(text: str, limit_chars: int) -> str:
@@ -79,12 +84,28 @@ def _cut(text: str, limit_chars: int) -> str:
 
 def name_of(error: BaseException) -> str:
     """Its type, in a form that can be written down."""
-    return writable(type(error).__name__, NAME_LIMIT_CHARS)
+    return fitted(type(error).__name__, NAME_LIMIT_CHARS)
+
+
+def members_of(error: BaseException) -> list[BaseException]:
+    """Of a group of exceptions the first ones that are no groups themselves, in order; of any other exception none."""
+    found: list[BaseException] = []
+    waiting: list[BaseException] = [error] if isinstance(error, BaseExceptionGroup) else []
+    while waiting and len(found) < MEMBERS_LIMIT:
+        each = waiting.pop(0)
+        if isinstance(each, BaseExceptionGroup):
+            waiting[:0] = cast("BaseExceptionGroup[BaseException]", each).exceptions
+        else:
+            found.append(each)
+    return found
 
 
 def message_of(error: BaseException, limit_chars: int = MESSAGE_LIMIT_CHARS) -> str:
-    """What may be written down of what it says, and certainly can be. Never raises."""
-    return WITHHELD if is_withheld(error) else writable(error, limit_chars)
+    """What may be written down of what it says, of a group also what its members say; it certainly can be. Never raises."""
+    if is_withheld(error):
+        return WITHHELD
+    members = "; ".join(f"{name_of(each)}: {fitted(each, MEMBER_LIMIT_CHARS)}" for each in members_of(error))
+    return fitted(f"{fitted(error, limit_chars)}: {members}" if members else error, limit_chars)
 
 
 def said_by(error: BaseException, limit_chars: int = MESSAGE_LIMIT_CHARS) -> str:

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Final
 
 from tallystick.domain.errors import InvalidPayload
-from tallystick.domain.evidence import message_of
+from tallystick.domain.evidence import members_of, message_of, name_of
 from tallystick.domain.operations.events import Failure, Json
 from tallystick.domain.operations.operation import NAME_LIMIT_CHARS, Ending, cut
 from tallystick.domain.text import writable
@@ -51,9 +51,15 @@ def plainer(ending: Ending, error: BaseException | None, refusal: BaseException 
 
 
 def stack_of(error: BaseException) -> tuple[str, ...]:
-    """Where an exception came through, innermost last; names of files and functions only, since values may be anybody's."""
+    """Where an exception came through, innermost last; names of files and functions only, since values may be anybody's.
+
+    Where a group did is followed by where its members did, each below a line with its type.
+    """
     frames = list(traceback.walk_tb(error.__traceback__))[-STACK_FRAMES:]
-    return tuple(writable(f"{PurePath(frame.f_code.co_filename).name}:{line} in {frame.f_code.co_name}") for frame, line in frames)
+    lines = [writable(f"{PurePath(frame.f_code.co_filename).name}:{line} in {frame.f_code.co_name}") for frame, line in frames]
+    for each in members_of(error):
+        lines += (f"{name_of(each)} in the group:", *stack_of(each))
+    return tuple(lines)
 
 
 def tell_or_raise(operation_id: str, error: BaseException | None, failure: BaseException, *, ended: bool) -> None:

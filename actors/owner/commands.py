@@ -14,7 +14,7 @@ from tallystick.actors.surroundings import NOWHERE
 from tallystick.domain.command import Command
 from tallystick.domain.envelope import Recorded
 from tallystick.domain.errors import EffectError, IdempotencyConflict, NotAccepted, Rejected, VersionConflict
-from tallystick.domain.evidence import WITHHELD, is_withheld, writable
+from tallystick.domain.evidence import WITHHELD, fitted, is_withheld
 from tallystick.domain.protocol import COMMAND, OWNER, CommandSettled, IdempotencyConflicted
 from tallystick.domain.record import type_argument
 from tallystick.domain.text import TEXT_LIMIT_CHARS
@@ -101,8 +101,8 @@ class Commands:
         content_hash = self._codec.content_hash(command)
         name = type(command).__name__
         if refusal is not None:
-            said = WITHHELD if is_withheld(refusal) else writable(refusal.message, TEXT_LIMIT_CHARS)
-            code = writable(refusal.code, TEXT_LIMIT_CHARS)
+            said = WITHHELD if is_withheld(refusal) else fitted(refusal.message, TEXT_LIMIT_CHARS)
+            code = fitted(refusal.code, TEXT_LIMIT_CHARS)
             return CommandSettled(command=name, content_hash=content_hash, rejected=True, code=code, message=said)
         return CommandSettled(command=name, content_hash=content_hash, reply=msgspec.Raw(reply or b"null"))
 

@@ -31,7 +31,7 @@ from tallystick.actors.telling import warn
 from tallystick.domain import execution
 from tallystick.domain.envelope import Recorded, to_micros
 from tallystick.domain.errors import InvalidPayload, NotAccepted, Rejected
-from tallystick.domain.evidence import MESSAGE_LIMIT_CHARS, WITHHELD, writable
+from tallystick.domain.evidence import MESSAGE_LIMIT_CHARS, WITHHELD, fitted
 from tallystick.domain.execution import CALLS_LIMIT, ExecutionRecord
 from tallystick.domain.outcome import Cancelled, Failed, Outcome, Refused, Succeeded, TimedOut
 from tallystick.domain.parking import Source
@@ -191,7 +191,7 @@ class Settling:
 
     def leave_to_person(self, record: ExecutionRecord, reason: str) -> None:
         """Put it on the list of those that wait for somebody."""
-        said = writable(reason, MESSAGE_LIMIT_CHARS)
+        said = fitted(reason, MESSAGE_LIMIT_CHARS)
         warn("execution.needs_person", owner=self._acting.name, token=record.token, correlation=record.correlation, reason=said)
         self._acting.note(record, PersonNeeded(reason=said))
 

@@ -18,7 +18,7 @@ from tallystick.actors.surroundings import reveal_here
 from tallystick.domain.action import Later, Performer
 from tallystick.domain.envelope import from_micros
 from tallystick.domain.errors import DefinitionError, Rejected, RetryAfter
-from tallystick.domain.evidence import NAME_LIMIT_CHARS, WITHHELD, Knower, is_withheld, message_of, name_of, withhold, writable
+from tallystick.domain.evidence import NAME_LIMIT_CHARS, WITHHELD, Knower, fitted, is_withheld, message_of, name_of, withhold
 from tallystick.domain.execution import key_of
 from tallystick.domain.outcome import Failed
 from tallystick.domain.rate import Bucket
@@ -144,8 +144,8 @@ def failure_of(error: BaseException) -> tuple[Failed, bool]:
         return Failed(code=name_of(error), message=message_of(error, ERROR_LIMIT_CHARS)), False
     final = isinstance(error, Rejected)
     said = getattr(error, "message", "")  # of a type of the program's, which may not have called ours
-    message = WITHHELD if is_withheld(error) else writable(said, REFUSAL_LIMIT_CHARS if final else ERROR_LIMIT_CHARS)
-    return Failed(code=writable(getattr(error, "code", name_of(error)), NAME_LIMIT_CHARS), message=message), final
+    message = WITHHELD if is_withheld(error) else fitted(said, REFUSAL_LIMIT_CHARS if final else ERROR_LIMIT_CHARS)
+    return Failed(code=fitted(getattr(error, "code", name_of(error)), NAME_LIMIT_CHARS), message=message), final
 
 
 def answer_to(call: RunningCall, error: BaseException) -> Answered:

@@ -21,7 +21,10 @@ Silence = Literal["progress", "heartbeat"]
 
 
 class Failure(Record):
-    """Evidence of an exception: its type, its message, and where it came through, as `file:line in function`, innermost last."""
+    """Evidence of an exception: its type, its message, and where it came through, as `file:line in function`, innermost last.
+
+    Of a group of exceptions both go on with those of its first members.
+    """
 
     kind: str
     message: str = ""

@@ -205,3 +205,53 @@ def test_a_task_that_is_cancelled_while_its_ending_is_refused_has_ended_it(real_
     with ts.System(runtime=real_runtime) as system:
         asyncio.run(main(system))
         assert only(system).code == "InvalidPayload"
+
+
+def child() -> None:
+    msg = "no bread"
+    raise ValueError(msg)
+
+
+async def fails_in_a_group() -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(asyncio.to_thread(child))
+
+
+@runs
+def test_evidence_of_a_group_has_what_its_members_say_and_where_they_came_through(run: Run, system: ts.System) -> None:
+    def body(_operation: ts.Operation) -> None:
+        msg = "unhandled"
+        raised: list[Exception] = []
+        for _ in range(2):
+            try:
+                child()
+            except ValueError as error:
+                raised.append(error)
+        raise ExceptionGroup(msg, [raised[0], ExceptionGroup("inner", raised[1:])])
+
+    with pytest.raises(ExceptionGroup):
+        run(system, body)
+    operation = only(system)
+    assert (operation.code, operation.message) == (
+        "ExceptionGroup",
+        "unhandled (2 sub-exceptions): ValueError: no bread; ValueError: no bread",
+    )
+    assert operation.failure is not None
+    frames = [line.partition(" in ")[2] for line in operation.failure.stack]
+    assert frames[-7:] == ["body", "the group:", "body", "child", "the group:", "body", "child"]
+    assert operation.failure.stack[-3].startswith("ValueError in")
+
+
+def test_evidence_of_a_group_of_tasks_tells_which_failed(real_runtime: Runtime) -> None:
+    with ts.System(runtime=real_runtime) as system:
+
+        async def main() -> None:
+            async with system.bracket("Import"):
+                await fails_in_a_group()
+
+        with pytest.raises(ExceptionGroup):
+            asyncio.run(main())
+        operation = only(system)
+        assert operation.message == "unhandled errors in a TaskGroup (1 sub-exception): ValueError: no bread"
+        assert operation.failure is not None
+        assert operation.failure.stack[-1].endswith(" in child")

@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.domain.evidence import MESSAGE_LIMIT_CHARS, NAME_LIMIT_CHARS, is_withheld, message_of, name_of, said_by, withhold, writable
+from tallystick.domain.evidence import (
+    MESSAGE_LIMIT_CHARS,
+    NAME_LIMIT_CHARS,
+    WITHHELD,
+    fitted,
+    is_withheld,
+    members_of,
+    message_of,
+    name_of,
+    said_by,
+    withhold,
+)
 
 HALF_AN_EMOJI = "\ud83d"
 any_text = st.text(st.characters(), max_size=50)
@@ -37,15 +48,29 @@ class SecretiveError(Exception):
 
 @given(any_text, st.integers(min_value=1, max_value=60))
 def test_any_text_can_be_written_within_any_limit_and_stays_as_it_is_if_it_could_be(text: str, limit: int) -> None:
-    said = writable(text, limit)
+    said = fitted(text, limit)
     assert len(said) <= limit
     assert msgspec.json.decode(msgspec.json.encode(said)) == said
     if len(text) <= limit and not any("\ud800" <= each <= "\udfff" for each in text):
         assert said == text
 
 
+def test_of_a_group_the_first_members_are_told_of_however_deep_they_are() -> None:
+    deep = ExceptionGroup("inner", [ValueError(HALF_AN_EMOJI), ExceptionGroup("innermost", [SpeechlessError()])])
+    group = BaseExceptionGroup("outer", [KeyboardInterrupt(), deep, *(KeyError(number) for number in range(100))])
+    assert [name_of(each) for each in members_of(group)] == ["KeyboardInterrupt", "ValueError", "SpeechlessError", "KeyError", "KeyError"]
+    assert message_of(group) == (
+        "outer (102 sub-exceptions): KeyboardInterrupt: ; ValueError: \\ud83d; SpeechlessError: (its message raises RuntimeError); "
+        "KeyError: 0; KeyError: 1"
+    )
+    assert members_of(ValueError("alone")) == []
+    assert len(message_of(ExceptionGroup("large", [ValueError("x" * 3_000_000)] * 9))) <= MESSAGE_LIMIT_CHARS
+    withhold(deep.exceptions[0])
+    assert message_of(group) == WITHHELD
+
+
 def test_what_is_no_unicode_can_be_read_still() -> None:
-    assert writable(f"nice {HALF_AN_EMOJI}", 100) == "nice \\ud83d"
+    assert fitted(f"nice {HALF_AN_EMOJI}", 100) == "nice \\ud83d"
 
 
 @pytest.mark.parametrize(
