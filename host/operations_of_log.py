@@ -8,6 +8,7 @@ import tallystick as ts
 from tallystick.domain.operations.explanation import Explanation, Here, explained, standing_of, with_last
 from tallystick.domain.operations.figures import EVENTS, MOVING, OperationStatistics, snapshots_of, statistics_of
 from tallystick.domain.operations.operation import is_stalled
+from tallystick.domain.operations.saved import NOTHING_SAVED, SavedOperations, saved_operations
 from tallystick.domain.operations.timeline import Timeline, timeline_of
 
 
@@ -17,7 +18,12 @@ class NoSuchOperation(ts.TallystickError):
 
 def operations_in(reader: ts.SqliteReader) -> Iterable[ts.OperationSnapshot]:
     """All operations, oldest first; one pass over the log."""
-    return snapshots_of(reader.read(ts.Query(event_types=tuple(EVENTS)))).values()
+    return snapshots_of(reader.read(ts.Query(event_types=tuple(EVENTS))), _saved_in(reader)).values()
+
+
+def _saved_in(reader: ts.SqliteReader) -> SavedOperations:
+    beginning = reader.beginning
+    return NOTHING_SAVED if beginning is None else saved_operations(beginning.streams)
 
 
 def id_of(reader: ts.SqliteReader, named: str) -> str:
@@ -36,8 +42,8 @@ def id_of(reader: ts.SqliteReader, named: str) -> str:
 
 
 def operation_in(reader: ts.SqliteReader, operation_id: str) -> ts.OperationSnapshot | None:
-    """One of them, by its own records."""
-    return snapshots_of(reader.read(ts.Query(aggregate_type="Operation", aggregate_id=operation_id))).get(operation_id)
+    """One of them, by its own records, or what a save had of it before them."""
+    return snapshots_of(reader.read(ts.Query(aggregate_type="Operation", aggregate_id=operation_id)), _saved_in(reader)).get(operation_id)
 
 
 def stalled_in(reader: ts.SqliteReader, now: datetime) -> list[ts.OperationSnapshot]:
@@ -47,7 +53,7 @@ def stalled_in(reader: ts.SqliteReader, now: datetime) -> list[ts.OperationSnaps
 
 def statistics_in(reader: ts.SqliteReader) -> OperationStatistics:
     """How many by name and status, and how long they took."""
-    return statistics_of(reader.read(ts.Query(event_types=MOVING)))
+    return statistics_of(reader.read(ts.Query(event_types=MOVING)), saved=_saved_in(reader))
 
 
 def explained_from(reader: ts.SqliteReader, token: str, now: datetime, *, held: bool) -> Explanation:

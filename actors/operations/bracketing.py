@@ -14,6 +14,7 @@ from tallystick.domain.action import Call, Performer
 from tallystick.domain.operations.events import Json, OnOverdue, Verdict
 from tallystick.domain.operations.operation import AlreadyEnded, Ending, InvalidOperation, OperationId, cut
 from tallystick.domain.operations.owner import AttendOperation
+from tallystick.domain.operations.saved import SavedOperations
 from tallystick.domain.sensitive import refuse_sensitive
 from tallystick.domain.text import checked_text
 
@@ -33,7 +34,11 @@ class BracketsOperations:
     @cached_property
     def operations(self) -> OperationTracker:
         """All operations of this system: to start one that ends elsewhere, to follow, complete and find them."""
-        return OperationTracker(cast("Any", self), self._runtime.clock)
+        return OperationTracker(cast("Any", self), self._runtime.clock, self._saved_operations)
+
+    def _saved_operations(self) -> SavedOperations:
+        """What the log knows from the save that it goes on from."""
+        raise NotImplementedError
 
     def watch(
         self,

@@ -22,6 +22,7 @@ from tallystick.domain.operations.explanation import Explanation, Here, UnknownT
 from tallystick.domain.operations.explanation import Standing as Stands
 from tallystick.domain.operations.operation import OperationSnapshot
 from tallystick.domain.operations.owner import OperationAttention
+from tallystick.domain.operations.saved import NOTHING_SAVED, SavedOperations, saved_operations
 from tallystick.domain.operations.timeline import Timeline, timeline_of
 from tallystick.domain.parking import Source
 from tallystick.domain.protocol import EXECUTION
@@ -53,6 +54,10 @@ class ExplainsItself(BracketsOperations):
     def _inspect(self, owner: str) -> Any:
         """An owner's state."""
         raise NotImplementedError
+
+    def _saved_operations(self) -> SavedOperations:
+        beginning = self._life.present_log().beginning
+        return NOTHING_SAVED if beginning is None else saved_operations(beginning.streams)
 
     def timeline(self, correlation: str) -> Timeline:
         """All that one correlation has led to, as far as it is durable: operations, evidence, events, attempts, timers, audit records.

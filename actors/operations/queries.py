@@ -1,7 +1,8 @@
 """Questions about operations: which there are, how they stand, which are open, stalled, abandoned, and how long they took."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any, NamedTuple, Protocol, TypedDict, TypeVar, Unpack
 
 from tallystick.actors.admission import WhenFull
@@ -10,13 +11,14 @@ from tallystick.actors.supervision import Health
 from tallystick.actors.surroundings import Common
 from tallystick.domain.clock import Clock
 from tallystick.domain.command import Command
-from tallystick.domain.envelope import Recorded, from_micros, to_micros
+from tallystick.domain.envelope import EPOCH, Recorded, from_micros, to_micros
 from tallystick.domain.errors import LogError
 from tallystick.domain.event import Resident
 from tallystick.domain.operations.events import OfOperation, OperationAbandoned, OperationNoted, OperationStarted
 from tallystick.domain.operations.figures import MOVING, OperationStatistics, read, statistics_of
 from tallystick.domain.operations.index import OpenOperations
 from tallystick.domain.operations.operation import InvalidOperation, OperationSnapshot, OperationStatus
+from tallystick.domain.operations.saved import SavedOperations
 from tallystick.domain.token import Token
 
 R = TypeVar("R")
@@ -104,9 +106,11 @@ class OperationFilters(TypedDict, total=False):
 class OperationQueries:
     """What can be asked. Of open operations nothing is read from the log: their index is resident."""
 
-    def __init__(self, host: Host, clock: Clock) -> None:
+    def __init__(self, host: Host, clock: Clock, saved: Callable[[], SavedOperations]) -> None:
         self._host = host
         self.clock = clock
+        self._saved = saved
+        self._unrecorded: tuple[OperationSnapshot, ...] | None = None
 
     def get(self, operation_id: str) -> OperationSnapshot | None:
         """Where it stands, as far as that is durable; None when there is no such operation."""
@@ -160,20 +164,42 @@ class OperationQueries:
         if size < 1:
             msg = f"A page of {size} operations has none; give a size of 1 or more."
             raise InvalidOperation(msg)
-        begun = {"since_us": _micros(filters.get("since")), "before_us": _micros(filters.get("until"))}
-        last = None if before is None else before - 1
-        records = self._host.events(
-            event_types=(OperationStarted.__name__,), newest_first=True, until=last, correlation=filters.get("correlation"), **begun
-        )
         index = self.index()
         found: list[OperationSnapshot] = []
-        for recorded in records:
-            operation = index.get(recorded.aggregate_id) or self.get(recorded.aggregate_id)
+        for position, operation_id in self._begun(before, filters):
+            operation = index.get(operation_id) or self.get(operation_id)
             if operation is not None and _is_meant(operation, filters):
                 found.append(operation)
                 if len(found) == size:
-                    return OperationPage(tuple(found), recorded.position)
+                    return OperationPage(tuple(found), position)
         return OperationPage(tuple(found), None)
+
+    def _begun(self, before: int | None, filters: OperationFilters) -> Iterator[tuple[int, str]]:
+        """Where each was begun, newest first. Those that were saved without their records stand before the log, in places of their own."""
+        since_us, until_us = _micros(filters.get("since")), _micros(filters.get("until"))
+        correlation, last = filters.get("correlation"), None if before is None else before - 1
+        kinds = (OperationStarted.__name__,)
+        records = self._host.events(
+            event_types=kinds, newest_first=True, until=last, correlation=correlation, since_us=since_us, before_us=until_us
+        )
+        for recorded in records:
+            yield recorded.position, recorded.aggregate_id
+        unrecorded = self._saved_without_records()
+        for place in range(len(unrecorded) if last is None else min(last, len(unrecorded)), 0, -1):
+            each = unrecorded[place - 1]
+            began_us = to_micros(each.started_at or EPOCH)
+            in_time = (since_us is None or began_us >= since_us) and (until_us is None or began_us < until_us)
+            if in_time and correlation in {None, each.correlation}:
+                yield place, each.operation_id
+
+    def _saved_without_records(self) -> tuple[OperationSnapshot, ...]:
+        """As they were saved, oldest first: always the same ones, fewer than the save has positions. Found out once."""
+        if self._unrecorded is None:
+            saved = self._saved()
+            recorded = self._host.events(event_types=(OperationStarted.__name__,)) if saved else ()
+            there = {each.aggregate_id for each in recorded}
+            self._unrecorded = tuple(each.operation for operation_id, each in saved.items() if operation_id not in there)
+        return self._unrecorded
 
     def find(self, *, limit: int = PAGE, **filters: Unpack[OperationFilters]) -> list[OperationSnapshot]:
         """As `page`, the first one of that size; none for a limit of 0.
@@ -194,8 +220,14 @@ class OperationQueries:
         found: list[OperationSnapshot] = []
         if not _checked_limit(limit):
             return found
-        for recorded in self._host.events(event_types=(OperationAbandoned.__name__,), newest_first=True):
-            operation = self.get(recorded.aggregate_id)
+        records = self._host.events(event_types=(OperationAbandoned.__name__,), newest_first=True)
+        saved = [each.operation for each in self._saved().values() if each.operation.status is OperationStatus.ABANDONED]
+        saved.sort(key=lambda each: each.ended_at or EPOCH, reverse=True)
+        given_up = chain((each.aggregate_id for each in records), (each.operation_id for each in saved))
+        seen: set[str] = set()
+        for operation_id in given_up:
+            operation = None if operation_id in seen else self.get(operation_id)
+            seen.add(operation_id)
             if operation is not None and operation.name.startswith(name_prefix):
                 found.append(operation)
             if len(found) == limit:
@@ -210,7 +242,7 @@ class OperationQueries:
 
     def statistics(self, *, name_prefix: str = "") -> OperationStatistics:
         """How many there are by name and status, and how long those took that have ended; read from the log in one pass."""
-        return statistics_of(self._host.events(event_types=MOVING), name_prefix=name_prefix)
+        return statistics_of(self._host.events(event_types=MOVING), name_prefix=name_prefix, saved=self._saved())
 
     def correlation_of(self, operation_id: str) -> str | None:
         """What it, and all that it leads to, have in common: that of its first record, or what a save has kept of that."""

@@ -41,6 +41,7 @@ from tallystick.domain.operations.operation import (
     cut,
 )
 from tallystick.domain.operations.owner import OWNER, AttendOperation
+from tallystick.domain.operations.saved import SavedOperations
 from tallystick.domain.retry import AnyRetry
 from tallystick.domain.sensitive import checked_evidence, refuse_sensitive
 from tallystick.domain.text import checked_person, checked_text
@@ -78,8 +79,8 @@ class OperationTerms(TypedDict, total=False):
 class OperationTracker(OperationQueries):
     """Operations of one system. Thread-safe; what a method has said is durable when it returns, progress aside."""
 
-    def __init__(self, host: Host, clock: Clock) -> None:
-        super().__init__(host, clock)
+    def __init__(self, host: Host, clock: Clock, saved: Callable[[], SavedOperations]) -> None:
+        super().__init__(host, clock, saved)
         self._overdue_handlers: dict[str, OverdueHandler] = {}
         self.running: dict[str, Runner] = {}
         """The brackets that code of this process is in, by operation."""

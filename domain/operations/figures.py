@@ -8,10 +8,11 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from tallystick.domain.envelope import MICROSECOND, Recorded
+from tallystick.domain.envelope import EPOCH, MICROSECOND, Recorded, to_micros
 from tallystick.domain.operations import events
 from tallystick.domain.operations import operation as operations
 from tallystick.domain.operations.operation import STATUS_OF, OperationSnapshot, OperationStatus
+from tallystick.domain.operations.saved import NOTHING_SAVED, SavedOperations, beyond
 
 _KINDS: Final[tuple[type[Any], ...]] = (
     events.OperationStarted,
@@ -59,10 +60,10 @@ _FOLDS: Final[Mapping[type[Any], Callable[[OperationSnapshot, Any], OperationSna
 }
 
 
-def snapshots_of(records: Iterable[Recorded]) -> dict[str, OperationSnapshot]:
-    """All operations among the records, by id, oldest first."""
-    found: dict[str, OperationSnapshot] = {}
-    for recorded in records:
+def snapshots_of(records: Iterable[Recorded], saved: SavedOperations = NOTHING_SAVED) -> dict[str, OperationSnapshot]:
+    """All operations among the records, and those that were saved without theirs, by id, oldest first."""
+    found = {operation_id: each.operation for operation_id, each in saved.items()}
+    for recorded in beyond(saved, records):
         if recorded.event_type in EVENTS:
             operation = after(found.get(recorded.aggregate_id), recorded)
             if operation is not None:
@@ -111,13 +112,20 @@ def _durations(times_us: list[int]) -> Durations:
     return Durations(len(ordered), *(percentile(ordered, share) for share in (0.5, 0.9, 0.99, 1)))
 
 
-def statistics_of(records: Iterable[Recorded], *, name_prefix: str = "") -> OperationStatistics:
-    """One pass over the records of types `MOVING`, in order."""
+def statistics_of(records: Iterable[Recorded], *, name_prefix: str = "", saved: SavedOperations = NOTHING_SAVED) -> OperationStatistics:
+    """One pass over the records of types `MOVING`, in order; what was saved counts as it was, and goes on by its further records."""
     open_: dict[str, _Open] = {}
     ended: dict[str, Counter[OperationStatus]] = {}
     times: dict[str, list[int]] = {}
     ends = {kind.__name__: status for kind, status in STATUS_OF.items()}
-    for recorded in records:
+    for operation in (each.operation for each in saved.values() if each.operation.name.startswith(name_prefix)):
+        if operation.status.ended:
+            ended.setdefault(operation.name, Counter())[operation.status] += 1
+            times.setdefault(operation.name, []).append((operation.duration or timedelta()) // MICROSECOND)
+        else:
+            began_us = to_micros(operation.started_at or EPOCH)
+            open_[operation.operation_id] = _Open(operation.name, began_us, operation.status, operation.missed == "heartbeat")
+    for recorded in beyond(saved, records):
         operation_id, kind = recorded.aggregate_id, recorded.event_type
         if kind == "OperationStarted":
             name: str = read(recorded).name
