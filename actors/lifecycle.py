@@ -31,6 +31,7 @@ class Lifecycle:
         self._changing = threading.RLock()
         self._engine: Engine | None = None
         self._prepared: Engine | None = None
+        self._failed_by: BaseException | None = None
         self.restarts = Restarts(policy, program.runtime.clock)
         self.take_up: Callable[[Engine], object] = recover
         """How the first engine finds out where it stands; those after it recover."""
@@ -47,6 +48,9 @@ class Lifecycle:
         """
         engine = self._engine
         if engine is None:
+            if self._failed_by is not None:
+                msg = f"The system has failed, and only a new one can go on when its cause is mended: {said_by(self._failed_by)}"
+                raise NotAccepted(msg) from self._failed_by
             msg = f"The system is {self.status}; use it inside `with system:`."
             raise NotAccepted(msg)
         return engine
@@ -121,8 +125,8 @@ class Lifecycle:
             self.status = "recovering"
             try:
                 self._run(self._log)
-            except BaseException:
-                self.status = "failed"
+            except BaseException as error:
+                self.status, self._failed_by = "failed", error
                 self._close()
                 raise
 
@@ -179,7 +183,7 @@ class Lifecycle:
                     cause = failure
                 else:
                     return
-            self.status = "failed"
+            self.status, self._failed_by = "failed", cause
             self._admission.end(cause)
             warn("system.failed", error=said_by(cause), restarts=self.restarts.total)
 

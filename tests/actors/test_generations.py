@@ -103,6 +103,9 @@ def test_p19_a_log_that_cannot_be_opened_again_stays_closed(stage: Stage, error:
     assert stage.system.health().status == "failed"
     with pytest.raises(ts.NotAccepted):
         stage.system.ask(Do(job_id="b"))
+    with pytest.raises(ts.NotAccepted, match=f"has failed, and .* is mended: {type(error).__name__}: {error}") as refused:
+        stage.system.complete(ts.Token("of a call before"), None)
+    assert refused.value.__cause__ is error
 
 
 def test_p22_a_system_whose_log_another_one_has_opened_stops_and_does_not_take_it_back(stage: Stage) -> None:
