@@ -1,14 +1,14 @@
 """Verifying a log from its first record to its last: nothing lost, nothing settled twice, nothing that its program could not have written.
 
-The chain, positions and versions are the log's own check (S5, S6); this adds the brackets (S1, S2) and, with a program's code, that all can
-be decoded and folded (S7). It takes no lock and writes nothing.
+The chain, positions and versions are the log's own check (S5, S6); this adds times and references (P23, P1, P3), the brackets (S1, S2) and,
+with a program's code, that all can be decoded and folded (S7). It takes no lock and writes nothing.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from os import PathLike
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, cast, get_args
 
 import msgspec
 
@@ -17,6 +17,7 @@ from tallystick.actors.owner import saved_states
 from tallystick.actors.owner.snapshots import residents_in
 from tallystick.actors.scheduling import module_of_schedules
 from tallystick.domain.behaviour import Behaviour
+from tallystick.domain.envelope import Settles
 from tallystick.domain.operations.owner import AttendOperation, Operations
 from tallystick.domain.privacy import Privacy
 from tallystick.domain.protocol import ENGINE_EVENTS, EXECUTION
@@ -28,6 +29,7 @@ from tallystick.store.codec import Codec
 from tallystick.store.log import NO_START, Beginning, StreamStart
 
 TELLS_EVERY: Final = 500
+_ENDS: Final = frozenset(get_args(Settles))
 _ENGINE = frozenset(kind.__name__ for kind in ENGINE_EVENTS)
 
 
@@ -88,7 +90,7 @@ def verify(
     """
     with closing(ts.SqliteReader(path)) as reader:
         brackets = Brackets(reader)
-        checks: list[Check] = [brackets]
+        checks: list[Check] = [Envelopes(reader), brackets]
         folds = None if program is None else Folds(reader, program)
         if folds is not None:
             checks.append(folds)
@@ -124,6 +126,26 @@ def verify(
             scenario=None if program is None else program.name,
             begins_after=0 if reader.beginning is None else reader.beginning.head.position,
         )
+
+
+class Envelopes:
+    """Time never decreases (P23), a record says of none that it was before it that was not, and settles in one of the ways there are."""
+
+    def __init__(self, reader: ts.SqliteReader) -> None:
+        self._last_us = 0 if reader.beginning is None else reader.beginning.head.occurred_at_us
+
+    def take(self, recorded: ts.Recorded) -> None:
+        """One more record, in order."""
+        at = recorded.position
+        if recorded.occurred_at_us < self._last_us:
+            raise BadLog(at, "P23", "it happened before the record before it")
+        self._last_us = recorded.occurred_at_us
+        if recorded.settles is not None and recorded.settles not in _ENDS:
+            raise BadLog(at, "S1", f"it settles as {recorded.settles!r}, which no operation does")
+        if recorded.seen is not None and not 0 <= recorded.seen < at:
+            raise BadLog(at, "P1", f"its owner had seen position {recorded.seen} by then, it says")
+        if recorded.causation is not None and not 0 < recorded.causation < at:
+            raise BadLog(at, "P3", f"it was caused by position {recorded.causation}, it says, which does not come before it")
 
 
 UNKNOWN: Final = ""

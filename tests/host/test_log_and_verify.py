@@ -202,6 +202,30 @@ def test_a_settlement_by_another_owner_is_bad(rewritten: Callable[[Spoil], Path]
     assert bad.value.rule == "S2"
 
 
+@pytest.mark.parametrize(
+    ("changes", "rule", "said"),
+    [
+        ({"occurred_at_us": 1}, "P23", "it happened before the record before it"),
+        ({"seen": 1_000}, "P1", "its owner had seen position 1000 by then"),
+        ({"seen": -1}, "P1", "its owner had seen position -1 by then"),
+        ({"causation": 1_000}, "P3", "it was caused by position 1000"),
+        ({"causation": 0}, "P3", "it was caused by position 0"),
+        ({"settles": "vanished"}, "S1", "it settles as 'vanished'"),
+    ],
+)
+def test_a_record_that_no_journal_could_have_written_is_bad(
+    rewritten: Callable[[Spoil], Path], changes: dict[str, object], rule: str, said: str
+) -> None:
+    def spoil(records: list[ts.Recorded]) -> None:
+        spoiled.append(index := index_of(records, "PaymentProcessed"))
+        replaced(records, index, **changes)
+
+    spoiled = list[int]()
+    with pytest.raises(BadLog, match=said) as bad:
+        verify(rewritten(spoil))
+    assert (bad.value.rule, bad.value.position) == (rule, spoiled[0] + 1)
+
+
 def test_a_settlement_of_what_was_not_begun_is_bad(rewritten: Callable[[Spoil], Path]) -> None:
     def spoil(records: list[ts.Recorded]) -> None:
         replaced(records, index_of(records, "PaymentProcessed"), token="nobody's")  # noqa: S106 - an execution's id
