@@ -33,6 +33,10 @@ _COMMANDS: Final = {
 _NO_ARGUMENTS: Final[Any] = getattr(click.exceptions, "NoArgsIsHelpError", ())  # newer versions of click raise it
 
 
+_READER_GONE: Final = 141
+"""As a shell says it of a program that SIGPIPE has ended: 1 is what commands say of what they have found."""
+
+
 class Refusal(click.ClickException):
     """Bad input: one line on stderr, exit code 2."""
 
@@ -78,13 +82,34 @@ def _refusing(command_path: str) -> Generator[None]:
     except ts.TallystickError as error:
         raise Refusal(str(error)) from error
     except OSError as error:
-        if error.errno == errno.EPIPE:  # the reader of our output has gone; click knows what to do
-            raise
+        if error.errno == errno.EPIPE:
+            raise _nobody_reads() from error
         raise Refusal(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from error
 
 
+def _nobody_reads() -> click.exceptions.Exit:
+    """The end of a command whose output nobody reads any more; what is still on its way there has no place, and is no error."""
+    with Path(os.devnull).open("wb") as nowhere:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere.fileno(), stream.fileno())
+    return click.exceptions.Exit(_READER_GONE)
+
+
+def _show_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
+    if not asked or ctx.resilient_parsing:
+        return
+    from importlib import metadata  # noqa: PLC0415 - 20 ms that nothing else needs
+
+    try:
+        version = metadata.version("tallystick")
+    except metadata.PackageNotFoundError:
+        version = "of a folder, not installed"
+    click.echo(f"tallystick {version}")
+    ctx.exit()
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="tallystick", message="%(prog)s %(version)s")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version and exit.")
 def cli() -> None:
     """Tallystick: long-running operations that must not get lost.
 

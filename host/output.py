@@ -1,5 +1,7 @@
 """How commands write: JSON for programs, tables and progress for people. Rich is imported when something is drawn."""
 
+import errno
+import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
@@ -33,7 +35,12 @@ def console() -> "Console":
     """A console that does not break lines to 80 columns where nobody looks at a screen."""
     from rich.console import Console  # noqa: PLC0415 - 60 ms that JSON does not need
 
-    return Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE, highlight=False)
+    class Piped(Console):
+        def on_broken_pipe(self) -> None:
+            """Nothing of its own: Rich would say that the command has failed."""
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    return Piped(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE, highlight=False)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,30 @@ def test_a_reader_that_has_seen_enough_is_no_error(log: Path, options: list[str]
     done = in_a_shell("| head -n 1", "log", log, *options)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", [["verify"], ["log", "--json"], ["log"], ["operations", "list"]])
+def test_a_reader_that_has_gone_is_not_told_from_success_or_a_bad_log_by_chance(log: Path, command: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as nobody_reads:
+        given = [sys.executable, "-c", MAIN, *command, str(log)]
+        done = subprocess.run(given, stdout=nobody_reads, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603 - our own program
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_the_version_is_said_also_where_the_package_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(name: str) -> str:
+        return versions[name]
+
+    def not_found(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    versions = {"tallystick": "1.2.3"}
+    for version, said in ((found, "1.2.3"), (not_found, "of a folder, not installed")):
+        monkeypatch.setattr(metadata, "version", version)
+        done = CliRunner().invoke(cli, ["--version"])
+        assert (done.exit_code, done.stdout) == (0, f"tallystick {said}\n")
 
 
 # An interrupt from the keyboard
