@@ -168,6 +168,11 @@ class EngineActor(pykka.Actor):
         self._host = host
         self._crash = crash
 
+    @property
+    def deciding(self) -> bool:
+        """Whether it is in the midst of a decision, which nothing else that it does may come into."""
+        return False
+
     def begin(self) -> None:
         """Start to run; what has been sent before is waiting."""
         self._start_actor_loop()

@@ -120,14 +120,19 @@ class SendsCommands:
         return awaited
 
     def _enter(self, reply: HostReply, when_full: WhenFull, timeout_s: float | None) -> None:
-        if not self._runtime.inline or when_full == "raise":
+        if when_full == "wait" and self._runtime.in_turn:
+            try:
+                self._admission.enter(reply, "raise", timeout_s)
+            except Overloaded as full:  # whoever could make room would wait for this thread
+                raise TimedOutWaiting from full
+        elif not self._runtime.inline or when_full == "raise":
             self._admission.enter(reply, when_full, timeout_s)
-            return
-        try:
-            self._admission.enter(reply, "raise", timeout_s)
-        except (Overloaded, NotAccepted):
-            self._runtime.until(self._admission.has_room, 0)  # nobody else can make room while this thread waits
-            self._admission.enter(reply, "raise", timeout_s)
+        else:
+            try:
+                self._admission.enter(reply, "raise", timeout_s)
+            except (Overloaded, NotAccepted):
+                self._runtime.until(self._admission.has_room, 0)  # nobody else can make room while this thread waits
+                self._admission.enter(reply, "raise", timeout_s)
 
     def _request(self, owner: str, message: Callable[[HostReply], Any]) -> Any:
         """Send an owner a message, and wait for its reply."""

@@ -107,6 +107,8 @@ class Acting:
         self.ports = ports
         self.counters = counters
         self.name = setting.behaviour.name
+        self.deciding = False
+        """Whether a handler is being asked: its turn began with the state as it is, and is still to be adopted."""
         self._starts: dict[Token, Tell] = {}
         self._starts_limit = STARTS_KEPT
 
@@ -124,11 +126,14 @@ class Acting:
             Exception: whatever the handler, its effects or the journal raised; nothing was changed.
         """
         turn = self.turn(cause)
+        self.deciding = True
         try:
             run(turn, *arguments)
         except BaseException as error:
             self._check_raised(turn, error)
             raise
+        finally:
+            self.deciding = False
         self.append(turn, cause, outputs)
         return turn
 
@@ -138,12 +143,15 @@ class Acting:
         tags_json = recorded.tags_json
         if tags_json is not None:
             turn.tags = recorded.tags
+        self.deciding = True
         try:
             for effect in handler(turn, event):
                 turn.carry_out(effect)
         except BaseException as error:
             self._check_raised(turn, error)
             raise
+        finally:
+            self.deciding = False
         if not turn.drafts:
             return False
         self._append(turn, Origin(self.name, self.state.seen, recorded.correlation, recorded.position, tags_json))

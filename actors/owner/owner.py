@@ -123,6 +123,11 @@ class OwnerActor(EngineActor):
         self.step_failed: Callable[[Exception], None] = lambda _error: None
         """Told what a method for each step raised."""
 
+    @property
+    def deciding(self) -> bool:
+        """Whether a handler is being asked, on whose state from before the turn nothing else may build."""
+        return self.acting.deciding
+
     # The event lane.
 
     @property

@@ -16,7 +16,6 @@ from typing import Any
 
 from tallystick.actors.actor import ALARM, NOTHING, EngineActor, Inbox, hand_over
 from tallystick.actors.interrupts import only_ctrl_c_can_come, undisturbed
-from tallystick.actors.runtimes.runtime import Awaited
 from tallystick.actors.runtimes.threads import ThreadsRuntime
 from tallystick.actors.runtimes.watch import Watch
 from tallystick.domain.clock import Clock
@@ -51,15 +50,15 @@ class DispatcherRuntime(ThreadsRuntime):
     def _who_takes_turns(self) -> int | None:
         return self._leader if self._gathered is not None else next((thread.ident for thread in self._threads), None)
 
+    @property
+    def in_turn(self) -> bool:
+        """Whether this is one of the two threads, or a caller's that leads."""
+        return self._ours.yes or self._leader == threading.get_ident()
+
     def start(self) -> None:
         """Start the threads."""
-        self._threads = tuple(
-            threading.Thread(target=target, name=f"tallystick-{name}", daemon=True)
-            for name, target in (("dispatcher", self._dispatch), ("writer", self._block))
-        )
         self._stopping, self._pid = False, os.getpid()
-        for thread in self._threads:
-            thread.start()
+        self._threads = (self._started("dispatcher", self._dispatch), self._started("writer", self._block))
         self._watch.start()
 
     def adopt(self, actor: EngineActor) -> None:
@@ -185,13 +184,6 @@ class DispatcherRuntime(ThreadsRuntime):
         finally:
             self._gathered = self._watch.turn = None
             self._turns.release()
-
-    def wait(self, reply: Awaited, timeout_s: float | None) -> None:
-        """Block for it; but none of the threads by which it would have to come can."""
-        if threading.get_ident() == self._leader or threading.current_thread() in self._threads:
-            msg = "The reply was waited for in the midst of a turn or a commit, and can only come after it."
-            raise TimeoutError(msg)
-        super().wait(reply, timeout_s)
 
     def _ring(self) -> None:
         now_us = self.clock.now_us()

@@ -11,6 +11,8 @@ from tallystick.domain.clock import Clock, Identity
 
 T = TypeVar("T")
 
+NO_REPLY_IN_A_TURN = "The reply was waited for in the midst of a turn or a commit, and can only come after it."
+
 
 class Awaited(Protocol):
     """What a caller waits for."""
@@ -36,6 +38,11 @@ class Runtime(Protocol):
     @property
     def inline(self) -> bool:
         """Whether everything, performers included, runs in the one thread that drives it."""
+        ...
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether the calling thread is in the midst of a turn or a commit: nothing that it waited for could come before that is over."""
         ...
 
     def identity(self, epoch: int) -> Identity:

@@ -10,11 +10,11 @@ from tallystick.actors.clock import ManualClock, SeededIdentity
 from tallystick.actors.interrupts import undisturbed
 from tallystick.actors.performers.executors import inline
 from tallystick.actors.performers.performer import Executor, Report
-from tallystick.actors.runtimes.runtime import Awaited
+from tallystick.actors.runtimes.runtime import NO_REPLY_IN_A_TURN, Awaited
 from tallystick.domain.action import Performer
 from tallystick.domain.clock import Identity
 from tallystick.domain.envelope import from_micros, to_micros
-from tallystick.domain.errors import TallystickError
+from tallystick.domain.errors import TallystickError, TimedOutWaiting
 
 STEPS_LIMIT = 10_000_000
 """How many messages `run_until_idle` takes before it says that the actors never come to rest."""
@@ -34,6 +34,17 @@ class SteppedRuntime:
         self._seed = seed
         self._ready: deque[Inbox] = deque()
         self._alarms: dict[Inbox, int] = {}
+        self._serving: EngineActor | None = None  # the innermost, where what one of them calls has others run
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether a handler is being asked; a performer that runs inline may let actors run, an owner in the midst of its turn may not."""
+        return self._serving is not None and self._serving.deciding
+
+    def _check_between_turns(self) -> None:
+        if self.in_turn:
+            msg = "Actors were to run in the midst of a turn, and can only do so after it: a handler yields effects, and drives nothing."
+            raise TimedOutWaiting(msg)
 
     def identity(self, epoch: int) -> Identity:
         """Ids that repeat from seed and epoch (P25)."""
@@ -60,7 +71,15 @@ class SteppedRuntime:
     # Driving.
 
     def step(self) -> bool:
-        """Let one actor take one message; False when none has one."""
+        """Let one actor take one message; False when none has one.
+
+        Raises:
+            TimedOutWaiting: a handler asked for that, as whatever else lets actors run here.
+        """
+        self._check_between_turns()
+        return self._step()
+
+    def _step(self) -> bool:
         while self._ready:
             if self._serve_first():
                 return True
@@ -89,7 +108,11 @@ class SteppedRuntime:
             return False
         inbox.reschedule()
         if not inbox.closed:
-            hand_over(inbox, message)
+            outer, self._serving = self._serving, inbox.actor
+            try:
+                hand_over(inbox, message)
+            finally:
+                self._serving = outer
         return True
 
     def run_until_idle(self) -> int:
@@ -105,6 +128,7 @@ class SteppedRuntime:
 
     def run_before_writing(self) -> None:
         """Let the actors run until only those are left that block on the disk: what has gathered waits, to be written with what follows."""
+        self._check_between_turns()
         kept: list[Inbox] = []
         ready = self._ready
         try:
@@ -155,8 +179,10 @@ class SteppedRuntime:
         return False
 
     def wait(self, reply: Awaited, timeout_s: float | None) -> None:
-        """Run until it is there."""
+        """Run until it is there; but not in the midst of a turn, after which alone it could come."""
         del timeout_s
+        if self.in_turn:
+            raise TimeoutError(NO_REPLY_IN_A_TURN)
         while not reply.given:
             if not self.step():
                 msg = "Nothing is left to run, and the reply has not come: only time or an answer from outside can bring it."
@@ -178,5 +204,9 @@ class SteppedRuntime:
     def stop(self) -> None:
         """Run what is in the mailboxes, but no timer."""
         self._alarms.clear()
-        self.run_until_idle()
+        for _ in range(STEPS_LIMIT):
+            if not self._step():
+                break
+        else:
+            raise NeverIdle
         self._ready.clear()

@@ -8,11 +8,17 @@ from tallystick.actors.actor import EngineActor, Inbox
 from tallystick.actors.clock import SystemClock, SystemIdentity
 from tallystick.actors.performers.executors import threaded
 from tallystick.actors.performers.performer import Executor, Report
-from tallystick.actors.runtimes.runtime import Awaited
+from tallystick.actors.runtimes.runtime import NO_REPLY_IN_A_TURN, Awaited
 from tallystick.domain.action import Performer
 from tallystick.domain.clock import Clock, Identity
 
 POLL_S = 0.01
+
+
+class Ours(threading.local):
+    """Whether the calling thread is one of those that run a runtime's actors."""
+
+    yes = False
 
 
 class ThreadsRuntime:
@@ -23,6 +29,12 @@ class ThreadsRuntime:
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock: Clock = clock or SystemClock()
         self._actors: list[tuple[EngineActor, threading.Thread]] = []
+        self._ours = Ours()
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether an actor runs in this thread."""
+        return self._ours.yes
 
     def identity(self, epoch: int) -> Identity:
         """Real randomness."""
@@ -40,9 +52,18 @@ class ThreadsRuntime:
         """Start the actor's thread."""
         actor.actor_inbox.wait_by(self.clock)
         loop = actor._actor_loop  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - pykka's hook
-        thread = threading.Thread(target=loop, name=f"tallystick-{actor.name}", daemon=True)
-        self._actors.append((actor, thread))
+        self._actors.append((actor, self._started(actor.name, loop)))
+
+    def _started(self, name: str, run: Callable[[], Any]) -> threading.Thread:
+        """A thread for actors, under way."""
+
+        def run_ours() -> None:
+            self._ours.yes = True
+            run()
+
+        thread = threading.Thread(target=run_ours, name=f"tallystick-{name}", daemon=True)
         thread.start()
+        return thread
 
     def set_alarm(self, inbox: Inbox, due_us: int | None) -> None:
         """The actor's thread waits no longer than that."""
@@ -54,7 +75,9 @@ class ThreadsRuntime:
         return False
 
     def wait(self, reply: Awaited, timeout_s: float | None) -> None:
-        """Block for it."""
+        """Block for it; but none of the threads by which it would have to come can."""
+        if self.in_turn:
+            raise TimeoutError(NO_REPLY_IN_A_TURN)
         if not reply.wait(timeout_s):
             raise TimeoutError
 

@@ -308,3 +308,83 @@ def test_those_who_wait_get_in_when_there_is_room(start: Open) -> None:
     system = start(Workshop(), limits=ts.Limits(commands=1))
     futures = [system.submit(Do(job_id=f"{number}", steps=0), when_full="wait") for number in range(20)]
     assert [reply(system, future) for future in futures] == [f"{number}" for number in range(20)]
+
+
+ASKS_IN_A_TURN: dict[str, Callable[[ts.System], object]] = {
+    "a command of its own": lambda system: system.ask(Do(job_id="inner", steps=0)),
+    "another's command": lambda system: system.ask(Order(order_id="inner", text="nothing")),
+    "what is open": lambda system: system.open_executions(),
+    "what waits for a person": lambda system: system.dead_letters(),
+    "an answer from outside": lambda system: system.complete(system.open_executions()[0].execution.token, "done"),
+    "an operation": lambda system: system.operations.start("Billing.Invoice.Generate"),
+}
+
+
+@pytest.mark.parametrize("what", ASKS_IN_A_TURN)
+@pytest.mark.parametrize("limits", [None, ts.Limits(commands=1)], ids=["room for more", "no room for another"])
+def test_a_handler_that_asks_its_own_system_is_told_that_no_reply_can_come(start: Open, what: str, limits: ts.Limits | None) -> None:
+    workshop, told = Workshop(), list[str]()
+    system = start(Desk(), workshop, Ledger(), limits=limits)
+
+    def ask(doing: str, job_id: str) -> None:
+        if (doing, job_id) == ("do", "outer"):
+            with pytest.raises(ts.TimedOutWaiting):
+                ASKS_IN_A_TURN[what](system)
+            told.append(job_id)
+
+    workshop.hook = ask
+    asked = system.submit(Do(job_id="outer", steps=0))
+    assert reply(system, asked) == "outer"
+    assert told == ["outer"]
+    system.stop()
+    assert system.health().status == "stopped"
+
+
+def test_what_a_handler_asked_for_comes_after_its_turn_and_no_fold_of_it_is_lost(start: Open) -> None:
+    workshop, log = Workshop(), ts.MemoryLog()
+    system = start(Desk(), workshop, Ledger(), log=log)
+
+    def ask(doing: str, job_id: str) -> None:
+        if (doing, job_id) == ("settle", "outer"):
+            with pytest.raises(ts.TimedOutWaiting):
+                system.complete(next(token for token in tokens if token != first), "inner")
+
+    system.ask(Do(job_id="outer", steps=0))
+    system.ask(Do(job_id="inner", steps=0))
+    opened = system.open_executions()
+    first, tokens = opened[0].execution.token, [each.execution.token for each in opened]
+    workshop.hook = ask
+    assert system.complete(first, "outer")
+    settle_down(system, lambda: names(system).count("JobDone") == 2)
+    assert system.resident(Done).count == 2
+    system.stop()
+    assert start(log=log.reopened()).resident(Done).count == 2, "the snapshot of the stop says so too"
+
+
+def test_a_stepped_system_is_not_stepped_by_a_handler(provider: Provider) -> None:
+    runtime, workshop, told = ts.SteppedRuntime(), Workshop(), list[str]()
+    with ts.System([workshop], performers=provider.performers(), runtime=runtime) as system:
+
+        def drive(_doing: str, _job_id: str) -> None:
+            for driven in (runtime.step, runtime.run_until_idle, lambda: system.step(timedelta(seconds=1))):
+                with pytest.raises(ts.TimedOutWaiting, match="in the midst of a turn"):
+                    driven()
+            told.append("no")
+
+        workshop.hook = drive
+        assert system.ask(Do(job_id="a", steps=0)) == "a"
+    assert told == ["no"]
+
+
+def test_a_performer_that_runs_in_the_thread_that_drives_may_ask() -> None:
+    told: list[str] = []
+
+    def work(_action: Work, _call: ts.Call) -> str:
+        told.append(system.ask(Order(order_id="x", text="nothing")))
+        return "done"
+
+    performers = [Work.performed_by(work), *Provider().performers()[1:]]
+    with ts.System([Desk(), Workshop()], performers=performers, runtime=ts.SteppedRuntime()) as system:
+        system.ask(Do(job_id="a"))
+        settle_down(system, lambda: "JobDone" in names(system))
+    assert told == ["x"]
