@@ -189,9 +189,11 @@ def _sentence(standing: Standing, operation: OperationSnapshot | None, here: Her
 
 
 def _end(standing: Standing, operation: OperationSnapshot | None) -> str:
-    if standing.settles != "abandoned":
-        return f"has {standing.settles}"
-    return "was canceled" if operation is not None and operation.status is OperationStatus.CANCELED else "was abandoned"
+    """How it ended: an operation by its own last word, which may be a failure where its execution timed out."""
+    if operation is not None and operation.status.ended:
+        ended = operation.status.value.lower()
+        return f"was {ended}" if operation.status in {OperationStatus.CANCELED, OperationStatus.ABANDONED} else f"has {ended}"
+    return "was abandoned" if standing.settles == "abandoned" else f"has {standing.settles}"
 
 
 def _work(standing: Standing, here: Here | None) -> str:

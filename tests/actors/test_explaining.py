@@ -9,7 +9,7 @@ import pytest
 
 import tallystick as ts
 from tallystick.domain.operations import timeline_drawing
-from tallystick.domain.operations.events import Verdict
+from tallystick.domain.operations.events import OnOverdue, Verdict
 from tallystick.domain.operations.explanation import Here, explained
 from tallystick.domain.operations.timeline import detail_of
 from tests.actors.outside import Provider, StillRunning
@@ -17,6 +17,7 @@ from tests.actors.stage import Stage
 from tests.actors.workshop import Desk, Do, Ledger, Work, Workshop
 
 MINUTE = timedelta(minutes=1)
+HOW: tuple[OnOverdue, ...] = ("fail", "abandon")
 LATE = datetime(2030, 1, 1, tzinfo=UTC)
 
 
@@ -84,6 +85,13 @@ def test_one_whose_handler_has_not_answered_says_whether_a_person_is_asked(syste
     assert asked.sentence.endswith("its handler was asked, whose answer waits for a person; see dead letters.")
     unknown = explained(system.why(operation_id).standing, system.operations.get(operation_id), None, LATE)
     assert unknown.sentence.endswith(": its handler decides what follows."), "of a log alone"
+
+
+def test_one_that_failed_because_its_time_was_up_is_said_to_have_failed(system: ts.System, runtime: ts.SteppedRuntime) -> None:
+    failed, given_up = (system.operations.start("Import", timeout=MINUTE, on_overdue=how) for how in HOW)
+    runtime.advance(MINUTE)
+    assert "it has failed, by OperationFailed" in system.why(failed).sentence
+    assert "it was abandoned, by OperationAbandoned" in system.why(given_up).sentence
 
 
 def test_what_has_ended_waits_for_nothing_and_what_never_began_is_an_error(system: ts.System) -> None:
