@@ -15,9 +15,18 @@ from tallystick.domain.operations.explanation import Explanation
 from tallystick.domain.operations.timeline import Timeline
 from tallystick.host.dead_letters_command import age, login_name
 from tallystick.host.log_command import moment
-from tallystick.host.operations_of_log import explained_from, id_of, operation_in, operations_in, stalled_in, statistics_in, timeline_from
+from tallystick.host.operations_of_log import (
+    explained_from,
+    id_of,
+    operation_in,
+    operations_in,
+    stalled_in,
+    statistics_among,
+    statistics_in,
+    timeline_from,
+)
 from tallystick.host.operator import Operator
-from tallystick.host.output import print_json, print_table
+from tallystick.host.output import print_json, print_table, visible
 from tallystick.host.parameters import EXISTING_LOG, SAID, TEXT, tag
 from tallystick.host.requests import SettleOperation
 from tallystick.store.writer_lock import pid_of_holder
@@ -54,15 +63,18 @@ def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--older-than", callback=age, metavar="TIME", help="That were begun so long ago: 90s, 15m, 36h, 7d.")
 @click.option("--limit", type=click.IntRange(min=1), default=PAGE, show_default=True, metavar="N", help="At most so many.")
 @click.option("--page", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="The N-th so many.")
-@click.option("--statistics", is_flag=True, help="Only how many there are by name and status, and how long they took.")
+@click.option("--statistics", is_flag=True, help="Only how many those are by name and status, and how long they took.")
 @json_option
 def list_(*, file: Path, statistics: bool, as_json: bool, limit: int, page: int, **filters: Any) -> None:
     """List operations, newest first."""
     with closing(ts.SqliteReader(file)) as reader:
-        if statistics:
+        if statistics and not any(filters.values()):
             _print_statistics(statistics_in(reader), as_json=as_json)
             return
         found = [each for each in reversed(list(operations_in(reader))) if _matches(each, **filters)]
+    if statistics:
+        _print_statistics(statistics_among(found), as_json=as_json)
+        return
     chosen = found[(page - 1) * limit : page * limit]
     _print_operations(chosen, as_json=as_json)
     if not as_json and len(found) > page * limit:
@@ -123,7 +135,7 @@ def why(*, file: Path, token: str, as_json: bool) -> None:
     if as_json:
         print_json(explanation)
         return
-    click.echo(explanation.sentence)
+    click.echo(visible(explanation.sentence))
     print_table(("Fact", "Value"), list(_facts(explanation, holder)))
 
 
@@ -160,7 +172,7 @@ def timeline(*, file: Path, name: str, mermaid: str | None, as_json: bool) -> No
         msg = "--mermaid and --json exclude each other."
         raise click.UsageError(msg)
     with closing(ts.SqliteReader(file)) as reader:
-        found = timeline_from(reader, id_of(reader, name) if name[:1].isupper() else name)
+        found = timeline_from(reader, name)
     if as_json:
         print_json(found.as_objects())
     elif mermaid is not None:
@@ -178,7 +190,7 @@ def print_timeline(timeline: Timeline) -> None:
         for each in timeline.entries
     ]
     title = f"{timeline.correlation}, from {_moment(timeline.entries[0].at)} UTC" if timeline.entries else timeline.correlation
-    print_table(("Position", "At", "Kind", "Owner", "Event", "Settles", "Detail"), rows, title=title)
+    print_table(("Position", "At", "Kind", "Owner", "Event", "Settles", "Detail"), rows, title=visible(title))
 
 
 @command.command("stalled")

@@ -8,7 +8,7 @@ import tallystick as ts
 from tallystick.domain.operations.explanation import Explanation, Here, explained, standing_of, with_last
 from tallystick.domain.operations.figures import EVENTS, MOVING, OperationStatistics, snapshots_of, statistics_of
 from tallystick.domain.operations.operation import is_stalled
-from tallystick.domain.operations.saved import NOTHING_SAVED, SavedOperations, saved_operations
+from tallystick.domain.operations.saved import NOTHING_SAVED, Saved, SavedOperations, saved_operations
 from tallystick.domain.operations.timeline import Timeline, timeline_of
 
 
@@ -56,6 +56,11 @@ def statistics_in(reader: ts.SqliteReader) -> OperationStatistics:
     return statistics_of(reader.read(ts.Query(event_types=MOVING)), saved=_saved_in(reader))
 
 
+def statistics_among(operations: Iterable[ts.OperationSnapshot]) -> OperationStatistics:
+    """As `statistics_in`, of some of them."""
+    return statistics_of((), saved={each.operation_id: Saved(0, each) for each in operations})
+
+
 def explained_from(reader: ts.SqliteReader, token: str, now: datetime, *, held: bool) -> Explanation:
     """Why it is stuck, as far as a log can tell, and whether a process has it; threads and queues are that one's to know.
 
@@ -72,16 +77,22 @@ def explained_from(reader: ts.SqliteReader, token: str, now: datetime, *, held: 
     return explained(standing, operation_in(reader, token) if standing.operation else None, None if held else Here(gone=True), now)
 
 
-def timeline_from(reader: ts.SqliteReader, name: str) -> Timeline:
-    """The timeline of a correlation, or of what an operation or execution of that id is a part of.
+def timeline_from(reader: ts.SqliteReader, named: str) -> Timeline:
+    """The timeline of a correlation, or of what an operation or execution of that id, or the newest operation of that name, is a part of.
 
     Raises:
-        NoSuchOperation: there is neither.
+        NoSuchOperation: there is none of them.
     """
-    first = next(iter(reader.read(ts.Query(token=name, limit=1))), None)
-    correlation = name if first is None else first.correlation
-    timeline = timeline_of(correlation, reader.read(ts.Query(correlation=correlation)))
+    timeline = _timeline_of(reader, named)
+    if not timeline.entries and any(each.name == named for each in operations_in(reader)):
+        timeline = _timeline_of(reader, id_of(reader, named))
     if not timeline.entries:
-        msg = f"This log has no operation, execution or correlation {name!r}."
+        msg = f"This log has no operation, execution or correlation {named!r}; `tallystick operations list` has the ids and names."
         raise NoSuchOperation(msg)
     return timeline
+
+
+def _timeline_of(reader: ts.SqliteReader, correlation_or_token: str) -> Timeline:
+    first = next(iter(reader.read(ts.Query(token=correlation_or_token, limit=1))), None)
+    correlation = correlation_or_token if first is None else first.correlation
+    return timeline_of(correlation, reader.read(ts.Query(correlation=correlation)))

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
@@ -57,6 +58,15 @@ def progress_bar(doing: str) -> Generator[Progress]:
         yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
+_UNSEEN: Final = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]")
+"""What a terminal obeys and does not show: in a text of somebody else, it could make a table say anything."""
+
+
+def visible(text: str) -> str:
+    """A text of somebody else as a terminal shows all of it."""
+    return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None) -> None:
     """A table."""
     from rich.table import Table  # noqa: PLC0415 - as above
@@ -66,7 +76,7 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, title
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))  # as text: what looks like markup is not
+        table.add_row(*(Text(visible(cell)) for cell in row))  # as text: what looks like markup is not
     console().print(table)
 
 

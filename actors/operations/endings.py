@@ -7,9 +7,9 @@ from pathlib import PurePath
 from typing import Final
 
 from tallystick.domain.errors import InvalidPayload
-from tallystick.domain.evidence import members_of, message_of, name_of
+from tallystick.domain.evidence import members_of, message_of, name_of, said_by
 from tallystick.domain.operations.events import Failure, Json
-from tallystick.domain.operations.operation import NAME_LIMIT_CHARS, Ending, cut
+from tallystick.domain.operations.operation import Ending, cut
 from tallystick.domain.text import writable
 
 STACK_FRAMES = 20
@@ -25,20 +25,17 @@ def success(message: str, data: Mapping[str, Json]) -> Ending:
 
 
 def ending_by(error: BaseException) -> Ending:
-    """That of a body which an exception left, with evidence: as much of it as can be found out, since its message is code of others."""
+    """That of a body which an exception left, with evidence."""
     plain = without_evidence(error)
     if plain.status == "Canceled":
         return plain
-    try:
-        failure = Failure(kind=plain.code, message=cut(message_of(error)), stack=stack_of(error))
-    except Exception as unsaid:  # noqa: BLE001 - else it would be heard in place of the exception, and the operation stay open
-        failure = Failure(kind=plain.code, message=f"(its message raises {type(unsaid).__name__})", stack=stack_of(error))
+    failure = Failure(kind=plain.code, message=cut(message_of(error)), stack=stack_of(error))
     return Ending(status="Failed", code=failure.kind, message=failure.message, failure=failure)
 
 
 def without_evidence(error: BaseException | None) -> Ending:
     """An ending that every log can hold: by its type alone. A success whose result cannot be kept is none."""
-    kind = UNWRITABLE if error is None else type(error).__name__[:NAME_LIMIT_CHARS]
+    kind = UNWRITABLE if error is None else name_of(error)
     if isinstance(error, NOT_WANTED):
         return Ending(status="Canceled", message=kind)
     return Ending(status="Failed", code=kind)
@@ -67,4 +64,4 @@ def tell_or_raise(operation_id: str, error: BaseException | None, failure: BaseE
     if error is None:
         raise failure
     lost = "was ended in the log without its evidence" if ended else "could not be ended in the log"
-    error.add_note(f"Operation {operation_id} {lost}: {type(failure).__name__}: {failure}")
+    error.add_note(f"Operation {operation_id} {lost}: {said_by(failure)}")

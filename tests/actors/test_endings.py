@@ -8,6 +8,7 @@ import pytest
 
 import tallystick as ts
 from tallystick.actors.runtimes.runtime import Runtime
+from tallystick.domain.evidence import name_of
 
 HALF_AN_EMOJI = "nice \ud83d"
 
@@ -74,7 +75,7 @@ def test_an_exception_of_any_kind_is_a_failure_and_goes_on(run: Run, error: Exce
         run(system, fails)
     assert raised.value is error
     operation = only(system)
-    assert (operation.status, operation.code, operation.message) == (ts.OperationStatus.FAILED, type(error).__name__[:200], message)
+    assert (operation.status, operation.code, operation.message) == (ts.OperationStatus.FAILED, name_of(error), message)
     assert operation.failure is not None
     assert operation.failure.stack[-1].startswith("test_endings.py:")
 

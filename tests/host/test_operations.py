@@ -67,6 +67,17 @@ def test_statistics_add_up(log: Path) -> None:
     assert "1 Failed, 1 Succeeded" in run("list", log, "--statistics").stdout
 
 
+def test_statistics_are_of_those_that_the_filters_mean(log: Path) -> None:
+    def of(*filters: str) -> dict[str, object]:
+        found: dict[str, object] = json.loads(run("list", log, "--statistics", "--json", *filters).stdout)["byName"]
+        return found
+
+    assert of("--name", "Import") == {"Import.Lines": {"Failed": 1, "Succeeded": 1}}
+    assert of("--status", "failed") == {"Import.Lines": {"Failed": 1}}
+    assert of("--open") == {"Webhook.Process": {"Pending": 1}}
+    assert of("--name", "Nothing") == {}
+
+
 def test_children_are_listed_by_their_parent(tmp_path: Path) -> None:
     path = tmp_path / "family.db"
     with ts.System(log=path) as system, system.bracket("Outer") as outer, system.bracket("Inner"):
@@ -153,6 +164,29 @@ def test_a_timeline_is_a_table_a_diagram_or_json(log: Path) -> None:
     assert run("timeline", log, "night 1", "--mermaid", "sequence").stdout.startswith("sequenceDiagram\n")
     assert "Import.Lines :done" in run("timeline", log, "night 1", "--mermaid", "gantt").stdout
     assert run("timeline", log, "nowhere").exit_code == 2
+
+
+def test_a_timeline_is_of_a_correlation_however_that_is_written_or_of_the_newest_of_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "ops.db"
+    with ts.System(log=path) as system:
+        for number in (17, 18):
+            with system.bracket("Import.Lines", correlation=f"Order-{number}"):
+                pass
+    assert json.loads(run("timeline", path, "Order-17", "--json").stdout)["correlation"] == "Order-17"
+    assert json.loads(run("timeline", path, "Import.Lines", "--json").stdout)["correlation"] == "Order-18"
+    refused = run("timeline", path, "Order-19")
+    assert refused.exit_code == 2
+    assert "no operation, execution or correlation 'Order-19'" in refused.stderr
+
+
+def test_what_a_terminal_would_obey_is_shown_instead(tmp_path: Path) -> None:
+    path = tmp_path / "ops.db"
+    with ts.System(log=path) as system, system.bracket("Import.Lines", correlation="night \x1b[2J1") as operation:
+        operation.note("line", "\x1b]0;mine\x07 \u202edetrevni \x9b31m, a\nnewline and [bold]markup[/bold]")
+        operation.message = "\x1b[31mred\x1b[0m"
+    for shown in (run("list", path), run("show", path, "Import.Lines"), run("timeline", path, "Import.Lines")):
+        assert not set(shown.stdout) & set("\x1b\x07\x9b\u202e")
+        assert "\\x1b[31mred" in shown.stdout or "\\x1b]0;mine\\x07 \\u202edetrevni" in shown.stdout
 
 
 def test_stalled_ones_are_a_reason_to_look(log: Path) -> None:
