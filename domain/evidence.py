@@ -52,7 +52,10 @@ def withhold(error: BaseException) -> None:
 
 
 def is_withheld(error: BaseException) -> bool:
-    """Whether its message may not be written down; also that of one which was raised from such a one, or has one in its group."""
+    """Whether its message may not be written down; also that of one which was raised from such a one, or has one in its group.
+
+    It is looked at by `type`: an exception's `__class__` may be code of others, as here and below.
+    """
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
@@ -63,7 +66,7 @@ def is_withheld(error: BaseException) -> bool:
             return True
         seen.add(id(each))
         waiting += (each.__cause__, each.__context__)
-        if isinstance(each, BaseExceptionGroup):
+        if issubclass(type(each), BaseExceptionGroup):
             waiting += cast("BaseExceptionGroup[BaseException]", each).exceptions
     return False
 
@@ -71,7 +74,7 @@ def is_withheld(error: BaseException) -> bool:
 def fitted(said: object, limit_chars: int) -> str:
     """What somebody else says as text that any log can hold: no longer than that, and with escapes for what is no Unicode."""
     try:
-        text = str.__str__(said) if isinstance(said, str) else str(said)
+        text = str.__str__(said) if issubclass(type(said), str) else str(said)
     except Exception as failure:  # noqa: BLE001 - whatever its own code raised
         text = f"(its message raises {type(failure).__name__})"
     text = _cut(text, limit_chars)
@@ -90,10 +93,10 @@ def name_of(error: BaseException) -> str:
 def members_of(error: BaseException) -> list[BaseException]:
     """Of a group of exceptions the first ones that are no groups themselves, in order; of any other exception none."""
     found: list[BaseException] = []
-    waiting: list[BaseException] = [error] if isinstance(error, BaseExceptionGroup) else []
+    waiting: list[BaseException] = [error] if issubclass(type(error), BaseExceptionGroup) else []
     while waiting and len(found) < MEMBERS_LIMIT:
         each = waiting.pop(0)
-        if isinstance(each, BaseExceptionGroup):
+        if issubclass(type(each), BaseExceptionGroup):
             waiting[:0] = cast("BaseExceptionGroup[BaseException]", each).exceptions
         else:
             found.append(each)

@@ -10,9 +10,10 @@ from tallystick.actors.owner.turn import TurnInProgress
 from tallystick.domain.effect import Effect
 from tallystick.domain.envelope import from_micros, to_micros
 from tallystick.domain.errors import EffectError, InvalidPayload, Rejected
-from tallystick.domain.evidence import WITHHELD
+from tallystick.domain.evidence import WITHHELD, fitted
 from tallystick.domain.protocol import COMMAND, CommandSettled
 from tallystick.domain.schedules import CommandDue
+from tallystick.domain.text import TEXT_LIMIT_CHARS
 from tallystick.store.codec import Codec
 
 
@@ -45,8 +46,8 @@ class Deliveries:
         try:
             reply = _gathered(self._handlers[kind](turn, command), effects)
         except Rejected as refusal:
-            said = WITHHELD if turn.revealed else refusal.message
-            settled = msgspec.structs.replace(settled, rejected=True, code=refusal.code, message=said)
+            said = WITHHELD if turn.revealed else fitted(refusal.message, TEXT_LIMIT_CHARS)
+            settled = msgspec.structs.replace(settled, rejected=True, code=fitted(refusal.code, TEXT_LIMIT_CHARS), message=said)
         else:
             yield from effects
             settled = msgspec.structs.replace(settled, reply=msgspec.Raw(self._codec.value_bytes(reply)))

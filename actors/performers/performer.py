@@ -149,12 +149,16 @@ def failure_of(error: BaseException) -> tuple[Failed, bool]:
 
 
 def answer_to(call: RunningCall, error: BaseException) -> Answered:
-    """The answer that an exception makes."""
+    """The answer that an exception makes, whatever its own code does when it is looked at: else the call would never have one."""
     if call.revealed:
         withhold(error)
-    failure, final = failure_of(error)
-    delay = getattr(error, "delay", None) if isinstance(error, RetryAfter) else None
-    retry_after = delay if isinstance(delay, timedelta) else None
+    retry_after: timedelta | None = None
+    try:
+        failure, final = failure_of(error)
+        delay = getattr(error, "delay", None) if isinstance(error, RetryAfter) else None
+        retry_after = delay if isinstance(delay, timedelta) else None
+    except Exception as unsaid:  # noqa: BLE001 - its own code
+        failure, final = Failed(code=name_of(error), message=f"(looking at it raises {name_of(unsaid)})"), False
     return Answered(call, failure=failure, final=final, error=type(error), retry_after=retry_after)
 
 

@@ -38,6 +38,18 @@ class Hasty(ts.RetryAfter):
             self.delay = delay  # type: ignore[assignment]  # of an untyped program
 
 
+class Brooding(ts.Rejected):
+    """Its code cannot be had."""
+
+    @property
+    def code(self) -> str:
+        raise RuntimeError
+
+    @code.setter
+    def code(self, _code: str) -> None:
+        """Whatever it is told."""
+
+
 class SpeechlessError(Exception):
     """Its text cannot be had."""
 
@@ -122,6 +134,7 @@ RAISED: dict[str, Callable[[], Exception]] = {
     "large code": lambda: ts.Rejected(LARGE),
     "no text": lambda: ts.Rejected(5, None),  # type: ignore[arg-type]
     "refusal of its own": Rude,
+    "refusal for no reason": lambda: Brooding("NO"),
     "later of its own": Hasty,
     "later, but when": lambda: Hasty("soon"),
     "later with a large code": lambda: ts.RetryAfter(timedelta(milliseconds=1), LARGE, code=LARGE),
@@ -266,6 +279,18 @@ def test_a_refusal_is_the_answer_to_its_key_whatever_it_says(stage: Stage) -> No
         with pytest.raises(ts.Rejected):
             stage.system.ask(Do(job_id="a"), idempotency_key="a")
     assert stage.counted("repeated_commands") == 1
+
+
+def test_a_refusal_of_what_was_sent_later_is_its_answer_whatever_it_says(stage: Stage) -> None:
+    def hook(_what: str, _job_id: str) -> None:
+        raise ts.Rejected(HALF, LARGE)
+
+    stage.workshop.hook = hook
+    stage.system.schedules.after(timedelta(seconds=1), Do(job_id="a"), id="later")
+    stage.advance(60)
+    (settled,) = stage.events("CommandSettled")
+    assert (settled.rejected, settled.code, len(settled.message)) == (True, "nice \\ud83d", TEXT_LIMIT_CHARS)
+    assert stage.system.dead_letters() == ()
 
 
 def test_texts_beside_payloads_have_a_limit(stage: Stage) -> None:
