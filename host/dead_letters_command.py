@@ -18,7 +18,7 @@ from tallystick.domain.sensitive import redacted
 from tallystick.host.dead_letters import letters_in
 from tallystick.host.log_command import moment
 from tallystick.host.operator import Operator
-from tallystick.host.output import print_json, print_table
+from tallystick.host.output import escaped, print_json, print_table
 from tallystick.host.parameters import EXISTING_LOG, SAID, TEXT
 from tallystick.host.requests import NOT_EDITED, Discard, DiscardAll, Redrive, RedriveAll, Request, Settle
 
@@ -145,7 +145,7 @@ def show(*, file: Path, letter: str, as_json: bool, sealed: bool) -> None:
         print_json(found)
         return
     content = bytes(found.pop("payload"))
-    payload = msgspec.json.format(content if sealed else redacted(content), indent=2).decode()
+    payload = escaped(msgspec.json.format(content if sealed else redacted(content), indent=2)).decode()
     print_table(("Field", "Value"), [(name, "" if value is None else str(value)) for name, value in found.items()])
     click.echo(payload)
 

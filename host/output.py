@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 WIDTH_OF_A_PIPE: Final = 200
 
+_BARE: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
+"""DEL and C1 in UTF-8, which JSON need not escape; in valid UTF-8 these bytes are nothing else."""
+
 Progress = Callable[[int, int | None], None]
 """Told how much is done, and of how much; None where that is not known."""
 
@@ -29,7 +32,12 @@ def counted(number: int, noun: str) -> str:
 
 def print_json(value: Any) -> None:
     """One line of JSON, written at once; of what is sensitive, only whose it is."""
-    click.echo(redacted(msgspec.json.encode(value)))
+    click.echo(escaped(redacted(msgspec.json.encode(value))))
+
+
+def escaped(content: bytes) -> bytes:
+    """JSON of the same value without control characters, of which it may have some as they are."""
+    return _BARE.sub(lambda found: b"\\u00%02x" % found[0][-1], content)
 
 
 def console() -> "Console":

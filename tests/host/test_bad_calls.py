@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+import tallystick as ts
 from tallystick.host import demo
 from tallystick.host.cli import cli
 from tallystick.host.demo import Demo
@@ -87,6 +89,19 @@ def test_an_unknown_option_of_the_program_is_refused_in_one_line_as_any_other() 
 
 def test_what_is_wrong_with_a_call_is_a_sentence_of_its_own() -> None:
     assert ", settlers. See cli scenario run --help." in refusal("scenario", "run")
+
+
+# What a terminal would obey
+
+
+def test_json_has_no_character_that_a_terminal_obeys_and_says_the_same(tmp_path: Path) -> None:
+    path, told = tmp_path / "ops.db", "café \x1b]0;owned\x07\x1b[2J\x7f\x9b31m\x80\x9f\u00a0"
+    with ts.System(log=path) as system:
+        system.operations.start("Import.Lines", correlation="night", tags={"of": told})
+    for command in (["operations", "list", str(path), "--json"], ["log", str(path), "--type", "OperationStarted", "--json"]):
+        (line,) = CliRunner().invoke(cli, command).stdout.splitlines()
+        assert [each for each in line if unicodedata.category(each) == "Cc"] == []
+        assert json.loads(line)["tags"] == {"of": told}
 
 
 # Streams
