@@ -18,6 +18,8 @@ from tallystick.domain.text import checked_id
 
 R = TypeVar("R")
 
+FORKED = "The system runs in the process that this one was forked from, and its threads do not: ask there, or open another system here."
+
 Deliver = Callable[[HostReply], None]
 """How a reply gets to who waits for it: in the thread that releases it, or elsewhere."""
 
@@ -98,6 +100,8 @@ class SendsCommands:
         A caller that `may_lead` waits for the reply, however long that takes. It carries the message out itself where it is the only one,
         and the owner one of our own, whose handlers neither wait for anything nor run for long.
         """
+        if self._runtime.forked:
+            raise NotAccepted(FORKED)
         reply = HostReply(self._admission.leave, deliver)
         try:
             self._enter(reply, when_full, timeout_s)

@@ -36,7 +36,6 @@ class DispatcherRuntime(ThreadsRuntime):
         self._commits = threading.Lock()  # the same for actors that block
         self._leader: int | None = None  # the thread of a caller that takes a turn, or commits
         self._gathered: list[Inbox] | None = None  # blocking actors that got a message in a turn of a caller; None while there is none
-        self._pid: int | None = None
         self._alarms: dict[Inbox, int] = {}
         self._threads: tuple[threading.Thread, ...] = ()
         self._stopping = True
@@ -57,7 +56,8 @@ class DispatcherRuntime(ThreadsRuntime):
 
     def start(self) -> None:
         """Start the threads."""
-        self._stopping, self._pid = False, os.getpid()
+        super().start()
+        self._stopping = False
         self._threads = (self._started("dispatcher", self._dispatch), self._started("writer", self._block))
         self._watch.start()
 

@@ -45,6 +45,11 @@ class Runtime(Protocol):
         """Whether the calling thread is in the midst of a turn or a commit: nothing that it waited for could come before that is over."""
         ...
 
+    @property
+    def forked(self) -> bool:
+        """Whether this is a child of the process that has the threads by which actors run: nobody would answer here."""
+        ...
+
     def identity(self, epoch: int) -> Identity:
         """The source of ids and randomness for one generation (P25)."""
         ...

@@ -28,6 +28,7 @@ class SteppedRuntime:
     """Actors take turns in the order in which their messages came. Not thread-safe: one thread drives it."""
 
     inline = True
+    forked = False
 
     def __init__(self, clock: ManualClock | None = None, *, seed: int = 0) -> None:
         self.clock = clock or ManualClock()

@@ -1,5 +1,6 @@
 """A thread for each actor: pykka's own way to run them. What does not hang on who runs the actors, the dispatcher has from here."""
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -30,11 +31,17 @@ class ThreadsRuntime:
         self.clock: Clock = clock or SystemClock()
         self._actors: list[tuple[EngineActor, threading.Thread]] = []
         self._ours = Ours()
+        self._pid: int | None = None
 
     @property
     def in_turn(self) -> bool:
         """Whether an actor runs in this thread."""
         return self._ours.yes
+
+    @property
+    def forked(self) -> bool:
+        """Whether its threads are in the process that this one was forked from."""
+        return self._pid is not None and os.getpid() != self._pid
 
     def identity(self, epoch: int) -> Identity:
         """Real randomness."""
@@ -46,7 +53,8 @@ class ThreadsRuntime:
         return threaded(performer, report)
 
     def start(self) -> None:
-        """Nothing to start: threads come with their actors."""
+        """Threads come with their actors."""
+        self._pid = os.getpid()
 
     def adopt(self, actor: EngineActor) -> None:
         """Start the actor's thread."""
@@ -83,7 +91,7 @@ class ThreadsRuntime:
 
     def until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         """Poll: only a stop waits like this, and what it waits for has no one place to signal."""
-        return _polled(self.clock, condition, timeout_s)
+        return _polled(self.clock, condition, 0 if self.forked else timeout_s)
 
     def background(self, name: str, task: Callable[[], Any]) -> None:
         """A daemon thread."""

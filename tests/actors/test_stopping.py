@@ -1,6 +1,8 @@
 """Stopping: who is still answered, what is not begun any more, and what stays open (P26)."""
 
 import asyncio
+import os
+import signal
 import threading
 from datetime import timedelta
 from typing import Any
@@ -293,3 +295,24 @@ def test_p26_orders_that_wait_in_mailboxes_of_a_failed_system_hear_of_it() -> No
     assert kinds <= {ts.CommitUnknown, ts.NotCommitted, ts.NotAccepted}
     assert ts.CommitUnknown in kinds
     stage.system.stop()
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of newer Pythons: that it has threads is what is tested
+def test_in_a_forked_child_nothing_is_accepted_and_the_stop_waits_for_nobody(real_runtime: Runtime) -> None:
+    log = FaultyLog()
+    with ts.System([Workshop()], performers=Provider().performers(), log=log, runtime=real_runtime) as system:
+        log.disk.stalls()
+        asked = system.submit(Do(job_id="a"))
+        child = os.fork()
+        if child == 0:
+            signal.alarm(int(PATIENCE_S))  # else who waits here would do so for ever
+            refused = False
+            try:
+                system.ask(Do(job_id="b"), timeout_s=60)
+            except ts.NotAccepted as error:
+                refused = "forked" in str(error) and not system._runtime.until(lambda: False, 60)
+            os._exit(0 if refused else 1)
+        ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        log.disk.goes_on()
+        assert asked.result(PATIENCE_S) == "a"
+    assert ended == 0
