@@ -17,7 +17,7 @@ PRIVATE: Final[Mapping[str, frozenset[str]]] = {
     ),
     "what is given to classes that only the library makes": frozenset({"Codec", "Host", "Patience", "Runtime", "SagaOwner", "Sagas"}),
     "what decorators make, in the place of which it stands": frozenset({"Hears", "SubSagaMaker"}),
-    "the library's own modules from inside": frozenset({"AttendOperation", "OpenOperations", "ProcessPlan"}),
+    "the library's own modules from inside": frozenset({"AttendOperation", "Knower", "OpenOperations", "ProcessPlan", "Saved"}),
     "events and state of a process, found at its class: `OrderFulfilment.Begun`": frozenset(
         {"Begun", "Completed", "ProcessFailed", "ProcessState", "Reset", "Retried", "StepCompleted", "StepRemembered"}
     ),
