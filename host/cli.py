@@ -44,7 +44,9 @@ class Refusal(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         """The line."""
-        click.echo(f"tallystick: {' '.join(self.message.split())}", file=file or sys.stderr)
+        from tallystick.host.output import visible  # noqa: PLC0415 - what it needs is not needed for `--help`
+
+        click.echo(f"tallystick: {visible(' '.join(self.message.split()))}", file=file or sys.stderr)
 
 
 class _Commands(click.Group):

@@ -18,7 +18,7 @@ from tallystick.domain.sensitive import redacted
 from tallystick.host.dead_letters import letters_in
 from tallystick.host.log_command import moment
 from tallystick.host.operator import Operator
-from tallystick.host.output import escaped, print_json, print_table
+from tallystick.host.output import escaped, print_json, print_table, visible
 from tallystick.host.parameters import EXISTING_LOG, SAID, TEXT
 from tallystick.host.requests import NOT_EDITED, Discard, DiscardAll, Redrive, RedriveAll, Request, Settle
 
@@ -262,7 +262,7 @@ def _say(done: Decided, *, as_json: bool, would: list[str] | None = None) -> Non
         click.echo(letter)
     click.echo(f"{done.done} would be." if would is not None else f"{done.done} done, {len(done.refused)} refused.")
     for refusal in done.refused:
-        click.echo(f"{refusal.id}: {refusal.error}", err=True)
+        click.echo(visible(f"{refusal.id}: {refusal.error}"), err=True)
 
 
 def found_in(file: Path, query: ts.DeadLetterQuery) -> list[ts.DeadLetter]:

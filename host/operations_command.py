@@ -225,7 +225,7 @@ def settle(*, file: Path, program: str | None, control: Path | None, **decided: 
     request = SettleOperation(**decided)
     done = Operator(file, program, control, default="operations").carry_out([request])
     for refusal in done.refused:
-        click.echo(refusal.error, err=True)
+        click.echo(visible(refusal.error), err=True)
         raise click.exceptions.Exit(1)
     click.echo(f"{decided['operation']}: {decided['how']}, by {decided['who']}.")
 

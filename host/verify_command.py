@@ -6,7 +6,7 @@ import click
 
 import tallystick as ts
 from tallystick.host.kept_head import KeptHead
-from tallystick.host.output import Name, counted, print_json, progress_bar
+from tallystick.host.output import Name, counted, print_json, progress_bar, visible
 from tallystick.host.parameters import EXISTING_LOG
 from tallystick.host.programs import PROGRAMS
 from tallystick.host.verify import BadLog, Verified, verify
@@ -41,7 +41,7 @@ def command(*, file: Path, scenario: str | None, kept: KeptHead | None, as_json:
         if as_json:
             print_json({"ok": False, "position": getattr(error, "position", None), "problem": str(error)})
         else:
-            click.echo(f"BAD: {error}", err=True)
+            click.echo(f"BAD: {visible(str(error))}", err=True)
         raise click.exceptions.Exit(1) from error
     if as_json:
         print_json({"ok": True, **_fields(verified)})

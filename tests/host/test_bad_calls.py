@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from click.testing import CliRunner
 
@@ -102,6 +103,19 @@ def test_json_has_no_character_that_a_terminal_obeys_and_says_the_same(tmp_path:
         (line,) = CliRunner().invoke(cli, command).stdout.splitlines()
         assert [each for each in line if unicodedata.category(each) == "Cc"] == []
         assert json.loads(line)["tags"] == {"of": told}
+
+
+def test_a_refusal_quotes_it_as_it_can_be_seen(log: Path) -> None:
+    said = refusal("replay", "/dev/null", "--log", log.parent / "a\x1b]0;owned\x07\x9b31m\u202e" / "store.db")
+    assert "a\\x1b]0;owned\\x07\\x9b31m\\u202e/store.db" in said
+
+
+def test_so_does_verify_of_what_is_bad(log: Path) -> None:
+    connection = apsw.Connection(str(log))
+    connection.execute("ALTER TABLE snapshot RENAME TO 'a\x1b[2J'")
+    connection.close()
+    done = CliRunner().invoke(cli, ["verify", str(log)])
+    assert (done.exit_code, "a\\x1b[2J" in done.stderr, "\x1b" in done.stderr) == (1, True, False)
 
 
 # Streams
