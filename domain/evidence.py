@@ -74,7 +74,7 @@ def is_withheld(error: BaseException) -> bool:
 def fitted(said: object, limit_chars: int) -> str:
     """What somebody else says as text that any log can hold: no longer than that, and with escapes for what is no Unicode."""
     try:
-        text = str.__str__(said) if issubclass(type(said), str) else str(said)
+        text = str.__str__(cast("str", said)) if issubclass(type(said), str) else str(said)
     except Exception as failure:  # noqa: BLE001 - whatever its own code raised
         text = f"(its message raises {type(failure).__name__})"
     text = _cut(text, limit_chars)
