@@ -19,7 +19,8 @@ from tallystick.domain.text import checked_text
 
 TRACEPARENT: Final = "traceparent"
 """The tag by which the log keeps a traceparent."""
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+_TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]*)?")
+"""As the W3C says: version ff, and ids of zeros alone, are none; versions after the first may say more at the end."""
 
 
 class Surroundings:
@@ -164,4 +165,9 @@ class Begun:
 def correlation_of(traceparent: str) -> str | None:
     """The trace's id, which serves as correlation where there is no other; None when it is no traceparent."""
     found = _TRACEPARENT.fullmatch(traceparent.strip())
-    return None if found is None or set(found[1]) == {"0"} else found[1]
+    return None if found is None or (found[1] == "00" and found[3]) else found[2]
+
+
+def read_traceparent(text: str) -> str | None:
+    """A traceparent as it came in; None where it is none, which is left out as if none had come."""
+    return None if correlation_of(text) is None else text.strip()

@@ -8,6 +8,7 @@ before and after somebody is forgotten.
 import functools
 import hashlib
 import inspect
+import math
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Final, Generic, NoReturn, Protocol, Self, TypeVar, cast, get_args, get_origin
 
@@ -15,6 +16,7 @@ import msgspec
 
 from tallystick.domain.errors import DefinitionError, InvalidPayload, PersonalDataRefused
 from tallystick.domain.record import Record
+from tallystick.domain.text import writable
 
 T = TypeVar("T", bound=str)
 
@@ -23,7 +25,7 @@ _SEALED_FOR: Final = "sealedFor"
 _BOX: Final = "box"
 _BOXED: Final = r"^([A-Za-z0-9+/]{64,}={0,2})?$"
 """What a box looks like: whatever is read as one, an action that was edited by hand for instance, is no text in its place."""
-_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+_AS_IT_IS: Final = frozenset({int, bool, type(None)})
 _MARK: Final = b'"sealedFor"'
 _EMPTY: Final = b'"box":""'
 
@@ -193,15 +195,28 @@ def checked_evidence(data: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(given, Mapping):  # of untyped programs
         msg = f"Evidence is values by name, and no {type(data).__name__}."
         raise InvalidPayload(msg)
-    if all(type(value) in _PLAIN and type(name) is str for name, value in data.items()):
+    if all(type(value) in _AS_IT_IS and type(name) is str for name, value in data.items()):
         return data
     refuse_sensitive("a name in evidence", *data)
-    checked = {name: str(value) if isinstance(value, Sensitive) else value for name, value in data.items()}
-    for name, value in checked.items():
-        if not isinstance(value, str | int | float | None):
+    return {name: _plain(name, value) for name, value in data.items()}
+
+
+def _plain(name: str, value: object) -> str | float | None:
+    """One value of evidence as JSON has it: an enumeration's member is its text or number, half an emoji is written out."""
+    match value:
+        case None | bool():
+            return value
+        case str() | Sensitive():
+            return writable(str.__str__(value) if isinstance(value, str) else str(value))
+        case int():
+            return int(value)
+        case float() if math.isfinite(value):
+            return float(value)
+        case float():
+            msg = f"Evidence {name!r} is {value}, which JSON has no number for; leave it out, or say it in text."
+        case _:
             msg = f"Evidence {name!r} is a {type(value).__name__}; keep the body elsewhere, and give its reference or a `token`."
-            raise InvalidPayload(msg)
-    return checked
+    raise InvalidPayload(msg)
 
 
 def redacted(payload: bytes) -> bytes:

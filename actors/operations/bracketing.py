@@ -10,6 +10,7 @@ from tallystick.actors.operations.queries import check_named
 from tallystick.actors.operations.tracker import OperationTerms, OperationTracker
 from tallystick.actors.operations.watching import OperationWatcher, TellAlert
 from tallystick.actors.runtimes.runtime import Runtime
+from tallystick.actors.surroundings import read_traceparent
 from tallystick.domain.action import Call, Performer
 from tallystick.domain.operations.events import Json, OnOverdue, Verdict
 from tallystick.domain.operations.operation import AlreadyEnded, Ending, InvalidOperation, OperationId, cut
@@ -63,7 +64,7 @@ class BracketsOperations:
         goes on; a cancelled task or a KeyboardInterrupt cancels it; a crash leaves it open, until `timeout` has passed. Brackets inside
         are its children. Commands asked inside have its correlation, its tags and the traceparent, and so has all that they lead to: each
         event, by its envelope, and each call of a performer, by `ts.surroundings()`. What else may be given is as for
-        `operations.start`; `traceparent` is that of the W3C's trace context, as it came in.
+        `operations.start`; `traceparent` is that of the W3C's trace context, as it came in; one that is malformed is left out.
 
         With an `idempotency_key` it is one operation however often it is entered: `operation.found` says how it stood, and when it had
         `ended` nothing of it changes any more, so the body should do nothing.
@@ -77,6 +78,7 @@ class BracketsOperations:
         if traceparent is not None:
             refuse_sensitive("a traceparent", traceparent)
             checked_text("a traceparent", traceparent)
+            traceparent = read_traceparent(traceparent)
         return OperationScope(self.operations, name, terms, traceparent, inline=self._runtime.inline)
 
     def record_intent(

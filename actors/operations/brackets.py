@@ -1,6 +1,7 @@
 """Brackets: code between an operation's two events. Entering waits until the first is durable, leaving until the second is."""
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from types import TracebackType
@@ -81,7 +82,7 @@ class Operation(Knower):
         Raises:
             InvalidOperation: that is no percentage.
         """
-        checked_percent(percent)
+        percent = checked_percent(percent)
         message = cut(message)
         now_us = self._tracker.clock.now_us()
         if self._written_us is not None and now_us - self._written_us < PROGRESS_EVERY_US:
@@ -117,8 +118,12 @@ class Operation(Knower):
             self._over = True
 
     def track(self, items: Iterable[T], total: int | None = None) -> Iterator[T]:
-        """The items, each counted as progress when the next is asked for. Without `total`, the length of `items` where it has one."""
-        count = total if total is not None else len(items) if isinstance(items, Sized) else None
+        """The items, each counted as progress when the next is asked for. Without `total`, the length of `items` where it has one.
+
+        A total of nothing, or less than that, as some say where they know of none, is none.
+        """
+        given = total if total is not None else len(items) if isinstance(items, Sized) else 0
+        count = given if 0 < given < math.inf else None
         for number, item in enumerate(items):
             self.progress(None if not count else min(100.0, 100.0 * number / count), f"{number} of {count}" if count else f"{number}")
             yield item
@@ -194,10 +199,14 @@ class OperationScope:
     def _entered(self, operation_id: OperationId, task: "asyncio.Task[Any] | None" = None) -> Operation:
         before = self._surroundings()
         tracker, tags = self._tracker, {**before.tags, **(self._terms.get("tags") or {})}
-        if before.correlation is not None:
-            here = Surroundings(before.correlation, operation_id=operation_id, tags=tags, traceparent=before.traceparent, of=tracker)
-        else:
-            here = Surroundings(operation_id=operation_id, tags=tags, of=tracker, look_up=lambda: tracker.known_of(operation_id)[0])
+        here = Surroundings(
+            before.correlation,
+            operation_id=operation_id,
+            tags=tags,
+            traceparent=before.traceparent,
+            of=tracker,
+            look_up=lambda: tracker.known_of(operation_id)[0],
+        )
         operation = self._operation = here.operation = Operation(tracker, operation_id, self._name)
         self._begun = Begun(here)
         self._begun.__enter__()

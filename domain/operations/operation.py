@@ -227,13 +227,13 @@ def checked_percent(percent: float | None) -> float | None:
         InvalidOperation: it is outside of that, or no number.
     """
     try:
-        fits = percent is None or 0 <= percent <= 100  # noqa: PLR2004 - a hundred per cent
+        fits = percent is None or (0 <= percent <= 100 and not isinstance(percent, bool))  # noqa: PLR2004 - a hundred per cent
     except TypeError:
         fits = False
     if not fits:
         msg = f"Progress is {percent!r} per cent; it lies between 0 and 100."
         raise InvalidOperation(msg)
-    return percent
+    return percent if percent is None else float(percent)  # of a Decimal, a log would not take it
 
 
 def cut(text: str) -> str:
