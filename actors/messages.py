@@ -260,6 +260,8 @@ class SettleFromOutside(NamedTuple):
     failure: Failed | None
     reply: "Reply"
     by: By = By()
+    key: str = ""
+    """The key of the very action that it answers; empty: whichever is out."""
 
 
 class RedriveExecution(NamedTuple):

@@ -49,7 +49,7 @@ from tallystick.domain.parking import Parked
 from tallystick.domain.protocol import EXECUTION
 from tallystick.domain.sensitive import checked_evidence
 from tallystick.domain.text import checked_text
-from tallystick.domain.token import Token
+from tallystick.domain.token import Token, token_of
 from tallystick.store.codec import ANSWER_LIMIT_BYTES, Codec
 from tallystick.store.log import Query
 
@@ -116,7 +116,8 @@ class Operating:
         """Give the result that a performer had promised with `Later`, or that an execution without actions waits for.
 
         Durable when it returns. False when the token is not open (any more); a success is then kept as evidence and given to `late`.
-        Of several actions it is the present one's, and the next one follows; the last one's is what the intent promises.
+        Of several actions it is the present one's, and the next one follows; the last one's is what the intent promises. Give `call.key`
+        for the token to say which of them it is: then what is said twice is not taken for the next one's.
 
         Raises:
             InvalidPayload: the result is not what the intent promises; nothing was changed, and the token waits as before.
@@ -145,12 +146,15 @@ class Operating:
 
     def _settle_from_outside(self, token: Token, result: object, failure: Failed | None, by: By) -> bool:
         checked_text("a token", token)
-        begun = last_of(self._life, EXECUTION, token)
+        begun, key = last_of(self._life, EXECUTION, token), ""
+        if begun is None:
+            key, token = token, token_of(token)
+            begun = last_of(self._life, EXECUTION, token)
         if begun is None or begun.owner not in self._behaviours:
             self._counters.count("unknown_tokens")
             warn("report.unknown_token", token=token)
             return False
-        return bool(self._request(begun.owner, lambda reply: SettleFromOutside(token, result, failure, reply, by)))
+        return bool(self._request(begun.owner, lambda reply: SettleFromOutside(token, result, failure, reply, by, key)))
 
     # Executions that are open.
 

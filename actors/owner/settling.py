@@ -110,7 +110,9 @@ class Settling:
     def from_outside(self, message: SettleFromOutside) -> None:
         """What `complete` and `fail` say; which of several actions a result is of, the queue is asked first."""
         record, context = self.undecided(message.token), Context(self._acting.name, message.token)
-        if message.failure is not None:
+        if record is not None and message.key not in {"", *(_key(record, index) for index in range(record.index, _count(record)))}:
+            self.answered(QueueAnswered(context, None, -1, message))
+        elif message.failure is not None:
             message.reply.answer(record is not None)
             self.failed(QueueFailed(context, None, message.failure, final=True), acted_by(message.by, "failed"))
             self._acting.journal.gate(message.reply)
@@ -131,7 +133,7 @@ class Settling:
         reply.answer(record is not None)
         if record is None or index is None:
             self._late(report.context.token, said.result)
-        elif index < record.index:
+        elif index < record.index or said.key not in {"", _key(record, index)}:
             reply.answer(False)
             self._count_stale("duplicate_successes", record.token, report.attempt)
         elif index + 1 < len(record.started.actions):
@@ -317,6 +319,15 @@ def acted_by(by: By, did: Literal["completed", "failed", "abandoned", "discarded
 def _schedule(turn: TurnInProgress, record: ExecutionRecord, scheduled: RetryScheduled) -> None:
     turn.note_report(record.token, scheduled)
     turn.extend(record, execution.deadline_of(type(record.intent), record.timeout_us, to_micros(scheduled.retry_at), record.closes_us))
+
+
+def _count(record: ExecutionRecord) -> int:
+    """How many answers there are to be to it: one, where it has no actions."""
+    return max(len(record.started.actions), 1)
+
+
+def _key(record: ExecutionRecord, index: int) -> str:
+    return execution.key_of(record.token, index, len(record.started.actions), record.edits)
 
 
 def _note_answered(turn: TurnInProgress, record: ExecutionRecord, advanced: ActionsAdvanced, acted: PersonActed | None) -> None:

@@ -173,7 +173,8 @@ class Performing:
         if entry is None:
             self._router.tell(QueueAnswered(answer.context, None, None, answer.said))
             return
-        if not entry.reported and entry.index + 1 < len(entry.start.actions):
+        its_own = answer.said.key in {"", entry.running_call().key}
+        if its_own and not entry.reported and entry.index + 1 < len(entry.start.actions):
             self._leave_action(entry)
             entry.answered = True
         self._router.tell(QueueAnswered(answer.context, entry.start.attempt, entry.index, answer.said))

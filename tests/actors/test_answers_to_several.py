@@ -165,3 +165,30 @@ def test_an_answer_that_comes_while_nothing_is_performed_is_kept(stage: Stage) -
     stage.reopen()
     stage.idle()
     assert (steps_called(stage), results(stage)) == ([1, 2], ["a is done"])
+
+
+def test_an_answer_by_the_key_of_its_action_is_not_taken_for_the_next_ones_when_it_comes_twice(stage: Stage) -> None:
+    begun(stage, ts.Later(), ts.Later(), ts.Later(), steps=3)
+    first = ts.Token(stage.provider.calls[0].key)
+    assert [stage.system.complete(first, "the first"), stage.system.complete(first, "the first")] == [True, False]
+    stage.idle()
+    assert steps_called(stage) == [1, 2]
+    assert not stage.system.fail(first, ts.Failed(code="NO")), "it is done"
+    for call in (1, 2):
+        key = ts.Token(stage.provider.calls[call].key)
+        assert stage.system.complete(key, "done")
+        assert not stage.system.complete(key, "done")
+        stage.idle()
+    assert results(stage) == ["done"]
+
+
+def test_a_key_says_which_action_also_where_there_is_one_or_it_comes_too_early(stage: Stage) -> None:
+    token = begun(stage, ts.Later(), ts.Later())
+    assert not stage.system.complete(ts.Token(f"{token}/1"), "the second"), "nobody has asked for it"
+    assert not stage.system.complete(ts.Token(f"{token}/7"), "there is none")
+    assert not stage.system.complete(ts.Token(f"{token}/0~3"), "it was not edited")
+    assert not stage.system.fail(ts.Token(f"{token}/7"), ts.Failed(code="NO"))
+    assert steps_called(stage) == [1]
+    assert not stage.engine.queue.held.entries[token].answered
+    assert stage.system.fail(ts.Token(f"{token}/0"), ts.Failed(code="NO"))
+    assert [event.reason for event in stage.events("JobFailed")] == ["NO"]
