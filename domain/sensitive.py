@@ -191,14 +191,18 @@ def checked_evidence(data: Mapping[str, Any]) -> Mapping[str, Any]:
     Raises:
         InvalidPayload: a value is no plain one, such as a raw body; a sensitive one is used as a name (PersonalDataRefused).
     """
-    given: object = data
-    if not isinstance(given, Mapping):  # of untyped programs
-        msg = f"Evidence is values by name, and no {type(data).__name__}."
-        raise InvalidPayload(msg)
+    _check_named(data)
     if all(type(value) in _AS_IT_IS and type(name) is str for name, value in data.items()):
         return data
     refuse_sensitive("a name in evidence", *data)
     return {name: _plain(name, value) for name, value in data.items()}
+
+
+def _check_named(data: object) -> None:
+    """What untyped programs give is not always what types say."""
+    if not isinstance(data, Mapping):
+        msg = f"Evidence is values by name, and no {type(data).__name__}."
+        raise InvalidPayload(msg)
 
 
 def _plain(name: str, value: object) -> str | float | None:

@@ -50,7 +50,7 @@ class MaskedError(Exception):
     """Nobody is to know what it is."""
 
     @property  # type: ignore[misc]  # the mistake that is survived
-    def __class__(self) -> Any:
+    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         raise RuntimeError
 
 
